@@ -1,0 +1,338 @@
+"""The scenario as data: frozen records in base units, as read from scenario.toml and its tables.
+
+These are the questions (owners, sites, offers, jobs); the market floor turns them into arrays by month. Every record
+carries `where` ("scenario.toml:41") so that a later floor can still say which line it is talking about.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import numpy.typing as npt
+
+from exafleet.terms.calendar import Month
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Steps:
+    """A monthly step function: each value holds from its month until the next one; `before` holds before the first."""
+
+    months: tuple[Month, ...]
+    values: tuple[float, ...]
+    before: float = 0.0
+
+    @classmethod
+    def constant(cls, value: float) -> Steps:
+        """The same value in every month."""
+        return cls(months=(), values=(), before=value)
+
+    def at(self, months: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Values in the given months. [T]"""
+        index = np.searchsorted(np.asarray(self.months, dtype=np.int64), np.asarray(months), side="right")
+        return np.concatenate([[self.before], np.asarray(self.values, dtype=np.float64)])[index]
+
+    def scaled(self, factor: float) -> Steps:
+        """Every value times `factor`."""
+        return Steps(months=self.months, values=tuple(v * factor for v in self.values), before=self.before * factor)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spread:
+    """An uncertain duration as three quantiles (10 %, 50 %, 90 %). [s]  low == mid == high means certain."""
+
+    low: float
+    mid: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """Who pays and who uses.
+
+    budget    money that becomes available, by month it arrives; None is unlimited   [USD]
+    quota     facility power this owner may use at a site; sites not named: no limit  [W]
+    priority  weight on this owner's lateness and shortage penalties                  [1]
+    """
+
+    id: str
+    name: str
+    where: str = ""
+    budget: tuple[tuple[Month, float], ...] | None = None
+    quota: tuple[tuple[str, Steps], ...] = ()
+    priority: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """A place with power.
+
+    power         facility limit at the meter, PUE included                 [W]
+    cooling       kinds of cooling present: "air", "liquid"
+    install_rate  rack positions that can be installed                      [1/s]
+    pue           facility power over IT power                              [1]
+    energy_price  electricity                                               [USD/J]
+    carbon        emissions of the electricity                              [kg/J]
+    rent          price of powered space, on facility power in use          [USD/W/s]
+    owners        who may install here; empty is everybody
+    """
+
+    id: str
+    name: str
+    power: Steps
+    cooling: tuple[str, ...]
+    install_rate: float
+    pue: float
+    energy_price: Steps
+    carbon: Steps
+    where: str = ""
+    rent: float = 0.0
+    owners: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holding:
+    """Units owned and installed at the start. `price` is what one unit cost, for its resale value. [USD]"""
+
+    owner: str
+    site: str
+    system: str
+    units: int
+    bought: Month
+    price: float
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queue:
+    """A better place in the queue: pay `premium` times the price more, arrive `sooner`, for at most `units` units."""
+
+    premium: float
+    sooner: float
+    units: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """A supplier's offer of whole units of one system.
+
+    price     of one unit by month of order, network share included                     [USD/unit]
+    tiers     (from this many units in one order, factor on the price)
+    first, last   months in which orders are taken
+    lead      order to arrival at the site                                              [s]
+    deposit   share of the price paid at order; the rest is paid on arrival             [1]
+    cancel    share of the price lost when cancelled before arrival                     [1]
+    supply    most units that can arrive in a month, from this offer                    [units/month]
+    total     most units over the whole horizon                                         [units]
+    fitting   cost of shipping and installing one unit                                  [USD/unit]
+    """
+
+    id: str
+    supplier: str
+    system: str
+    price: Steps
+    first: Month
+    last: Month
+    lead: Spread
+    supply: Steps
+    total: float
+    where: str = ""
+    deposit: float = 0.0
+    cancel: float = 1.0
+    tiers: tuple[tuple[int, float], ...] = ()
+    queue: Queue | None = None
+    fitting: float = 0.0
+    owners: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenOrder:
+    """An order placed before the plan starts: it can be kept, deferred or cancelled.
+
+    promised  month the supplier quoted;  slip: how much later it may come        [s]
+    price     of one unit;  paid: share already paid;  cancel: share lost when cancelled
+    defer     cost of moving one unit one month later                             [USD/unit/month]
+    """
+
+    id: str
+    owner: str
+    supplier: str
+    system: str
+    units: int
+    promised: Month
+    price: float
+    paid: float
+    slip: Spread
+    where: str = ""
+    cancel: float = 1.0
+    defer: float = 0.0
+    most_deferral: int = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rental:
+    """Accelerators rented in somebody else's building.
+
+    price   of one chip by month the contract starts          [USD/s]
+    term    months one contract lasts; 1 is on demand
+    most    chips that can be rented at once, by month         [chips]
+    block   chips in one contract                              [chips]
+    wait    months from signing to use
+    """
+
+    id: str
+    provider: str
+    system: str
+    price: Steps
+    term: int
+    most: Steps
+    first: Month
+    last: Month
+    where: str = ""
+    block: int = 8
+    wait: int = 0
+    owners: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainJob:
+    """One training run.
+
+    tokens        to train on                                    [token]
+    seq, batch    sequence length, and global batch              [token]
+    dtype         of the matrix products ("bf16", "fp8", "fp4"); lower precision is never assumed
+    due           month by whose end it should be done; later costs `late` per month and `value` is still earned
+    value         earned when done within the horizon            [USD]
+    late          penalty of one month's lateness                [USD/month]
+    unfinished    penalty when not done within the horizon       [USD]
+    least, most   chips in the gang; most 0 means no limit       [chips]
+    """
+
+    id: str
+    owner: str
+    model: str
+    tokens: float
+    seq: int
+    batch: float
+    dtype: str
+    earliest: Month
+    due: Month
+    where: str = ""
+    value: float = 0.0
+    late: float = 0.0
+    unfinished: float = 0.0
+    least: int = 1
+    most: int = 0
+    systems: tuple[str, ...] = ()
+    sites: tuple[str, ...] = ()
+    rent: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeJob:
+    """A service at a latency target.
+
+    input_tokens, output_tokens   mean request                      [token]
+    ttft, tpot    targets: first token, time per output token       [s]
+    demand        output tokens                                     [token/s]
+    unserved      penalty of one output token not served            [USD/token]
+    """
+
+    id: str
+    owner: str
+    model: str
+    input_tokens: int
+    output_tokens: int
+    ttft: float
+    tpot: float
+    dtype: str
+    demand: Steps
+    unserved: float
+    where: str = ""
+    kv_dtype: str = "bf16"
+    systems: tuple[str, ...] = ()
+    sites: tuple[str, ...] = ()
+    rent: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResearchJob:
+    """A baseline load in GPU-hours of a reference system; other systems count by their speed on `model`.
+
+    demand    reference chips kept busy on average                [chips]
+    unserved  penalty of one reference chip-second not served     [USD/s]
+    """
+
+    id: str
+    owner: str
+    model: str
+    reference: str
+    demand: Steps
+    unserved: float
+    where: str = ""
+    dtype: str = "bf16"
+    systems: tuple[str, ...] = ()
+    sites: tuple[str, ...] = ()
+    rent: bool = True
+
+
+Job = TrainJob | ServeJob | ResearchJob
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loan:
+    """Leave for one owner to use another's chips where they stand. price [USD/s per chip]; most [chips]"""
+
+    lender: str
+    borrower: str
+    price: float
+    most: Steps
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """Units can be moved from one site to another: cost of one unit [USD], months without use, most units a month."""
+
+    start: str
+    end: str
+    cost: float
+    months: int
+    most: float
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Risk:
+    """How uncertainty is treated: minimise (1 - weight) * mean + weight * CVaR(alpha) over `draws` draws."""
+
+    draws: int = 5
+    seed: int = 1
+    alpha: float = 0.9
+    weight: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """Everything a plan is asked about. Tuples keep the order of the file, which fixes the order of every array."""
+
+    name: str
+    file: str
+    as_of: date
+    start: Month
+    months: int
+    discount: float
+    resale: float
+    owners: tuple[Owner, ...]
+    sites: tuple[Site, ...]
+    holdings: tuple[Holding, ...]
+    offers: tuple[Offer, ...]
+    open_orders: tuple[OpenOrder, ...]
+    rentals: tuple[Rental, ...]
+    jobs: tuple[Job, ...]
+    loans: tuple[Loan, ...]
+    moves: tuple[Move, ...]
+    risk: Risk
+    summary: str = ""
+    sources: tuple[tuple[str, str], ...] = ()

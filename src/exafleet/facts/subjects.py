@@ -1,0 +1,145 @@
+"""The things facts are about: chips, systems, models, markets, practices; and how people name them.
+
+One thing has one id and any number of spoken names. A spoken name that means two things ("GB200": a GPU, a superchip
+or a rack) is refused with what each of them is, because guessing wrong there is worth a factor of two or more.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from exafleet.terms.errors import FactError, Problem, nearest
+
+COLUMNS = ("subject", "name", "kind", "vendor", "family", "chip", "aliases", "note")
+KINDS = ("chip", "system", "model", "site", "market", "fleet", "practice", "fabric", "event", "component")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """One row of subjects.csv. `chip` names the chip a system holds; `aliases` are further spoken names."""
+
+    id: str
+    name: str
+    kind: str
+    vendor: str = ""
+    family: str = ""
+    chip: str = ""
+    aliases: tuple[str, ...] = ()
+    note: str = ""
+    file: str = ""
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Subjects:
+    """Every subject by id, and by folded spoken name (a name may belong to several)."""
+
+    by_id: Mapping[str, Subject]
+    by_name: Mapping[str, tuple[Subject, ...]]
+
+    @classmethod
+    def of(cls, subjects: Iterable[Subject]) -> Subjects:
+        """Index subjects; a later one with the same id replaces an earlier one (own files come last)."""
+        by_id = {s.id: s for s in subjects}
+        by_name: dict[str, tuple[Subject, ...]] = {}
+        for subject in by_id.values():
+            for name in dict.fromkeys(fold(n) for n in (subject.id, subject.name, *subject.aliases)):
+                by_name[name] = (*by_name.get(name, ()), subject)
+        return cls(by_id, by_name)
+
+    def of_kind(self, *kinds: str) -> tuple[Subject, ...]:
+        """Subjects of these kinds, in the order of the table; all of them when none is named."""
+        return tuple(s for s in self.by_id.values() if not kinds or s.kind in kinds)
+
+    def resolve(self, name: str, *kinds: str, where: str = "") -> Subject:
+        """The one subject called `name`: an exact id, else a name or alias in any case, of one of `kinds`.
+
+        Raises FactError when the name is unknown, is of another kind, or means several things.
+        """
+        exact = self.by_id.get(name)
+        if exact is not None and (not kinds or exact.kind in kinds):
+            return exact
+        found = self.by_name.get(fold(name), ())
+        fitting = tuple(s for s in found if not kinds or s.kind in kinds)
+        if len(fitting) == 1:
+            return fitting[0]
+        if fitting:
+            raise FactError(_ambiguous(name, fitting, where))
+        if found:
+            raise FactError(_wrong_kind(name, found, kinds, where))
+        raise FactError(self._unknown(name, kinds, where))
+
+    def _unknown(self, name: str, kinds: tuple[str, ...], where: str) -> Problem:
+        known = {spoken: s.id for spoken, many in self.by_name.items() for s in many if not kinds or s.kind in kinds}
+        import difflib
+
+        close = difflib.get_close_matches(fold(name), list(known), n=4, cutoff=0.5)
+        ids = list(dict.fromkeys(known[c] for c in close))[:3]
+        return Problem(where=where, what=f'unknown {" or ".join(kinds) or "subject"} "{name}"',
+                       remedy=f"Did you mean {' or '.join(repr(i) for i in ids)}?" if ids else "")
+
+
+def fold(name: str) -> str:
+    """A spoken name without case, spaces or dashes: "GB200 NVL72" and "gb200-nvl72" are one name."""
+    return "".join(c for c in name.casefold() if c not in " -_")
+
+
+def _ambiguous(name: str, found: tuple[Subject, ...], where: str) -> Problem:
+    meanings = "; ".join(f"{s.id} = {s.name}" + (f" ({s.note})" if s.note else "") for s in found)
+    return Problem(where=where, what=f'"{name}" can mean {len(found)} things', got=repr(name), allowed=meanings,
+                   remedy="Write the id of the one that is meant.")
+
+
+def _wrong_kind(name: str, found: tuple[Subject, ...], kinds: tuple[str, ...], where: str) -> Problem:
+    what = f'"{name}" is a {found[0].kind}, not a {" or ".join(kinds)}'
+    note = f" {found[0].note}." if found[0].note else ""
+    return Problem(where=where, what=what, remedy=f"{found[0].name}.{note}")
+
+
+def read_subjects(rows: Iterable[tuple[int, list[str]]], file: str, problems: list[Problem]) -> list[Subject]:
+    """Subjects from numbered rows (header already checked); mistakes are added to `problems`."""
+    found: dict[str, Subject] = {}
+    for line, row in rows:
+        where = f"{file}:{line}"
+        cells = dict(zip(COLUMNS, (c.strip() for c in row), strict=True))
+        subject = Subject(id=cells["subject"], name=cells["name"], kind=cells["kind"], vendor=cells["vendor"],
+                          family=cells["family"], chip=cells["chip"], note=cells["note"], file=file, line=line,
+                          aliases=tuple(a.strip() for a in cells["aliases"].split(";") if a.strip()))
+        problem = _mistake(subject, found)
+        if problem is not None:
+            problems.append(replace(problem, where=where))
+        else:
+            found[subject.id] = subject
+    return list(found.values())
+
+
+def _mistake(subject: Subject, earlier: Mapping[str, Subject]) -> Problem | None:
+    if not subject.id or not subject.name:
+        return Problem(what="a subject needs an id and a name")
+    if any(c in subject.id for c in "@ \t,;") or subject.id != subject.id.casefold():
+        return Problem(what="a subject id is lower case, without spaces or '@'", got=repr(subject.id))
+    if subject.kind not in KINDS:
+        return Problem(what=f'unknown kind "{subject.kind}" of subject {subject.id}', allowed=", ".join(KINDS),
+                       remedy=nearest(subject.kind, KINDS))
+    if subject.id in earlier:
+        return Problem(what=f'subject "{subject.id}" is defined twice', got=f"first on line {earlier[subject.id].line}")
+    return None
+
+
+def unresolved_chips(subjects: Subjects) -> list[Problem]:
+    """Systems whose chip is not a chip of the table."""
+    return [
+        Problem(where=f"{s.file}:{s.line}", what=f'system {s.id} holds an unknown chip "{s.chip}"',
+                remedy=nearest(s.chip, (c.id for c in subjects.of_kind("chip"))))
+        for s in subjects.of_kind("system")
+        if s.chip not in subjects.by_id or subjects.by_id[s.chip].kind != "chip"
+    ]
+
+
+def known_sources(path: Path) -> frozenset[str]:
+    """Ids of sources.csv."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return frozenset(row["source"] for row in csv.DictReader(file))
