@@ -4,6 +4,7 @@
 #   EXAFLEET_PYTHON   interpreter to build the environment with (default: the newest of python3.13 ... python3)
 #   EXAFLEET_VENV     where the environment goes (default: .venv beside this checkout)
 venv=${EXAFLEET_VENV:-$root/.venv}
+case $venv in /*) ;; *) venv=$PWD/$venv ;; esac
 python=$venv/bin/python
 unset PYTHONHOME PYTHONPATH CDPATH
 
@@ -57,6 +58,7 @@ unlock() {
 
 make_venv() {
     base=$(find_python) || exit 1
+    [ ! -e "$venv" ] || [ -e "$venv/pyvenv.cfg" ] || die "$venv exists and is no Python environment; move it away."
     rm -rf "$venv"
     "$base" -m venv "$venv" >&2 </dev/null || die "$base could not make $venv."
     printf '%s' "$root" >"$venv/stamp-root"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
+
+from exafleet.facts.catalogue import Facts, missing
+from exafleet.terms.errors import FactError, MissingFact, Problem, raise_all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,3 +63,71 @@ class Arch:
     ssm_groups: int = 0
     mtp_layers: int = 0
     positions: int = 0
+
+
+# Of a model whose every block has attention and an MLP these need no row of their own.
+_SAME_AS_LAYERS = ("attention_layers", "mlp_layers")
+_REQUIRED = tuple(f.name for f in fields(Arch)
+                  if f.default is MISSING and f.name not in ("id", "name", *_SAME_AS_LAYERS))
+_OPTIONAL = tuple(f.name for f in fields(Arch) if f.default is not MISSING)
+
+
+def arch_ids(facts: Facts) -> tuple[str, ...]:
+    """Every model of the tables, complete or not."""
+    return tuple(s.id for s in facts.subjects.of_kind("model"))
+
+
+def arch(facts: Facts, name: str, *, where: str = "") -> Arch:
+    """The model called `name` (id, name or alias) as of the facts' date.
+
+    Raises FactError for an unknown or ambiguous name or dimensions that cannot be, MissingFact with every dimension
+    that is not known.
+    """
+    subject = facts.subjects.resolve(name, "model", where=where)
+    raise_all(MissingFact, arch_gaps(facts, subject.id))
+    known = {t: facts.try_value(f"{subject.id}.{t}") for t in (*_REQUIRED, *_SAME_AS_LAYERS, *_OPTIONAL)}
+    size = {t: round(v) for t, v in known.items() if v is not None}
+    size = {"ffn": 0, **{t: size["layers"] for t in _SAME_AS_LAYERS}, **size}
+    tied = bool(size.pop("tied_embeddings"))
+    found = Arch(id=subject.id, name=subject.name, tied_embeddings=tied, **size)
+    raise_all(FactError, [Problem(where=where, what=f"{subject.id}: {w}") for w in insane(found)])
+    return found
+
+
+def arch_gaps(facts: Facts, model_id: str) -> list[Problem]:
+    """One problem per dimension of a model that is not known; [] when its work can be counted."""
+    needed = list(_REQUIRED)
+    layers, moe = facts.try_value(f"{model_id}.layers"), facts.try_value(f"{model_id}.moe_layers") or 0.0
+    if layers is not None and moe >= (facts.try_value(f"{model_id}.mlp_layers") or layers):
+        needed.remove("ffn")
+    return [missing(facts, f"{model_id}.{t}") for t in needed if facts.try_get(f"{model_id}.{t}") is None]
+
+
+def insane(a: Arch) -> list[str]:
+    """What cannot be in a model's dimensions; [] when they hold together."""
+    wrong = [f"{f.name} is negative ({getattr(a, f.name)})" for f in fields(Arch)
+             if isinstance(getattr(a, f.name), int) and getattr(a, f.name) < 0]
+    wrong += [f"{n} must be at least 1" for n in ("layers", "hidden", "vocab") if getattr(a, n) < 1]
+    checks = {
+        "more attention, MLP or state-space blocks than layers":
+            max(a.attention_layers, a.mlp_layers, a.ssm_layers, a.moe_layers) > a.layers,
+        "attention blocks need heads, kv_heads and a head_dim":
+            a.attention_layers > 0 and min(a.heads, a.kv_heads, a.head_dim) < 1,
+        f"heads ({a.heads}) are not a multiple of kv_heads ({a.kv_heads})":
+            a.kv_heads > 0 and a.heads % a.kv_heads != 0,
+        f"topk ({a.topk}) exceeds experts ({a.experts})": a.topk > a.experts,
+        "expert blocks need experts, topk and expert_ffn":
+            a.moe_layers > 0 and min(a.experts, a.topk, a.expert_ffn) < 1,
+        "experts without blocks that hold them": a.experts > 0 and a.moe_layers == 0,
+        "more expert blocks than MLP blocks": a.moe_layers > a.mlp_layers,
+        "dense MLP blocks need an ffn": a.mlp_layers > a.moe_layers and a.ffn < 1,
+        f"mlp_matrices is {a.mlp_matrices}, not 2 or 3": a.mlp_layers > 0 and a.mlp_matrices not in (2, 3),
+        "state-space blocks need ssm_heads, ssm_head_dim and ssm_state":
+            a.ssm_layers > 0 and min(a.ssm_heads, a.ssm_head_dim, a.ssm_state) < 1,
+        "latent attention needs nope_dim and v_dim": a.kv_lora > 0 and min(a.nope_dim, a.v_dim) < 1,
+        f"head_dim ({a.head_dim}) is not nope_dim + rope_dim":
+            a.kv_lora > 0 and a.head_dim != a.nope_dim + a.rope_dim,
+        "more windowed blocks than attention blocks": a.window_layers > a.attention_layers,
+        "windowed blocks need a window": a.window_layers > 0 and a.window < 1,
+    }
+    return wrong + [text for text, bad in checks.items() if bad]

@@ -207,6 +207,7 @@ class TrainJob:
     late          penalty of one month's lateness                [USD/month]
     unfinished    penalty when not done within the horizon       [USD]
     least, most   chips in the gang; most 0 means no limit       [chips]
+    required      the plan must finish it by `due` if everything comes as quoted, or there is no plan
     """
 
     id: str
@@ -227,6 +228,7 @@ class TrainJob:
     systems: tuple[str, ...] = ()
     sites: tuple[str, ...] = ()
     rent: bool = True
+    required: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

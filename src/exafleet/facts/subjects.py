@@ -60,17 +60,15 @@ class Subjects:
         Raises FactError when the name is unknown, is of another kind, or means several things.
         """
         exact = self.by_id.get(name)
-        if exact is not None and (not kinds or exact.kind in kinds):
-            return exact
-        found = self.by_name.get(fold(name), ())
-        fitting = tuple(s for s in found if not kinds or s.kind in kinds)
-        if len(fitting) == 1:
-            return fitting[0]
-        if fitting:
-            raise FactError(_ambiguous(name, fitting, where))
-        if found:
-            raise FactError(_wrong_kind(name, found, kinds, where))
-        raise FactError(self._unknown(name, kinds, where))
+        found = (exact,) if exact is not None else self.by_name.get(fold(name), ())
+        if not found:
+            raise FactError(self._unknown(name, kinds, where))
+        # Two meanings of two kinds are as ambiguous as two of one: "GB200" for a chip may well be meant as a superchip.
+        if len(found) > 1:
+            raise FactError(_ambiguous(name, found, where))
+        if kinds and found[0].kind not in kinds:
+            raise FactError(_wrong_kind(name, found[0], kinds, where))
+        return found[0]
 
     def _unknown(self, name: str, kinds: tuple[str, ...], where: str) -> Problem:
         known = {spoken: s.id for spoken, many in self.by_name.items() for s in many if not kinds or s.kind in kinds}
@@ -89,14 +87,13 @@ def fold(name: str) -> str:
 
 def _ambiguous(name: str, found: tuple[Subject, ...], where: str) -> Problem:
     meanings = "; ".join(f"{s.id} = {s.name}" + (f" ({s.note})" if s.note else "") for s in found)
-    return Problem(where=where, what=f'"{name}" can mean {len(found)} things', got=repr(name), allowed=meanings,
+    return Problem(where=where, what=f'"{name}" can mean {len(found)} things', allowed=meanings,
                    remedy="Write the id of the one that is meant.")
 
 
-def _wrong_kind(name: str, found: tuple[Subject, ...], kinds: tuple[str, ...], where: str) -> Problem:
-    what = f'"{name}" is a {found[0].kind}, not a {" or ".join(kinds)}'
-    note = f" {found[0].note}." if found[0].note else ""
-    return Problem(where=where, what=what, remedy=f"{found[0].name}.{note}")
+def _wrong_kind(name: str, found: Subject, kinds: tuple[str, ...], where: str) -> Problem:
+    what = f'"{name}" is a {found.kind}, not a {" or ".join(kinds)}'
+    return Problem(where=where, what=what, remedy=f"{found.id} = {found.name}" + (f": {found.note}" * bool(found.note)))
 
 
 def read_subjects(rows: Iterable[tuple[int, list[str]]], file: str, problems: list[Problem]) -> list[Subject]:

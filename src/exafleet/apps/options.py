@@ -1,0 +1,94 @@
+"""Options several commands share, and the words they are written in."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from exafleet.terms.errors import FactError, Problem
+
+EPILOG = "Facts come with the package; docs/cli.md describes every command."
+
+
+class Format(StrEnum):
+    """How an answer is printed."""
+
+    table = "table"
+    json = "json"
+
+
+class Dtype(StrEnum):
+    """Number formats of matrix products."""
+
+    bf16 = "bf16"
+    fp8 = "fp8"
+    fp4 = "fp4"
+    int8 = "int8"
+
+
+AsOf = Annotated[str | None, typer.Option("--as-of", metavar="DATE", help=(
+    "Use only facts published by this day (2024-12-19, 2024-12 or 2024). Default: every fact; for a scenario, its own "
+    "date."))]
+Form = Annotated[Format, typer.Option("--format", help="Tables for people, or JSON with base units.")]
+Model = Annotated[str, typer.Argument(metavar="MODEL", help=(
+    "Name of a model (see `exafleet facts search model`), or the path of a Hugging Face config.json."))]
+Scenario = Annotated[Path, typer.Argument(metavar="SCENARIO", help="A scenario.toml, or the folder that holds one.")]
+Store = Annotated[str | None, typer.Option("--store", metavar="URL", help=(
+    "Where runs are kept: a SQLite file or a database URL. Default: EXAFLEET_STORE, else a file in the user's data "
+    "folder."))]
+
+
+def span(words: str | None, option: str) -> tuple[int, int] | None:
+    """A range of whole numbers as (low, high), both included; None where nothing was asked. Raises FactError.
+
+    >>> span("8", "--tp"), span("1..16", "--tp"), span("4..", "--tp")
+    ((8, 8), (1, 16), (4, 1048576))
+    """
+    if words is None:
+        return None
+    found = re.fullmatch(r"\s*(\d{1,7})\s*(\.\.\s*(\d{1,7})?)?\s*", words)
+    low = int(found[1]) if found else 0
+    high = low if not (found and found[2]) else int(found[3]) if found[3] else 2**20
+    if not 1 <= low <= high:
+        raise FactError(Problem(where=option, what="not a range of whole numbers from 1 up", got=repr(words),
+                                allowed='a number such as "8", or a range such as "1..16"'))
+    return low, high
+
+
+def seconds(words: str, option: str) -> float:
+    """A time written with its unit, "2 s" or "50 ms". [s] Raises UnitError."""
+    return _quantity(words, option, "time")
+
+
+def sequences(words: str, seq: int) -> int:
+    """Sequences in a global batch written as sequences or as tokens: "1024", "1024 sequences", "16M tokens".
+
+    Tokens must make whole sequences to within half a sequence of `seq` tokens; raises FactError.
+    """
+    from exafleet.terms.units import parse
+
+    plain = re.fullmatch(r"\s*(\d[\d_,]*)\s*(sequences?)?\s*", words)
+    number = float(re.sub("[_,]", "", plain[1])) if plain else parse(words, "tokens").value / seq
+    if not 0.5 <= number < 1e9:
+        raise FactError(Problem(where="--batch", what="a batch holds at least one sequence", got=repr(words),
+                                allowed='sequences such as "1024", or tokens such as "16M tokens"'))
+    return round(number)
+
+
+def _quantity(words: str, option: str, dimension: str) -> float:
+    from dataclasses import replace
+
+    from exafleet.terms.errors import UnitError
+    from exafleet.terms.units import parse
+
+    try:
+        value = parse(words, dimension).value
+    except UnitError as error:
+        raise UnitError([replace(p, where=option) for p in error.problems]) from None
+    if value <= 0:
+        raise FactError(Problem(where=option, what=f"{dimension} must be more than zero", got=repr(words)))
+    return value

@@ -1,0 +1,1 @@
+"""Fleet: goodput and power of chips at work, and the one table that plans are made of."""

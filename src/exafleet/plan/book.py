@@ -1,0 +1,85 @@
+"""The order book as columns: every order that could be placed, and when it would arrive in each draw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from exafleet.market.draws import Draws
+from exafleet.market.market import Floats, Ints, Market
+from exafleet.plan.sets import Index
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Book:
+    """C possible orders, one integer column each; Q open orders with D possible deferrals.
+
+    offer, owner, system, month  indices                                                [C]
+    tier     0 is the plain price, i the offer's i-th tier                              [C]
+    queued   1 in the queue                                                             [C]
+    price    of one unit, tier included, queue premium not                              [C]   [USD]
+    premium  paid on top for the place in the queue                                     [C]   [USD]
+    most     units beyond which the order cannot help                                   [C]
+    arrival  month index in each draw; T or more is after the end                       [N, C]
+    due      month index in which an open order, deferred by d, arrives in each draw    [N, Q, D]
+    """
+
+    offer: Ints
+    owner: Ints
+    system: Ints
+    month: Ints
+    tier: Ints
+    queued: Ints
+    price: Floats
+    premium: Floats
+    most: Floats
+    arrival: Ints
+    due: Ints
+
+
+def book(market: Market, draws: Draws, holder_owner: Ints, holder_system: Ints) -> Book:
+    """Every order that is open to an owner who can install it, and that arrives within the horizon as quoted."""
+    index = Index.of(market)
+    table = _orders(market, {(int(o), int(k)) for o, k in zip(holder_owner, holder_system, strict=True)}, index)
+    offer, owner, system, month, tier, queued = table.T
+    sooner = np.floor(market.sooner + 0.5).astype(np.int64)
+    lead = draws.lead[:, offer, month] - sooner[offer] * queued
+    arrival = month + np.maximum(lead, 0)
+    keep = (arrival[0] < market.months) if len(table) else np.zeros(0, dtype=bool)
+    offer, owner, system, month, tier, queued = table[keep].T
+    price = market.price[offer, month] * _factor(market, offer, tier)
+    premium = np.array([f.queue.premium if f.queue else 0.0 for f in market.scenario.offers])
+    return Book(offer=offer, owner=owner, system=system, month=month, tier=tier, queued=queued, price=price,
+                premium=price * premium[offer] * queued, arrival=arrival[:, keep],
+                most=_most(market, offer, owner, system, arrival[0, keep]), due=_due(market, draws))
+
+
+def _orders(market: Market, held: set[tuple[int, int]], index: Index) -> Ints:
+    rows = [(f, o, index.system[offer.system], t, tier, queued)
+            for f, offer in enumerate(market.scenario.offers)
+            for o in np.flatnonzero(market.offered[f]) if (int(o), index.system[offer.system]) in held
+            for t in np.flatnonzero(market.can_order[f])
+            for tier in range(len(offer.tiers) + 1)
+            for queued in range(2 if offer.queue else 1)]
+    return np.array(rows, dtype=np.int64).reshape(-1, 6)
+
+
+def _factor(market: Market, offer: Ints, tier: Ints) -> Floats:
+    factors = [[1.0, *(factor for _, factor in f.tiers)] for f in market.scenario.offers]
+    return np.array([factors[f][i] for f, i in zip(offer.tolist(), tier.tolist(), strict=True)])
+
+
+def _most(market: Market, offer: Ints, owner: Ints, system: Ints, arrival: Ints) -> Floats:
+    """Supply, total, and what the owner's sites could ever power, whichever is least."""
+    power = (market.power.max(axis=1) / market.pue)[None, :, None] / np.maximum(market.unit_power, 1e-9)
+    powered = (power * (market.may_install[:, :, None] & market.cooled[None])).sum(axis=1)
+    total = np.array([f.total for f in market.scenario.offers])
+    least = np.minimum(market.supply[offer, arrival], total[offer])
+    return np.asarray(np.floor(np.minimum(least, np.ceil(powered[owner, system])) + 1e-9))
+
+
+def _due(market: Market, draws: Draws) -> Ints:
+    longest = max((q.most_deferral for q in market.scenario.open_orders), default=0)
+    when = market.promised[None, :] + draws.slip
+    return np.maximum(when[:, :, None] + np.arange(min(longest, market.months) + 1), 0)

@@ -1,0 +1,205 @@
+"""The programme under construction: its columns, and the places where rules and money add rows and costs.
+
+x are first-stage columns (orders, placements: decided now, the same in every draw), y recourse columns (decided as
+things arrive, one set per draw). Inside, units of a system count use (chips over chips per unit), power is in MW and
+money in `money` USD, so that the solver sees numbers near one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from exafleet.facts.records import ResearchJob, ServeJob, TrainJob
+from exafleet.market.draws import Draws
+from exafleet.market.market import Bools, Floats, Ints, Market
+from exafleet.plan.blocks import Entries, Members
+from exafleet.plan.book import Book, book
+from exafleet.plan.sets import Index, Sets
+
+MEGAWATT = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """Costs by (part, column) in present value, and cash by (owner x month, column), undiscounted; both in USD."""
+
+    cost: Entries = field(default_factory=Entries)
+    cash: Entries = field(default_factory=Entries)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Activities:
+    """Every way to use units: pairs (serving, research), then gangs (training). X of them.
+
+    job, place, system   place is a holder, then H + rental                      [X]
+    owner                who pays for the use: the job's owner                   [X]
+    lender               owner of the holder; the job's owner for a rental       [X]
+    power                mean IT power of one unit in this use                   [X]  [W]
+    column               recourse column: units in use; -1 where it cannot be    [X, T]
+    """
+
+    job: Ints
+    place: Ints
+    system: Ints
+    owner: Ints
+    lender: Ints
+    power: Floats
+    column: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """Everything a rule may look at or add to. `couple[n]` holds first-stage entries of recourse rows of draw n only."""
+
+    market: Market
+    draws: Draws
+    sets: Sets
+    book: Book
+    job_owner: Ints
+    acts: Activities
+    peak: Floats
+    money: float
+    x: Members
+    y: Members
+    first_rows: Members
+    rows: Members
+    first: Entries
+    recourse: Entries
+    couple_all: Entries
+    couple: tuple[Entries, ...]
+    links: list[tuple[Ints, Ints, Floats]]
+    shifts: list[tuple[Ints, Floats]]
+    ledger: Ledger
+    first_ledger: Ledger
+    draw_ledger: tuple[Ledger, ...]
+    constants: dict[str, Floats]
+
+    @property
+    def index(self) -> Index:
+        """Positions by id."""
+        return Index.of(self.market)
+
+    def shift(self, rows: Ints, by_draw: Floats) -> None:
+        """Add a constant to both bounds of rows in each draw. by_draw [N, ...rows]"""
+        there = rows >= 0
+        self.shifts.append((rows[there], by_draw[:, there]))
+
+
+def build(market: Market, draws: Draws, sets: Sets) -> Build:
+    """All columns, no rows yet."""
+    jobs = market.scenario.jobs
+    index = Index.of(market)
+    owner = np.array([index.owner[job.owner] for job in jobs], dtype=np.int64)
+    x, y = Members(), Members()
+    orders = book(market, draws, sets.holder_owner, sets.holder_system)
+    _first_columns(x, market, sets, orders)
+    acts = _recourse_columns(y, market, sets, owner)
+    return Build(market, draws, sets, orders, owner, acts, np.maximum(market.demand.max(axis=1, initial=0.0), 1e-300),
+                 _money(market), x, y, Members(), Members(), Entries(), Entries(), Entries(),
+                 tuple(Entries() for _ in range(draws.count)), [], [], Ledger(), Ledger(),
+                 tuple(Ledger() for _ in range(draws.count)), {})
+
+
+def _money(market: Market) -> float:
+    """A power of ten near what one unit or one penalty costs, so that costs are near one."""
+    scenario = market.scenario
+    sums = [p for p in market.price.ravel() if p > 0] + [h.price for h in scenario.holdings if h.price > 0]
+    sums += [v for job in scenario.jobs if isinstance(job, TrainJob) for v in (job.value, job.late) if v > 0]
+    sums += [q.price for q in scenario.open_orders if q.price > 0]
+    return float(10.0 ** np.clip(np.floor(np.median(np.log10(sums))), 0, 6)) if sums else 1e3
+
+
+def _first_columns(x: Members, market: Market, sets: Sets, orders: Book) -> None:
+    scenario, months = market.scenario, market.months
+    x.add("order", np.ones(len(orders.offer), dtype=bool), upper=orders.most, integer=True)
+    x.add("tier", orders.tier > 0, upper=1.0, integer=True)
+    deferrals = np.arange(orders.due.shape[2])
+    units = np.array([float(q.units) for q in scenario.open_orders])
+    most = np.array([q.most_deferral for q in scenario.open_orders], dtype=np.int64)
+    x.add("keep", deferrals[None, :] <= most[:, None], upper=units[:, None], integer=True)
+    x.add("cancel", units >= 0, upper=units, integer=True)
+    x.add("contract", _contracts(market), upper=_contract_most(market)[:, None, :], integer=True)
+    begun = begins(market, sets)
+    last = np.arange(months) == months - 1
+    x.add("started", begun, upper=1.0, integer=last[None, :])
+    job = np.zeros((len(scenario.jobs), months), dtype=bool)
+    np.logical_or.at(job, sets.option_job, begun)
+    x.add("begun", job, upper=1.0, integer=True)
+    x.add("quoted", _wanted(market, sets)[:, :, None] & np.ones(months, dtype=bool))
+    limited = np.isfinite(market.budget).any(axis=1)
+    x.add("committed", limited[:, None] & np.ones(months, dtype=bool), lower=-np.inf)
+
+
+def begins(market: Market, sets: Sets) -> Bools:
+    """Whether an option can have started by a month; a required run may look past its site's power. [I, T]"""
+    must = np.array([getattr(job, "required", False) for job in market.scenario.jobs], dtype=bool)
+    able = sets.option_open | (sets.option_blocked & must[sets.option_job][:, None])
+    return np.asarray(np.logical_or.accumulate(able, axis=1))
+
+
+def _contracts(market: Market) -> Bools:
+    rentals = market.scenario.rentals
+    reserved = np.array([r.term > 1 for r in rentals], dtype=bool)
+    wait = np.array([r.wait for r in rentals], dtype=np.int64)
+    useful = np.arange(market.months)[None, :] + wait[:, None] < market.months
+    return (reserved[:, None] & useful & market.can_rent)[:, None, :] & market.rentable[:, :, None]
+
+
+def _contract_most(market: Market) -> Floats:
+    block = np.array([float(r.block) for r in market.scenario.rentals])
+    return np.asarray(np.floor(market.rental_most / np.maximum(block, 1.0)[:, None] + 1e-9))
+
+
+def _wanted(market: Market, sets: Sets) -> Bools:
+    """(owner, system) pairs on whose quoted deliveries a gang may wait. [O, K]"""
+    wanted = np.zeros((len(market.scenario.owners), len(market.systems)), dtype=bool)
+    owned = sets.option_rental[sets.gang_option] < 0
+    holder = sets.gang_place[owned]
+    wanted[sets.holder_owner[holder], sets.holder_system[holder]] = True
+    return wanted
+
+
+def _recourse_columns(y: Members, market: Market, sets: Sets, job_owner: Ints) -> Activities:
+    months, holders = market.months, len(sets.holder_owner)
+    always = np.ones(months, dtype=bool)
+    held = np.zeros((len(market.scenario.owners), len(market.systems)), dtype=bool)
+    held[sets.holder_owner, sets.holder_system] = True
+    y.add("warehouse", held[:, :, None] & always)
+    y.add("sold warehouse", held[:, :, None] & always)
+    y.add("install", np.ones((holders, months), dtype=bool))
+    y.add("installed", np.ones((holders, months), dtype=bool))
+    y.add("sold installed", np.ones((holders, months), dtype=bool))
+    away = np.array([market.scenario.moves[m].months for m in sets.lane_move], dtype=np.int64)
+    y.add("moved", np.arange(months)[None, :] + away[:, None] < months)
+    open_to_use = _usable(market, holders)
+    use = y.add("use", open_to_use[sets.pair_place])
+    run = y.add("run", begins(market, sets)[sets.gang_option] & open_to_use[sets.gang_place])
+    kinds = [type(job) for job in market.scenario.jobs]
+    works = np.array([k in (ServeJob, ResearchJob) for k in kinds], dtype=bool)
+    y.add("short", works[:, None] & (market.demand > 0))
+    runs = np.zeros((len(kinds), months), dtype=bool)
+    np.logical_or.at(runs, sets.option_job, np.ones((len(sets.option_job), months), dtype=bool))
+    y.add("done", runs, upper=1.0)
+    limited = np.isfinite(market.budget).any(axis=1)
+    y.add("in hand", limited[:, None] & always)
+    y.add("overdraft", limited[:, None] & always)
+    job = np.concatenate([sets.pair_job, sets.option_job[sets.gang_option]])
+    place = np.concatenate([sets.pair_place, sets.gang_place])
+    owner = job_owner[job]
+    lender = np.where(place < holders, np.append(sets.holder_owner, -1)[np.minimum(place, holders)], owner)
+    return Activities(
+        job=job, place=place, owner=owner, lender=lender,
+        system=np.concatenate([sets.pair_system, sets.option_system[sets.gang_option]]),
+        power=np.concatenate([sets.pair_power, sets.gang_power]),
+        column=np.concatenate([use, run]))
+
+
+def _usable(market: Market, holders: int) -> Bools:
+    """Months in which a place can be used at all: holders always, rentals when a contract can be running. [A, T]"""
+    from exafleet.plan.sets import rental_most
+
+    rented = [rental_most(market, r) > 0 for r in range(len(market.scenario.rentals))]
+    return np.concatenate([np.ones((holders, market.months), dtype=bool),
+                           np.array(rented, dtype=bool).reshape(-1, market.months)])

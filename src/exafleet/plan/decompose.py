@@ -1,0 +1,280 @@
+"""The two-stage programme solved by decomposition: a master of decisions, one recourse problem per draw.
+
+Each recourse problem, solved at a trial point, gives its cost and the slope of its cost in every decision: a cut that
+the master keeps. The trial point lies between the master's answer (out) and the best point known (in), which keeps
+early cuts from being wasted far away [1]. One cut per draw and round (multi-cut); recourse problems start from the
+basis they ended with, so that a round costs little more than the pivots it needs. When the relaxed master has
+converged, the same cuts serve the integer master.
+
+The slope in an order column is also what an answer needs: the value of one more rack arriving in that month.
+
+[1] sources.csv: ben-ameur-neto-2007
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from exafleet.market.market import Floats
+from exafleet.plan.highs import Linear, Solver, Stop
+from exafleet.plan.twostage import TwoStage
+from exafleet.plan.writtenout import Answer
+
+Progress = Callable[[str, int, float, float], None]
+STEP = 0.5          # how far from the best point towards the master's answer a trial point lies
+MOST_ROUNDS = 400   # of either phase; a plan that needs more is returned with the gap it has
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """cost of a draw >= value + slope . (x - at), fixed costs included."""
+
+    draw: int
+    slope: Floats
+    intercept: float
+
+
+class Recourse:
+    """The recourse problem, solved for any draw at any first-stage point."""
+
+    def __init__(self, p: TwoStage, stop: Stop | None = None) -> None:
+        self._p = p
+        self._same = bool((p.scale == 1.0).all())
+        self._bases: list[Any] = [None] * p.draws
+        self._solver = Solver(self._problem(0), stop=stop, solver="simplex")
+        self.pivots = 0
+
+    def _problem(self, n: int) -> Linear:
+        p = self._p
+        return Linear(rows=p.recourse, lower=p.lower[n], upper=p.upper[n], v_lower=p.y_lower, v_upper=p.y_upper[n],
+                      cost=p.cost2[n])
+
+    def solve(self, n: int, x: Floats) -> tuple[float, Floats, Floats, Floats]:
+        """Cost of draw n at x without first-stage costs, its slope [X], y [Y] and row duals [M2]."""
+        p, solver = self._p, self._solver
+        taken = p.couple[n] @ x
+        solver.change_rows(p.lower[n] - taken, p.upper[n] - taken)
+        if not self._same:
+            everything = np.arange(len(p.y_lower))
+            solver.change_cost(p.cost2[n])
+            solver.change_columns(everything, p.y_lower, p.y_upper[n])
+        if len(p.link_column):
+            most = np.maximum(p.link_factor * x[p.link_first], 0.0)
+            solver.change_columns(p.link_column, np.zeros(len(most)), most)
+        if self._bases[n] is not None:
+            solver.start_from(self._bases[n])
+        found = solver.solve()
+        if found.status == "stopped":
+            raise Stopped
+        if found.status != "optimal":
+            raise RuntimeError(f"the recourse of draw {n} ended as {found.status}; it should always be feasible")
+        self.pivots += solver.effort()[0]
+        self._bases[n] = solver.basis()
+        slope = -(p.couple[n].T @ found.row_dual)
+        pressed = np.minimum(found.v_dual[p.link_column], 0.0)
+        slope += np.bincount(p.link_first, weights=p.link_factor * pressed, minlength=len(x))
+        return found.value, slope, found.v, found.row_dual
+
+    def quiet(self) -> None:
+        """From here on, finish what is asked even after a stop: reading the best point takes one solve per draw."""
+        self._solver.quiet()
+
+    def cuts(self, x: Floats) -> tuple[Floats, list[Cut]]:
+        """Cost of every draw at x, first-stage and fixed costs included [N], and one cut for each."""
+        p = self._p
+        cost, cuts = np.zeros(p.draws), []
+        for n in range(p.draws):
+            value, slope, _, _ = self.solve(n, x)
+            cost[n] = value + p.cost1[n] @ x + p.constant[n]
+            full = slope + p.cost1[n]
+            cuts.append(Cut(draw=n, slope=full, intercept=float(cost[n] - full @ x)))
+        return cost, cuts
+
+
+class Stopped(Exception):  # noqa: N818
+    """The user asked to stop in the middle of a solve."""
+
+
+class Master:
+    """First-stage decisions with one cost column per draw, bounded from below by the cuts found so far."""
+
+    def __init__(self, p: TwoStage, stop: Stop | None) -> None:
+        self._p, self._stop = p, stop
+        self._cuts: list[Cut] = []
+        self._solver = Solver(self._linear(whole=False, cuts=[]), stop=stop, solver="simplex")
+
+    def _linear(self, *, whole: bool, cuts: list[Cut]) -> Linear:
+        from scipy.sparse import csr_matrix, hstack, vstack
+
+        p, n, x = self._p, self._p.draws, len(self._p.x_lower)
+        risky = p.weight > 0
+        extra = n + (n + 1 if risky else 0)
+        rows = hstack([p.first, csr_matrix((p.first.shape[0], extra))], format="csr")
+        lower, upper = p.first_lower, p.first_upper
+        cost = np.concatenate([np.zeros(x), (1 - p.weight) * p.probability])
+        v_lower = np.concatenate([p.x_lower, np.full(n, lowest(p))])
+        v_upper = np.concatenate([p.x_upper, np.full(n, np.inf)])
+        if risky:
+            excess = np.hstack([np.zeros((n, x)), np.eye(n), -np.ones((n, 1)), -np.eye(n)])
+            rows = vstack([rows, csr_matrix(excess)], format="csr")
+            lower, upper = np.append(lower, np.full(n, -np.inf)), np.append(upper, np.zeros(n))
+            cost = np.concatenate([cost, [p.weight], p.weight * p.probability / (1 - p.alpha)])
+            v_lower = np.concatenate([v_lower, [-np.inf], np.zeros(n)])
+            v_upper = np.append(v_upper, np.full(n + 1, np.inf))
+        if cuts:
+            rows = vstack([rows, self._rows(cuts)], format="csr")
+            lower = np.append(lower, [c.intercept for c in cuts])
+            upper = np.append(upper, np.full(len(cuts), np.inf))
+        integer = np.append(p.whole, np.zeros(extra, dtype=bool)) if whole else None
+        return Linear(rows=rows, lower=lower, upper=upper, v_lower=v_lower, v_upper=v_upper, cost=cost, whole=integer)
+
+    def _rows(self, cuts: list[Cut]) -> Any:
+        from scipy.sparse import csr_matrix, hstack
+
+        p = self._p
+        slopes = csr_matrix(-np.array([c.slope for c in cuts]))
+        extra = p.draws + (p.draws + 1 if p.weight > 0 else 0)
+        column = np.array([c.draw for c in cuts])
+        ones = csr_matrix((np.ones(len(cuts)), (np.arange(len(cuts)), column)), shape=(len(cuts), extra))
+        return hstack([slopes, ones], format="csr")
+
+    def add(self, cuts: list[Cut]) -> None:
+        """Keep cuts."""
+        self._cuts += cuts
+        self._solver.add_rows(self._rows(cuts), np.array([c.intercept for c in cuts]), np.full(len(cuts), np.inf))
+
+    def relaxed(self) -> tuple[float, Floats]:
+        """Lower bound and point of the relaxed master; raises Stopped, or Infeasible when the first stage is."""
+        found = self._solver.solve()
+        if found.status == "stopped":
+            raise Stopped
+        if found.status != "optimal":
+            raise Infeasible
+        return found.value, found.v[:len(self._p.x_lower)]
+
+    def whole(self, gap: float, best: tuple[Floats, Floats] | None) -> tuple[float, Floats]:
+        """Lower bound and point of the integer master, solved to `gap`, from the best (x, costs) known."""
+        problem = self._linear(whole=True, cuts=self._cuts)
+        solver = Solver(problem, stop=self._stop, mip_rel_gap=gap, mip_abs_gap=1e-9)
+        if best is not None:
+            solver.suggest(self._point(*best))
+        found = solver.solve()
+        if found.status == "infeasible":
+            raise Infeasible
+        if not len(found.v):
+            raise Stopped
+        return found.bound, found.v[:len(self._p.x_lower)]
+
+    def _point(self, x: Floats, cost: Floats) -> Floats:
+        p = self._p
+        if p.weight == 0:
+            return np.concatenate([x, cost])
+        eta = value_at_risk(cost, p.probability, p.alpha)
+        return np.concatenate([x, cost, [eta], np.maximum(cost - eta, 0.0)])
+
+
+class Infeasible(Exception):  # noqa: N818
+    """No first-stage decision keeps every hard rule."""
+
+
+def value_at_risk(cost: Floats, probability: Floats, alpha: float) -> float:
+    """Smallest cost that is not exceeded with probability alpha."""
+    order = np.argsort(cost, kind="stable")
+    reached = np.searchsorted(probability[order].cumsum(), alpha - 1e-12)
+    return float(cost[order][min(int(reached), len(order) - 1)])
+
+
+def lowest(p: TwoStage) -> float:
+    """A cost below any that can occur, so that the master is bounded before it has cuts."""
+    least = np.minimum(p.cost1 * p.x_upper, 0.0)
+    return float(-1e3 + 10.0 * np.where(np.isfinite(least), least, 0.0).sum(axis=1).min() - 10.0 * abs(p.constant).max()
+                 - 10.0 * float(np.abs(p.cost2).sum()))
+
+
+def solve_decomposed(p: TwoStage, gap: float, stop: Stop | None = None, progress: Progress | None = None) -> Answer:
+    """In-out L-shaped method: relaxed rounds to half the gap, then integer rounds until bound and best point meet."""
+    recourse = Recourse(p, stop)
+    state = _State(p, recourse, gap, progress)
+    try:
+        master = Master(p, stop)
+        _relaxed_rounds(master, state)
+        _integer_rounds(master, state)
+    except Infeasible:
+        return Answer(status="infeasible", x=np.zeros(0), y=np.zeros((p.draws, 0)), value=np.inf, bound=-np.inf)
+    except Stopped:
+        if state.best is None:
+            return Answer(status="nothing", x=np.zeros(0), y=np.zeros((p.draws, 0)), value=np.inf, bound=state.bound)
+        state.stopped = True
+    return state.answer()
+
+
+class _State:
+    """What is known so far: the relaxed centre, the best whole point, the proven bound."""
+
+    def __init__(self, p: TwoStage, recourse: Recourse, gap: float, progress: Progress | None) -> None:
+        self.p, self.recourse, self.gap, self.progress = p, recourse, gap, progress
+        self.bound, self.value, self.relaxed_value = -np.inf, np.inf, np.inf
+        self.centre: Floats | None = None
+        self.best: tuple[Floats, Floats] | None = None
+        self.rounds, self.stopped = 0, False
+
+    def try_point(self, master: Master, x: Floats) -> float:
+        """Cost of a point; its cuts go to the master."""
+        cost, cuts = self.recourse.cuts(x)
+        master.add(cuts)
+        value = self.p.risk(cost)
+        whole = np.abs(x - np.round(x))[self.p.whole].max(initial=0.0) < 1e-6
+        if whole and value < self.value:
+            self.value, self.best = value, (x.copy(), cost)
+        return value
+
+    def tell(self, phase: str) -> None:
+        self.rounds += 1
+        if self.progress is not None:
+            self.progress(phase, self.rounds, self.bound, self.value if phase == "whole" else self.relaxed_value)
+
+    def close(self, value: float, share: float) -> bool:
+        """Whether bound and value are within a share of the gap asked."""
+        return value - self.bound <= max(share * self.gap * abs(value), 1e-9 * max(1.0, abs(value)))
+
+    def answer(self) -> Answer:
+        assert self.best is not None
+        x = self.best[0]
+        self.recourse.quiet()
+        y = np.array([self.recourse.solve(n, x)[2] for n in range(self.p.draws)])
+        met = self.close(self.value, 1.0)
+        return Answer(status="optimal" if met else "stopped", x=x, y=y, value=self.value,
+                      bound=min(self.bound, self.value), rounds=self.rounds,
+                      rows=self.p.first.shape[0] + self.p.recourse.shape[0] * self.p.draws,
+                      columns=len(x) + len(self.p.y_lower) * self.p.draws)
+
+
+def _relaxed_rounds(master: Master, state: _State) -> None:
+    """Close the gap of the relaxed problem with trial points between centre and master."""
+    while state.rounds < MOST_ROUNDS:
+        bound, out = master.relaxed()
+        state.bound = max(state.bound, bound)
+        if state.centre is None:
+            state.centre = out
+        elif state.close(state.relaxed_value, 0.25):
+            break
+        trial = STEP * out + (1.0 - STEP) * state.centre
+        value = state.try_point(master, trial)
+        if value < state.relaxed_value:
+            state.relaxed_value, state.centre = value, trial
+        state.tell("relaxed")
+
+
+def _integer_rounds(master: Master, state: _State) -> None:
+    """Whole decisions with the cuts so far; each answer is costed and cut until bound and best meet."""
+    last = state.rounds + MOST_ROUNDS
+    while state.rounds < last and not state.close(state.value, 1.0):
+        bound, x = master.whole(0.5 * state.gap, state.best)
+        state.bound = max(state.bound, bound)
+        x = np.where(state.p.whole, np.round(x), x)
+        state.try_point(master, x)
+        state.tell("whole")

@@ -1,0 +1,152 @@
+"""The one place that talks to HiGHS: arrays in, arrays out, one thread, a fixed seed, and a polite way to stop."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from exafleet.market.market import Bools, Floats, Ints
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+Stop = Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Linear:
+    """minimise cost.v + offset with lower <= rows v <= upper, v_lower <= v <= v_upper, v whole where `whole`."""
+
+    rows: csr_matrix
+    lower: Floats
+    upper: Floats
+    v_lower: Floats
+    v_upper: Floats
+    cost: Floats
+    whole: Bools | None = None
+    offset: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Solved:
+    """status: "optimal", "infeasible", "stopped" or another of the solver's words; values may be empty."""
+
+    status: str
+    value: float
+    bound: float
+    v: Floats
+    row_dual: Floats
+    v_dual: Floats
+
+
+class Solver:
+    """A HiGHS instance that keeps its basis between solves."""
+
+    def __init__(self, problem: Linear, *, stop: Stop | None = None, **options: float | str | bool) -> None:
+        import highspy
+
+        self._highs: Any = highspy.Highs()
+        self._word = {highspy.HighsModelStatus.kOptimal: "optimal", highspy.HighsModelStatus.kInfeasible: "infeasible",
+                      highspy.HighsModelStatus.kInterrupt: "stopped",
+                      highspy.HighsModelStatus.kUnboundedOrInfeasible: "infeasible",
+                      highspy.HighsModelStatus.kSolutionLimit: "stopped",
+                      highspy.HighsModelStatus.kIterationLimit: "stopped"}
+        self._highs.silent()
+        for name, value in {"threads": 1, "random_seed": 0, "parallel": "off", **options}.items():
+            self._highs.setOptionValue(name, value)
+        self._pass(problem)
+        self._mixed = problem.whole is not None and bool(problem.whole.any())
+        self._asking = True
+        if stop is not None:
+            self._listen(stop)
+
+    def _pass(self, problem: Linear) -> None:
+        rows = problem.rows.tocsr()
+        whole = np.zeros(len(problem.cost)) if problem.whole is None else problem.whole
+        self._highs.passModel(
+            len(problem.cost), rows.shape[0], rows.nnz, 2, 1, problem.offset, problem.cost, problem.v_lower, problem.v_upper,
+            problem.lower, problem.upper, rows.indptr.astype(np.int32), rows.indices.astype(np.int32), rows.data,
+            np.asarray(whole).astype(np.int32))
+
+    def quiet(self) -> None:
+        """Stop asking whether to stop."""
+        self._asking = False
+
+    def _listen(self, stop: Stop) -> None:
+        def ask(event: Any) -> None:
+            if self._asking and stop():
+                event.data_in.user_interrupt = True
+
+        self._highs.cbSimplexInterrupt += ask
+        self._highs.cbMipInterrupt += ask
+
+    def change_rows(self, lower: Floats, upper: Floats) -> None:
+        """New bounds of every row."""
+        self._highs.changeRowsBounds(len(lower), np.arange(len(lower), dtype=np.int32), lower, upper)
+
+    def change_columns(self, columns: Ints, lower: Floats, upper: Floats) -> None:
+        """New bounds of some columns."""
+        self._highs.changeColsBounds(len(columns), columns.astype(np.int32), lower, upper)
+
+    def change_cost(self, cost: Floats) -> None:
+        """New cost of every column."""
+        self._highs.changeColsCost(len(cost), np.arange(len(cost), dtype=np.int32), cost)
+
+    def add_rows(self, rows: csr_matrix, lower: Floats, upper: Floats) -> None:
+        """Rows added at the end; the basis is kept."""
+        self._highs.addRows(rows.shape[0], lower, upper, rows.nnz, rows.indptr[:-1].astype(np.int32),
+                            rows.indices.astype(np.int32), rows.data)
+
+    def basis(self) -> Any:
+        """The basis, to be given back to `start_from`."""
+        return self._highs.getBasis()
+
+    def start_from(self, basis: Any) -> None:
+        """Start the next solve from this basis."""
+        self._highs.setBasis(basis)
+
+    def suggest(self, v: Floats) -> None:
+        """A feasible point for a mixed-integer solve to start from."""
+        self._highs.setSolution(len(v), np.arange(len(v), dtype=np.int32), v)
+
+    def option(self, name: str, value: float | str | bool) -> None:
+        """Set an option."""
+        self._highs.setOptionValue(name, value)
+
+    def solve(self) -> Solved:
+        """Run, and read whatever came of it."""
+        self._highs.run()
+        info, solution = self._highs.getInfo(), self._highs.getSolution()
+        found = info.primal_solution_status == 2
+        empty = np.zeros(0)
+        return Solved(
+            status=self._word.get(self._highs.getModelStatus(), str(self._highs.getModelStatus())),
+            value=float(info.objective_function_value) if found else float("inf"),
+            bound=float(info.mip_dual_bound if self._mixed else info.objective_function_value),
+            v=np.array(solution.col_value) if found else empty,
+            row_dual=empty if self._mixed else np.array(solution.row_dual),
+            v_dual=empty if self._mixed else np.array(solution.col_dual))
+
+    def effort(self) -> tuple[int, int]:
+        """Simplex iterations and branch-and-bound nodes of the last solve."""
+        info = self._highs.getInfo()
+        return int(info.simplex_iteration_count), int(max(info.mip_node_count, 0))
+
+
+@contextmanager
+def stoppable(stop: Stop | None) -> Iterator[Stop]:
+    """A question that turns true when the caller says stop, or at Ctrl-C (in the main thread) instead of raising."""
+    asked = threading.Event()
+    here = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, lambda *_: asked.set()) if here else None
+    try:
+        yield lambda: asked.is_set() or (stop is not None and stop())
+    finally:
+        if here and before is not None:
+            signal.signal(signal.SIGINT, before)

@@ -1,0 +1,190 @@
+"""What every column costs: present value by part for the objective, cash by owner and month for the books.
+
+All amounts are USD; payments are discounted from the middle of their month. Orders that a draw brings after the end
+of the horizon are paid for, and valued, at the end, so that being late there neither saves nor costs money by itself.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from exafleet.facts.records import ResearchJob, TrainJob
+from exafleet.market.market import Floats, Ints
+from exafleet.plan import commitments
+from exafleet.plan.build import Build, Ledger
+from exafleet.plan.plan import PARTS
+from exafleet.plan.rules import facility, lent
+
+PART = {name: i for i, name in enumerate(PARTS)}
+# An overdraft is what a plan must avoid, not a loan: a dollar owed for a month costs a dollar.
+OVERDRAFT = 1.0
+
+
+def costs(b: Build) -> None:
+    """Every cost and payment of both stages."""
+    for n, ledger in enumerate(b.draw_ledger):
+        _orders(b, ledger, n)
+        _kept(b, ledger, n)
+    _decided(b)
+    _contracts(b)
+    _sales(b)
+    _use(b)
+    _moves(b)
+    _shortage(b)
+    _runs(b)
+    _overdraft(b)
+
+
+def _charge(ledger: Ledger, part: str, column: Ints, usd: npt.ArrayLike) -> None:
+    """A cost in present value that moves no cash here. Missing columns are skipped."""
+    ledger.cost.put(PART[part], column, usd)
+
+
+def _pay(b: Build, ledger: Ledger, part: str, owner: npt.ArrayLike, month: npt.ArrayLike, column: npt.ArrayLike,
+         usd: npt.ArrayLike) -> None:
+    """A payment in a month (T or later: at the end of the horizon, and in nobody's books)."""
+    when = np.minimum(np.asarray(month), b.market.months)
+    ledger.cost.put(PART[part], column, np.asarray(usd) * b.market.discount[when])
+    _book(b, ledger, owner, month, column, usd)
+
+
+def _book(b: Build, ledger: Ledger, owner: npt.ArrayLike, month: npt.ArrayLike, column: npt.ArrayLike,
+          usd: npt.ArrayLike) -> None:
+    """Cash alone."""
+    when, who = np.broadcast_arrays(np.asarray(month), np.asarray(owner))
+    ledger.cash.put(np.where(when < b.market.months, who * b.market.months + when, -1), column, usd)
+
+
+def _orders(b: Build, ledger: Ledger, n: int) -> None:
+    """Deposit and queue premium with the order, the rest and the fitting on arrival."""
+    book, order, offers = b.book, b.x["order"], b.market.scenario.offers
+    deposit = np.array([f.deposit for f in offers])[book.offer]
+    fitting = np.array([f.fitting for f in offers])[book.offer]
+    due = book.arrival[n]
+    _pay(b, ledger, "hardware", book.owner, book.month, order, book.price * deposit)
+    _pay(b, ledger, "hardware", book.owner, due, order, book.price * (1.0 - deposit))
+    _pay(b, ledger, "fitting", book.owner, due, order, fitting)
+    _pay(b, ledger, "queue premium", book.owner, book.month, order, book.premium)
+    _after_the_end(b, ledger, due, book.system, order)
+
+
+def _after_the_end(b: Build, ledger: Ledger, due: Ints, system: Ints, column: Ints) -> None:
+    value = b.market.resale[system, -1] * b.market.discount[-1]
+    _charge(ledger, "residual", column, np.where(due >= b.market.months, -value, 0.0))
+
+
+def _kept(b: Build, ledger: Ledger, n: int) -> None:
+    """The unpaid share of open orders, when they arrive."""
+    for q, order in enumerate(b.market.scenario.open_orders):
+        due, keep = b.book.due[n, q], b.x["keep"][q]
+        owner, system = b.index.owner[order.owner], np.full(len(due), b.index.system[order.system])
+        _pay(b, ledger, "hardware", owner, due, keep, order.price * (1.0 - order.paid))
+        _after_the_end(b, ledger, due, system, keep)
+
+
+def _decided(b: Build) -> None:
+    """Deferring and cancelling open orders is paid in the first month; what was paid beyond the fee comes back."""
+    for q, order in enumerate(b.market.scenario.open_orders):
+        owner, keep = b.index.owner[order.owner], b.x["keep"][q]
+        _pay(b, b.first_ledger, "deferral", owner, 0, keep, order.defer * np.arange(len(keep)))
+        _pay(b, b.first_ledger, "cancellation", owner, 0, b.x["cancel"][q], order.price * (order.cancel - order.paid))
+
+
+def _contracts(b: Build) -> None:
+    """Reserved rent, month by month within the horizon, at the price of the month of signing."""
+    column, which, month = commitments.active(b)
+    contract = b.x["contract"]
+    signed = np.full((b.x.count, 2), -1, dtype=np.int64)
+    signed[contract[contract >= 0]] = np.argwhere(contract >= 0)[:, 1:]
+    block = np.array([float(r.block) for r in b.market.scenario.rentals])
+    usd = b.market.rental_price[which, signed[column, 1]] * block[which] * b.market.seconds[month]
+    _pay(b, b.first_ledger, "reserved rent", signed[column, 0], month, column, usd)
+
+
+def _sales(b: Build) -> None:
+    """Used units sold, and what is left at the end, at the used price of the system."""
+    sets, resale, month = b.sets, b.market.resale, np.arange(b.market.months)
+    stock = b.y["warehouse"]
+    owner, system = np.indices(stock.shape[:2])
+    _pay(b, b.ledger, "resale", owner[..., None], month, b.y["sold warehouse"], -resale[system, :-1])
+    _pay(b, b.ledger, "resale", sets.holder_owner[:, None], month, b.y["sold installed"],
+         -resale[sets.holder_system, :-1])
+    last = resale[:, -1] * b.market.discount[-1]
+    if b.market.months:
+        _charge(b.ledger, "residual", stock[:, :, -1], -last)
+        _charge(b.ledger, "residual", b.y["installed"][:, -1], -last[sets.holder_system])
+
+
+def _use(b: Build) -> None:
+    """Energy and space, paid by who owns the units; on-demand rent, paid by the job's owner; loans between owners."""
+    market, acts, month = b.market, b.acts, np.arange(b.market.months)
+    which, site, owner, watts = facility(b)
+    meter = acts.power[which] * market.pue[site]
+    energy = meter[:, None] * market.energy_price[site] * market.seconds
+    column = acts.column[which]
+    _pay(b, b.ledger, "energy", owner[:, None], month, column, energy)
+    _pay(b, b.ledger, "site rent", owner[:, None], month, column, (watts * market.rent[site])[:, None] * market.seconds)
+    _on_demand(b)
+    borrowed, loan = lent(b)
+    price = np.array([x.price for x in market.scenario.loans])[loan] * market.chips[acts.system[borrowed]]
+    usd = price[:, None] * market.seconds
+    _book(b, b.ledger, acts.owner[borrowed][:, None], month, acts.column[borrowed], usd)
+    _book(b, b.ledger, acts.lender[borrowed][:, None], month, acts.column[borrowed], -usd)
+
+
+def _on_demand(b: Build) -> None:
+    market, acts, holders = b.market, b.acts, len(b.sets.holder_owner)
+    rentals = market.scenario.rentals
+    demand = np.array([r.term == 1 for r in rentals], dtype=bool)
+    which = np.flatnonzero(acts.place >= holders)
+    which = which[demand[acts.place[which] - holders]]
+    at = acts.place[which] - holders
+    month = np.arange(market.months)
+    wait = np.array([r.wait for r in rentals], dtype=np.int64)
+    signed = np.maximum(month[None, :] - wait[at][:, None], 0)
+    usd = market.rental_price[at[:, None], signed] * market.chips[acts.system[which]][:, None] * market.seconds
+    _pay(b, b.ledger, "on-demand rent", acts.owner[which][:, None], month, acts.column[which], usd)
+
+
+def _moves(b: Build) -> None:
+    cost = np.array([m.cost for m in b.market.scenario.moves])[b.sets.lane_move]
+    _pay(b, b.ledger, "moves", b.sets.lane_owner[:, None], np.arange(b.market.months), b.y["moved"], cost[:, None])
+
+
+def _priority(b: Build) -> Floats:
+    """Weight of each job's owner. [J]"""
+    return np.array([o.priority for o in b.market.scenario.owners])[b.job_owner]
+
+
+def _shortage(b: Build) -> None:
+    """Demand not served, in present value; a penalty, not cash."""
+    per_work = np.array([getattr(job, "unserved", 0.0) for job in b.market.scenario.jobs]) * _priority(b) * b.peak
+    usd = per_work[:, None] * b.market.seconds * b.market.discount[:-1]
+    research = np.array([isinstance(job, ResearchJob) for job in b.market.scenario.jobs], dtype=bool)[:, None]
+    short = b.y["short"]
+    _charge(b.ledger, "shortage (serve)", np.where(research, -1, short), usd)
+    _charge(b.ledger, "shortage (research)", np.where(research, short, -1), usd)
+
+
+def _runs(b: Build) -> None:
+    """Value pro rata of progress; lateness on the share not done at each month's end from `due` on; unfinished."""
+    weight, discount, months = _priority(b), b.market.discount, b.market.months
+    late, unfinished = 0.0, 0.0
+    for j, job in enumerate(b.market.scenario.jobs):
+        if isinstance(job, TrainJob):
+            done = b.y["done"][j]
+            overdue = np.arange(months) >= job.due - b.market.start
+            monthly = job.late * weight[j] * discount[:-1] * overdue
+            _charge(b.ledger, "lateness", done, -monthly)
+            _charge(b.ledger, "unfinished", done[-1:], -job.unfinished * weight[j] * discount[-1])
+            later = np.append(discount[1:-1], 0.0)
+            _charge(b.ledger, "value of runs", done, -job.value * (discount[:-1] - later))
+            late += float(monthly.sum())
+            unfinished += float(job.unfinished * weight[j] * discount[-1])
+    b.constants["lateness"] = np.full(b.draws.count, late)
+    b.constants["unfinished"] = np.full(b.draws.count, unfinished)
+
+
+def _overdraft(b: Build) -> None:
+    _charge(b.ledger, "overdraft", b.y["overdraft"], OVERDRAFT * b.money * b.market.discount[:-1])

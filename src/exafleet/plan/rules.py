@@ -1,0 +1,237 @@
+"""Rules of the world, one function each. RULES is all of them; a plan may be asked for with any subset or with more.
+
+A rule adds rows and entries to the Build and nothing else. Rules of the first stage are in commitments.py, those of
+the recourse (what happens in each draw) are here. Each can always be kept: racks may wait unpowered in a warehouse,
+demand may go unserved, a run may stay unfinished, an owner may overdraw; each at a price.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from exafleet.market.market import Floats, Ints
+from exafleet.plan import commitments
+from exafleet.plan.build import MEGAWATT, Build
+from exafleet.plan.commitments import earlier
+from exafleet.plan.sets import rental_most
+
+Rule = Callable[[Build], None]
+
+
+def arrivals(b: Build) -> None:
+    """What arrives in a draw goes to its owner's warehouse, and from there to a site, or is sold."""
+    stock, book, sets = b.y["warehouse"], b.book, b.sets
+    row = b.rows.add("arrivals", stock >= 0, lower=0.0, upper=0.0)
+    b.recourse.put(row, stock, 1.0)
+    b.recourse.put(row, earlier(stock), -1.0)
+    b.recourse.put(row, b.y["sold warehouse"], 1.0)
+    b.recourse.put(row[sets.holder_owner, sets.holder_system], b.y["install"], 1.0)
+    months = b.market.months
+    for n, entries in enumerate(b.couple):
+        when = book.arrival[n]
+        at = row[book.owner, book.system, np.minimum(when, months - 1)]
+        entries.put(np.where(when < months, at, -1), b.x["order"], -1.0)
+        for q, order in enumerate(b.market.scenario.open_orders):
+            due = book.due[n, q]
+            at = row[b.index.owner[order.owner], b.index.system[order.system], np.minimum(due, months - 1)]
+            entries.put(np.where(due < months, at, -1), b.x["keep"][q], -1.0)
+
+
+def stock(b: Build) -> None:
+    """Units at a site: those there before, plus installed and moved in, less sold and moved out."""
+    sets, installed, moved = b.sets, b.y["installed"], b.y["moved"]
+    start = np.zeros(installed.shape)
+    start[:, :1] = b.market.holdings[sets.holder_owner, sets.holder_site, sets.holder_system][:, None]
+    row = b.rows.add("stock", installed >= 0, lower=start, upper=start)
+    b.recourse.put(row, installed, 1.0)
+    b.recourse.put(row, earlier(installed), -1.0)
+    b.recourse.put(row, b.y["install"], -1.0)
+    b.recourse.put(row, b.y["sold installed"], 1.0)
+    b.recourse.put(row[sets.lane_from], moved, 1.0)
+    b.recourse.put(row[sets.lane_to], arriving(b), -1.0)
+
+
+def arriving(b: Build) -> Ints:
+    """The moves that arrive in each month, as the columns in which they left. [V, T]"""
+    away = np.array([m.months for m in b.market.scenario.moves], dtype=np.int64)
+    return earlier(b.y["moved"], away[b.sets.lane_move])
+
+
+def capacity(b: Build) -> None:
+    """No more units in use at a holder than stand there."""
+    acts, installed = b.acts, b.y["installed"]
+    row = b.rows.add("capacity", installed >= 0, lower=-np.inf, upper=0.0)
+    b.recourse.put(row, installed, -1.0)
+    owned = acts.place < len(installed)
+    b.recourse.put(row[acts.place[owned]], acts.column[owned], 1.0)
+
+
+def facility(b: Build) -> tuple[Ints, Ints, Ints, Floats]:
+    """Activities at sites: which, the site, the owner of the units, and facility power of one unit at rating. [W]"""
+    sets, acts, market = b.sets, b.acts, b.market
+    which = np.flatnonzero(acts.place < len(sets.holder_owner))
+    holder = acts.place[which]
+    site = sets.holder_site[holder]
+    return which, site, sets.holder_owner[holder], market.unit_power[acts.system[which]] * market.pue[site]
+
+
+def power(b: Build) -> None:
+    """Units in use, at their all-in rating and times PUE, stay within the site's power."""
+    limit = b.market.power / MEGAWATT
+    row = b.rows.add("power", np.isfinite(limit), lower=-np.inf, upper=limit)
+    which, site, _, watts = facility(b)
+    b.recourse.put(row[site], b.acts.column[which], (watts / MEGAWATT)[:, None])
+
+
+def quota(b: Build) -> None:
+    """The same within each owner's quota of a site."""
+    limit = b.market.quota / MEGAWATT
+    row = b.rows.add("quota", np.isfinite(limit), lower=-np.inf, upper=limit)
+    which, site, owner, watts = facility(b)
+    b.recourse.put(row[owner, site], b.acts.column[which], (watts / MEGAWATT)[:, None])
+
+
+def install_rate(b: Build) -> None:
+    """No more rack positions are installed at a site in a month, from the warehouse or from another site."""
+    sets, racks = b.sets, b.market.racks
+    row = b.rows.add("install rate", np.isfinite(b.market.install), lower=-np.inf, upper=b.market.install)
+    b.recourse.put(row[sets.holder_site], b.y["install"], racks[sets.holder_system][:, None])
+    b.recourse.put(row[sets.holder_site[sets.lane_to]], arriving(b), racks[sets.lane_system][:, None])
+
+
+def move(b: Build) -> None:
+    """No more units leave on a move in a month than it takes."""
+    most = np.array([m.most for m in b.market.scenario.moves])[:, None] * np.ones(b.market.months)
+    row = b.rows.add("move", np.isfinite(most), lower=-np.inf, upper=most)
+    b.recourse.put(row[b.sets.lane_move], b.y["moved"], 1.0)
+
+
+def rental(b: Build) -> None:
+    """No more chips rented on demand at once than the provider has."""
+    rentals, market, acts = b.market.scenario.rentals, b.market, b.acts
+    demand = np.array([r.term == 1 for r in rentals], dtype=bool)
+    most = np.array([rental_most(market, r) for r in range(len(rentals))]).reshape(-1, market.months)
+    row = b.rows.add("rental", demand[:, None] & np.isfinite(most), lower=-np.inf, upper=most)
+    rented = acts.place >= len(b.sets.holder_owner)
+    at = acts.place[rented] - len(b.sets.holder_owner)
+    b.recourse.put(row[at], acts.column[rented], market.chips[acts.system[rented]][:, None])
+
+
+def reserved(b: Build) -> None:
+    """No more chips in use in reserved accelerators than the owner has under contract."""
+    rentals, market, acts = b.market.scenario.rentals, b.market, b.acts
+    fixed = np.array([r.term > 1 for r in rentals], dtype=bool)
+    exists = fixed[:, None, None] & market.rentable[:, :, None] & np.ones(market.months, dtype=bool)
+    row = b.rows.add("reserved", exists, lower=-np.inf, upper=0.0)
+    rented = acts.place >= len(b.sets.holder_owner)
+    at = acts.place[rented] - len(b.sets.holder_owner)
+    b.recourse.put(row[at, acts.owner[rented]], acts.column[rented], market.chips[acts.system[rented]][:, None])
+    column, which, month = commitments.active(b)
+    block = np.array([float(r.block) for r in rentals])
+    owner = commitments.contract_owner(b, column)
+    b.couple_all.put(row[which, owner, month], column, -block[which])
+
+
+def loan(b: Build) -> None:
+    """No more chips lent from one owner to another than agreed; several loans of one pair count together."""
+    pairs = loan_pairs(b)
+    most = np.zeros((len(b.market.scenario.loans), b.market.months))
+    np.add.at(most, [pairs[x.lender, x.borrower] for x in b.market.scenario.loans], b.market.loan_most)
+    first = np.isin(np.arange(len(most)), list(pairs.values()))
+    row = b.rows.add("loan", first[:, None] & np.isfinite(most), lower=-np.inf, upper=most)
+    which, at = lent(b)
+    b.recourse.put(row[at], b.acts.column[which], b.market.chips[b.acts.system[which]][:, None])
+
+
+def loan_pairs(b: Build) -> dict[tuple[str, str], int]:
+    """The first loan of each (lender, borrower)."""
+    pairs: dict[tuple[str, str], int] = {}
+    for i, x in enumerate(b.market.scenario.loans):
+        pairs.setdefault((x.lender, x.borrower), i)
+    return pairs
+
+
+def lent(b: Build) -> tuple[Ints, Ints]:
+    """Activities on somebody else's units, and the loan that allows each."""
+    owner = {i: name for name, i in b.index.owner.items()}
+    pairs, acts = loan_pairs(b), b.acts
+    which = np.flatnonzero(acts.lender != acts.owner)
+    at = [pairs[owner[int(acts.lender[i])], owner[int(acts.owner[i])]] for i in which]
+    return which, np.array(at, dtype=np.int64)
+
+
+def demand(b: Build) -> None:
+    """Serving and research demand is met, or counted as short. In shares of the job's peak demand."""
+    short, sets = b.y["short"], b.sets
+    share = b.market.demand / b.peak[:, None]
+    row = b.rows.add("demand", short >= 0, lower=0.0)
+    b.recourse.put(row, short, 1.0)
+    use = b.acts.column[:len(sets.pair_job)]
+    b.recourse.put(row[sets.pair_job], use, (sets.pair_rate / b.peak[sets.pair_job])[:, None])
+    b.shift(row, share[None] * b.draws.demand / b.draws.rate[:, :, None])
+
+
+def progress(b: Build) -> None:
+    """A run's progress is what its gang has done so far, as a share of its tokens."""
+    done, sets = b.y["done"], b.sets
+    row = b.rows.add("progress", done >= 0, lower=0.0, upper=0.0)
+    b.recourse.put(row, done, 1.0)
+    b.recourse.put(row, earlier(done), -1.0)
+    job = sets.option_job[sets.gang_option]
+    run = b.acts.column[len(sets.pair_job):]
+    b.recourse.put(row[job], run, -sets.gang_share[:, None] * b.market.seconds[None, :])
+
+
+def placement(b: Build) -> None:
+    """A gang uses at most its chips, from the month it was placed in; fewer while racks are late.
+
+    An option that draws on one holder is a bound on one column; one that draws on several is a row.
+    """
+    sets, started = b.sets, b.x["started"]
+    run = b.acts.column[len(sets.pair_job):]
+    units = sets.option_chips / b.market.chips[sets.option_system]
+    alone = sets.alone[sets.gang_option]
+    column, first = run[alone], started[sets.gang_option[alone]]
+    there = column >= 0
+    factor = np.broadcast_to(units[sets.gang_option[alone]][:, None], column.shape)
+    b.links.append((column[there], first[there], factor[there]))
+    row = b.rows.add("placement", ~sets.alone[:, None] & (started >= 0), lower=-np.inf, upper=0.0)
+    b.recourse.put(row[sets.gang_option], run, 1.0)
+    b.couple_all.put(row, started, -units[:, None])
+
+
+def cash(b: Build) -> None:
+    """An owner's money: in hand, plus what comes in, less what is paid; below zero it is overdrawn.
+
+    This rule reads the ledgers, so it comes after every other rule and after the costs.
+    """
+    hand, owed = b.y["in hand"], b.y["overdraft"]
+    row = b.rows.add("cash", hand >= 0, lower=0.0, upper=0.0)
+    for column, sign in ((hand, 1.0), (owed, -1.0)):
+        b.recourse.put(row, column, sign)
+        b.recourse.put(row, earlier(column), -sign)
+    flat = row.reshape(-1)
+    for ledger, entries in ((b.ledger, b.recourse), (b.first_ledger, b.couple_all)):
+        place, column, usd = ledger.cash.arrays()
+        entries.put(flat[place], column, usd / b.money)
+    for ledger, entries in zip(b.draw_ledger, b.couple, strict=True):
+        place, column, usd = ledger.cash.arrays()
+        entries.put(flat[place], column, usd / b.money)
+    limited = np.where(hand >= 0, b.market.budget, 0.0)
+    unlimited = ~np.isfinite(limited)
+    income = np.diff(np.where(unlimited, 0.0, limited), axis=1, prepend=0.0)
+    b.shift(row, np.repeat(income[None] / b.money, b.draws.count, axis=0))
+
+
+FIRST: tuple[Rule, ...] = (
+    commitments.offer_total, commitments.supply, commitments.queue, commitments.volume_tiers, commitments.open_orders,
+    commitments.reserved_rental, commitments.quoted_deliveries, commitments.one_placement, commitments.gang,
+    commitments.gang_rental, commitments.gang_power, commitments.required_runs, commitments.commitments,
+)
+RECOURSE: tuple[Rule, ...] = (
+    arrivals, stock, capacity, power, quota, install_rate, move, rental, reserved, loan, demand, progress, placement,
+    cash,
+)
+RULES: tuple[Rule, ...] = FIRST + RECOURSE

@@ -1,0 +1,153 @@
+"""TwoStage: the programme put together. Two ways to solve it take exactly this record.
+
+    minimise  (1 - w) E_n[z_n] + w CVaR_alpha[z_n],   z_n = cost1[n] x + cost2[n] y_n + constant[n]
+    first stage:  first_lower <= A x <= first_upper,  x_lower <= x <= x_upper,  some x whole
+    draw n:       lower[n] <= W y_n + T[n] x <= upper[n],  y_lower <= y_n <= y_upper[n],  y_n[link] <= factor x[link]
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from exafleet.market.draws import Draws
+from exafleet.market.market import Bools, Floats, Ints, Market
+from exafleet.plan.build import Build, Ledger, build
+from exafleet.plan.money import PART, costs
+from exafleet.plan.plan import PARTS
+from exafleet.plan.rules import RULES, Rule
+from exafleet.plan.sets import Sets
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TwoStage:
+    """The programme in solver units: `money` USD, MW, units of systems, shares of demand and of runs.
+
+    first, first_lower, first_upper         A and its row bounds                                [M1, X]
+    x_lower, x_upper, whole                 first-stage bounds, integrality                     [X]
+    cost1                                   first-stage cost in each draw                       [N, X]
+    recourse, lower, upper                  W and its row bounds by draw                        [M2, Y], [N, M2]
+    couple                                  T of each draw                                      N x [M2, X]
+    y_lower, y_upper, cost2                 recourse bounds and cost, by draw where rates differ [Y], [N, Y], [N, Y]
+    link_column, link_first, link_factor    y[column] <= factor * x[first]                      [L]
+    constant                                cost nobody can change                              [N]
+    probability, alpha, weight              of draws; CVaR level and weight
+    parts1, parts2, part_constant           present value by part [USD]                         N x [P, X], [P, Y], [N, P]
+    cash1, cash2                            cash by owner x month [USD]                         N x [O T, X], [O T, Y]
+    scale                                   factor by which y of draw n differs from the others [N, Y]
+    build                                   the blocks, for reading a solution by name
+    """
+
+    first: csr_matrix
+    first_lower: Floats
+    first_upper: Floats
+    x_lower: Floats
+    x_upper: Floats
+    whole: Bools
+    cost1: Floats
+    recourse: csr_matrix
+    lower: Floats
+    upper: Floats
+    couple: tuple[csr_matrix, ...]
+    y_lower: Floats
+    y_upper: Floats
+    cost2: Floats
+    link_column: Ints
+    link_first: Ints
+    link_factor: Floats
+    constant: Floats
+    probability: Floats
+    alpha: float
+    weight: float
+    parts1: tuple[csr_matrix, ...]
+    parts2: csr_matrix
+    part_constant: Floats
+    cash1: tuple[csr_matrix, ...]
+    cash2: csr_matrix
+    scale: Floats
+    build: Build
+
+    @property
+    def draws(self) -> int:
+        """N."""
+        return len(self.probability)
+
+    def risk(self, cost: Floats) -> float:
+        """(1 - w) mean + w CVaR of the draws' costs. cost [N]"""
+        mean = float(self.probability @ cost)
+        return mean if self.weight == 0 else (1.0 - self.weight) * mean + self.weight * self.cvar(cost)
+
+    def cvar(self, cost: Floats) -> float:
+        """Mean of the worst 1 - alpha of the draws. cost [N]"""
+        order = np.argsort(-cost, kind="stable")
+        left = np.clip(1.0 - self.alpha - np.concatenate([[0.0], self.probability[order].cumsum()[:-1]]), 0.0, None)
+        share = np.minimum(self.probability[order], left)
+        return float(share @ cost[order] / share.sum()) if share.sum() > 0 else float(cost.max())
+
+
+def two_stage(market: Market, draws: Draws, sets: Sets, rules: tuple[Rule, ...] = RULES) -> TwoStage:
+    """Columns, then costs, then rules, put together."""
+    b = build(market, draws, sets)
+    costs(b)
+    for rule in rules:
+        rule(b)
+    return assemble(b)
+
+
+def assemble(b: Build) -> TwoStage:
+    """The matrices of a finished Build."""
+    n, x, y = b.draws.count, b.x.count, b.y.count
+    parts2 = b.ledger.cost.matrix(len(PARTS), y)
+    parts1 = tuple(_both(b.first_ledger, ledger, "cost", len(PARTS), x) for ledger in b.draw_ledger)
+    constant = np.zeros((n, len(PARTS)))
+    for name, usd in b.constants.items():
+        constant[:, PART[name]] += usd
+    columns, firsts, factors = (np.concatenate([np.zeros(0, dtype=kind), *(link[i] for link in b.links)])
+                                for i, kind in enumerate((np.int64, np.int64, np.float64)))
+    scale = _scale(b)
+    base = b.couple_all.matrix(b.rows.count, x)
+    lower, upper = _shifted(b)
+    money, books = b.money, len(b.market.scenario.owners) * b.market.months
+    risk = b.market.scenario.risk
+    return TwoStage(
+        first=b.first.matrix(b.first_rows.count, x), first_lower=b.first_rows.lower, first_upper=b.first_rows.upper,
+        x_lower=b.x.lower, x_upper=b.x.upper, whole=b.x.integer,
+        cost1=np.array([np.asarray(p.sum(axis=0)).ravel() for p in parts1]).reshape(n, x) / money,
+        recourse=b.recourse.matrix(b.rows.count, y), lower=lower, upper=upper,
+        couple=tuple(base + entries.matrix(b.rows.count, x) for entries in b.couple),
+        y_lower=b.y.lower, y_upper=b.y.upper[None, :] / scale, cost2=np.asarray(parts2.sum(axis=0)) / money * scale,
+        link_column=columns, link_first=firsts, link_factor=factors,
+        constant=constant.sum(axis=1) / money, probability=b.draws.probability, alpha=risk.alpha, weight=risk.weight,
+        parts1=parts1, parts2=parts2, part_constant=constant,
+        cash1=tuple(_both(b.first_ledger, ledger, "cash", books, x) for ledger in b.draw_ledger),
+        cash2=b.ledger.cash.matrix(books, y), scale=scale, build=b)
+
+
+def _both(common: Ledger, own: Ledger, name: str, rows: int, columns: int) -> csr_matrix:
+    matrix = getattr(common, name).matrix(rows, columns) + getattr(own, name).matrix(rows, columns)
+    return matrix.tocsr()
+
+
+def _scale(b: Build) -> Floats:
+    """A draw whose rates are lower by a factor measures shortage and progress in units that much smaller.
+
+    That keeps W the same in every draw: only costs, bounds and right-hand sides differ. [N, Y]
+    """
+    scale = np.ones((b.draws.count, b.y.count))
+    for name in ("short", "done"):
+        block = b.y[name]
+        job = np.broadcast_to(np.arange(len(block))[:, None], block.shape)[block >= 0]
+        scale[:, block[block >= 0]] = b.draws.rate[:, job]
+    return scale
+
+
+def _shifted(b: Build) -> tuple[Floats, Floats]:
+    shift = np.zeros((b.draws.count, b.rows.count))
+    for rows, by_draw in b.shifts:
+        shift[:, rows] += by_draw
+    return b.rows.lower + shift, b.rows.upper + shift

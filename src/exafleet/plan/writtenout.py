@@ -1,0 +1,89 @@
+"""The two-stage programme written out in full: one copy of the recourse for every draw, one mixed-integer solve."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from exafleet.market.market import Floats
+from exafleet.plan.highs import Linear, Solver, Stop
+from exafleet.plan.twostage import TwoStage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """First-stage decisions [X], recourse in each draw [N, Y], and what is proven, in solver money.
+
+    status  "optimal" within the gap asked, "stopped" with a feasible x, "infeasible", or "nothing" found before a stop
+    """
+
+    status: str
+    x: Floats
+    y: Floats
+    value: float
+    bound: float
+    rounds: int = 0
+    rows: int = 0
+    columns: int = 0
+
+
+def write_out(p: TwoStage) -> Linear:
+    """Columns: x, then y of each draw, then eta and the excess of each draw where CVaR counts."""
+    from scipy.sparse import block_diag, bmat, csr_matrix, vstack
+
+    n, x, y = p.draws, len(p.x_lower), len(p.y_lower)
+    couple = vstack([*p.couple], format="csr")
+    links = _links(p)
+    rows = [[p.first, None], [couple, block_diag([p.recourse] * n, format="csr")], [links[0], links[1]]]
+    matrix = bmat(rows, format="csr") if y else vstack([p.first, couple], format="csr")
+    lower = np.concatenate([p.first_lower, p.lower.ravel(), np.full(links[0].shape[0], -np.inf)])
+    upper = np.concatenate([p.first_upper, p.upper.ravel(), np.zeros(links[0].shape[0])])
+    cost = np.concatenate([p.probability @ p.cost1, (p.probability[:, None] * p.cost2).ravel()])
+    v_lower = np.concatenate([p.x_lower, np.tile(p.y_lower, n)])
+    v_upper = np.concatenate([p.x_upper, p.y_upper.ravel()])
+    whole = np.concatenate([p.whole, np.zeros(n * y, dtype=bool)])
+    if p.weight == 0:
+        return Linear(rows=matrix, lower=lower, upper=upper, v_lower=v_lower, v_upper=v_upper, cost=cost, whole=whole,
+                      offset=fixed_cost(p))
+    each = np.zeros((n, x + n * y))
+    each[:, :x] = p.cost1
+    for i in range(n):
+        each[i, x + i * y:x + (i + 1) * y] = p.cost2[i]
+    tail = bmat([[matrix, csr_matrix((matrix.shape[0], n + 1))],
+                 [csr_matrix(each), csr_matrix(np.hstack([-np.ones((n, 1)), -np.eye(n)]))]], format="csr")
+    return Linear(
+        rows=tail, lower=np.append(lower, np.full(n, -np.inf)), upper=np.append(upper, -p.constant),
+        v_lower=np.concatenate([v_lower, [-np.inf], np.zeros(n)]), v_upper=np.append(v_upper, np.full(n + 1, np.inf)),
+        cost=np.concatenate([(1 - p.weight) * cost, [p.weight], p.weight * p.probability / (1 - p.alpha)]),
+        whole=np.append(whole, np.zeros(n + 1, dtype=bool)), offset=fixed_cost(p))
+
+
+def _links(p: TwoStage) -> tuple[object, object]:
+    from scipy.sparse import csr_matrix
+
+    n, count = p.draws, len(p.link_column)
+    row = np.arange(n * count)
+    columns = (np.arange(n)[:, None] * len(p.y_lower) + p.link_column[None, :]).ravel()
+    first = csr_matrix((np.tile(-p.link_factor, n), (row, np.tile(p.link_first, n))), shape=(n * count, len(p.x_lower)))
+    return first, csr_matrix((np.ones(n * count), (row, columns)), shape=(n * count, n * len(p.y_lower)))
+
+
+def fixed_cost(p: TwoStage) -> float:
+    """The part of the objective nobody can change (with CVaR it is inside the excess rows)."""
+    return float(p.probability @ p.constant) * (1.0 - p.weight)
+
+
+def solve_written_out(p: TwoStage, gap: float, stop: Stop | None = None) -> Answer:
+    """One mixed-integer programme. Practical for a few draws; `solve_decomposed` is for many."""
+    problem = write_out(p)
+    solver = Solver(problem, stop=stop, mip_rel_gap=gap, mip_abs_gap=1e-9 if gap == 0 else 1e-7)
+    found = solver.solve()
+    n, x, y = p.draws, len(p.x_lower), len(p.y_lower)
+    size = {"rows": len(problem.lower), "columns": len(problem.cost)}
+    if not len(found.v):
+        status = "infeasible" if found.status == "infeasible" else "nothing"
+        return Answer(status=status, x=np.zeros(0), y=np.zeros((n, 0)), value=np.inf, bound=-np.inf, **size)
+    status = "optimal" if found.status == "optimal" else "stopped"
+    return Answer(status=status, x=found.v[:x], y=found.v[x:x + n * y].reshape(n, y), value=found.value,
+                  bound=min(found.bound, found.value), **size)

@@ -1,0 +1,48 @@
+"""Plan and what was learnt about it -> Report: the order of the sections, and the line that makes it repeatable."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import exafleet
+from exafleet.facts.world import World
+from exafleet.fleet.rates import Rates
+from exafleet.plan.plan import Plan
+from exafleet.replay.trace import Trace
+from exafleet.report import summary
+from exafleet.report.sections import answer, fleet, jobs, money, orders, worth
+from exafleet.report.table import Report
+from exafleet.sweep.sensitivity import Sensitivity
+from exafleet.terms.calendar import month_name
+
+
+def report(world: World, rates: Rates, plan: Plan, trace: Trace | None = None,
+           sensitivity: Sequence[Sensitivity] = ()) -> Report:
+    """Everything a plan says, in the order people ask: what to do, what comes of it, what it costs, why, what if."""
+    scenario = world.scenario
+    tables = [orders.order_book(plan), orders.open_orders(plan), orders.rentals(plan), fleet.placements_by_month(plan),
+              jobs.training(plan), jobs.demand(plan), fleet.power(plan), money.cost(plan), money.cash(plan),
+              worth.binding(plan), worth.one_more(plan), worth.queue(plan)]
+    if sensitivity:
+        tables.append(answer.sensitivity(plan, sensitivity))
+    tables.append(answer.speeds(rates))
+    if trace is not None:
+        tables += [answer.replayed(plan, trace), answer.ledger(plan, trace)]
+    tables += [fleet.power_by_month(plan), money.cash_by_month(plan)]
+    return Report(
+        title=scenario.name, subtitle=_subtitle(world, plan), summary=summary.sentences(plan),
+        cards=summary.cards(plan), tables=tuple(tables), meta=_meta(world, plan))
+
+
+def _subtitle(world: World, plan: Plan) -> str:
+    first, last = month_name(plan.market.start), month_name(plan.market.start + plan.market.months - 1)
+    return f"Plan for {first} to {last} with what was known on {world.as_of.isoformat()}."
+
+
+def _meta(world: World, plan: Plan) -> dict[str, Any]:
+    return {
+        "exafleet": exafleet.__version__, "data": world.data_hash[:12], "as of": world.as_of.isoformat(),
+        "seed": plan.draws.seed, "draws": plan.draws.count, "status": plan.status, "method": plan.method,
+        "objective": f"{plan.objective:.6g} USD", "proven gap": f"{100 * plan.gap:.2f} %",
+    }

@@ -1,0 +1,47 @@
+"""A report as one HTML file: no external address, works offline, on a phone, in print, light and dark.
+
+The charts are Vega-Lite specifications drawn by the Vega bundle that vl-convert ships; it is inlined, so the page asks
+the network for nothing. Everything that came from a scenario is escaped as text.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+
+from exafleet.report.table import Report, Table
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def page(report: Report) -> str:
+    """The report as a self-contained HTML page."""
+    import jinja2
+
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined,
+                                     loader=jinja2.FileSystemLoader(TEMPLATES))
+    charts = {t.id: t.chart for t in report.tables if t.chart is not None and t.rows}
+    return environment.get_template("report.html.j2").render(
+        report=report,
+        sections=[(t, t.written(), _numeric(t)) for t in report.tables],
+        charts=_inline(charts),
+        vega=_vega() if charts else "",
+    )
+
+
+def _numeric(table: Table) -> list[bool]:
+    return [c.kind not in ("text", "month") for c in table.columns]
+
+
+def _inline(data: object) -> str:
+    """JSON that can stand inside a script element whatever text it holds."""
+    return json.dumps(data, sort_keys=True, separators=(",", ":")).replace("<", "\\u003c").replace("\u2028", "\\u2028")
+
+
+@functools.cache
+def _vega() -> str:
+    """Vega, Vega-Lite and vega-embed as one script, as vl-convert ships them."""
+    import vl_convert
+
+    return str(vl_convert.javascript_bundle()).replace("</script", "<\\/script")

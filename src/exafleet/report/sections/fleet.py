@@ -1,0 +1,109 @@
+"""What arrives, where it goes, who uses it; and power against its limit. All of the base draw."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+
+from exafleet.plan.plan import Plan
+from exafleet.report import charts
+from exafleet.report.table import Cell, Column, Table
+from exafleet.terms import format as words
+from exafleet.terms.calendar import month_name
+
+
+def placements_by_month(plan: Plan) -> Table:
+    """Units that arrive and units standing, by holder, in the months in which something changes."""
+    market = plan.market
+    sites, owners = market.scenario.sites, market.scenario.owners
+    rows: list[tuple[Cell, ...]] = []
+    standing: list[dict[str, object]] = []
+    for h in range(len(plan.holder_owner)):
+        k = int(plan.holder_system[h])
+        owner, site = owners[int(plan.holder_owner[h])].id, sites[int(plan.holder_site[h])].id
+        before = float(market.holdings[plan.holder_owner[h], plan.holder_site[h], k])
+        for t in range(market.months):
+            now = float(plan.installed[0, h, t])
+            if now > 0.5:
+                standing.append({"month": month_name(market.start + t), "chips": now * float(market.chips[k]),
+                                 "system": market.systems[k]})
+            if abs(now - before) >= 0.5:
+                rows.append((market.start + t, owner, site, market.systems[k], now - before, now,
+                             now * float(market.chips[k]), _users(plan, h, t)))
+            before = now
+    total = sum(float(s["chips"]) for s in standing if s["month"] == month_name(market.start + market.months - 1))  # type: ignore[arg-type]
+    return Table(
+        id="fleet", title="What arrives and where it goes",
+        lead=f"Changes of the installed fleet in the base draw; {words.count(total)} chips stand at the end.",
+        empty="The installed fleet does not change.",
+        columns=(Column(title="Month", kind="month"), Column(title="Owner"), Column(title="Site"),
+                 Column(title="System"), Column(title="Change", kind="count"), Column(title="Units", kind="count"),
+                 Column(title="Chips", kind="count"), Column(title="Used by")),
+        rows=tuple(sorted(rows, key=lambda r: (int(r[0] or 0), str(r[1]), str(r[2]), str(r[3])))),
+        chart=charts.areas(_merged(standing, "system"), "chips", "installed chips", "system") if rows else None,
+    )
+
+
+def _users(plan: Plan, holder: int, month: int) -> str:
+    jobs = plan.market.scenario.jobs
+    used = [(float(plan.use[0, j, holder, month]), jobs[j].id) for j in range(len(jobs))]
+    return ", ".join(f"{name} {words.count(chips)}" for chips, name in sorted(used, reverse=True) if chips >= 0.5)
+
+
+def _merged(rows: list[dict[str, object]], key: str) -> list[dict[str, object]]:
+    sums: dict[tuple[str, str], float] = defaultdict(float)
+    for row in rows:
+        sums[str(row["month"]), str(row[key])] += float(row["chips"])  # type: ignore[arg-type]
+    return [{"month": m, key: k, "chips": v} for (m, k), v in sorted(sums.items())]
+
+
+def power(plan: Plan) -> Table:
+    """Facility power in use against the limit: one line per site, the months in the picture."""
+    market = plan.market
+    rows: list[tuple[Cell, ...]] = []
+    picture: list[dict[str, object]] = []
+    for s, site in enumerate(market.scenario.sites):
+        used, limit = plan.power[0, s], market.power[s]
+        peak = int(np.argmax(used))
+        full = int(np.sum((used >= 0.99 * limit) & (limit > 0)))
+        rows.append((site.id, float(limit[0]), float(limit[-1]), float(used[peak]), market.start + peak,
+                     float(used[peak] / limit[peak]) if limit[peak] > 0 else None, full))
+        picture += [{"month": month_name(market.start + t), "site": site.id, "used": float(used[t]) / 1e6,
+                     "limit": float(limit[t]) / 1e6} for t in range(market.months)]
+    return Table(
+        id="power", title="Power against the limit",
+        lead=f"Facility power at the meter in the base draw; {_fullest(rows)}.",
+        empty="The scenario names no site.",
+        columns=(Column(title="Site"), Column(title="Limit at start", kind="power"),
+                 Column(title="Limit at end", kind="power"), Column(title="Peak in use", kind="power"),
+                 Column(title="In", kind="month"), Column(title="Of limit", kind="share"),
+                 Column(title="Months at limit", kind="count")),
+        rows=tuple(rows), chart=charts.against_limit(picture, "MW", "site") if picture else None,
+    )
+
+
+def _fullest(rows: list[tuple[Cell, ...]]) -> str:
+    full = [f"{row[0]} is at its limit in {row[6]} months" for row in rows if row[6]]
+    return "; ".join(full) if full else "no site reaches its limit"
+
+
+def power_by_month(plan: Plan) -> Table:
+    """Use and limit of every site in every month (the detail under the power table)."""
+    market = plan.market
+    return Table(
+        id="power-by-month", title="Power by month", lead="Facility power in use and limit, base draw.", wide=True,
+        columns=(Column(title="Month", kind="month"), Column(title="Site"), Column(title="In use", kind="power"),
+                 Column(title="Limit", kind="power"), Column(title="Dark units", kind="count")),
+        rows=tuple((market.start + t, site.id, float(plan.power[0, s, t]), float(market.power[s, t]),
+                    _dark(plan, s, t))
+                   for t in range(market.months) for s, site in enumerate(market.scenario.sites)),
+    )
+
+
+def _dark(plan: Plan, site: int, month: int) -> float:
+    """Installed units nobody uses in a month: they wait for power or for work."""
+    at_site = np.flatnonzero(plan.holder_site == site)
+    chips = plan.market.chips[plan.holder_system[at_site]]
+    used = plan.use[0][:, at_site, month].sum(axis=0) / chips
+    return float(np.maximum(plan.installed[0, at_site, month] - used, 0).sum())

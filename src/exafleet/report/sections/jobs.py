@@ -1,0 +1,86 @@
+"""When training runs finish, and how much of the demand is served: base draw and the spread over draws."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from exafleet.facts.records import ServeJob, TrainJob
+from exafleet.plan.plan import Plan
+from exafleet.report import charts
+from exafleet.report.table import Cell, Column, Table
+from exafleet.terms.calendar import month_name
+
+
+def training(plan: Plan) -> Table:
+    """Each run: where, how large, when it starts and when it is done."""
+    market, start = plan.market, plan.market.start
+    placed = {p.job: p for p in plan.placements}
+    rows: list[tuple[Cell, ...]] = []
+    bars: list[dict[str, object]] = []
+    for j, job in enumerate(market.scenario.jobs):
+        if not isinstance(job, TrainJob):
+            continue
+        run, finish = placed.get(job.id), plan.finish[:, j]
+        if run is None:
+            rows.append((job.id, job.owner, "not run", "", None, None, None, None, job.due, None))
+            continue
+        done = finish[finish >= 0]
+        late = int(np.sum((finish < 0) | (start + finish > job.due)))
+        rows.append((job.id, job.owner, run.place, run.system, run.chips, start + run.start,
+                     start + int(finish[0]) if finish[0] >= 0 else None,
+                     start + int(done.max()) if len(done) == len(finish) else None, job.due, late / len(finish)))
+        bars.append({"task": f"{job.id} on {run.chips:,} chips, {run.place}", "kind": job.owner,
+                     "start": month_name(start + run.start),
+                     "end": month_name(start + int(finish[0] if finish[0] >= 0 else market.months - 1) + 1)})
+    return Table(
+        id="training", title="Training runs", lead=_training_lead(rows), empty="The scenario has no training run.",
+        columns=(Column(title="Run"), Column(title="Owner"), Column(title="Where"), Column(title="System"),
+                 Column(title="Chips", kind="count"), Column(title="Starts", kind="month"),
+                 Column(title="Done", kind="month"), Column(title="Latest draw", kind="month"),
+                 Column(title="Due", kind="month"), Column(title="Late in", kind="share")),
+        rows=tuple(rows), chart=charts.gantt(bars, [str(b["task"]) for b in bars]) if bars else None,
+    )
+
+
+def _training_lead(rows: list[tuple[Cell, ...]]) -> str:
+    done = [str(r[0]) for r in rows if r[6] is not None]
+    never = [str(r[0]) for r in rows if r[6] is None]
+    text = f"{len(done)} of {len(rows)} runs finish within the horizon in the base draw"
+    return text + (f"; not {', '.join(never)}." if never else ".")
+
+
+def demand(plan: Plan) -> Table:
+    """Serving and research: share of the demand met, over the horizon and in the worst month."""
+    market = plan.market
+    rows: list[tuple[Cell, ...]] = []
+    picture: list[dict[str, object]] = []
+    for j, job in enumerate(market.scenario.jobs):
+        if isinstance(job, TrainJob):
+            continue
+        served, short = plan.served[:, j], plan.short[:, j]
+        asked = served + short
+        unit = "M tokens/s" if isinstance(job, ServeJob) else "k reference chips"
+        scale = 1e6 if isinstance(job, ServeJob) else 1e3
+        total = asked.sum(axis=1)
+        met = np.divide(served.sum(axis=1), total, out=np.ones_like(total), where=total > 0)
+        month_met = np.divide(served[0], asked[0], out=np.ones_like(asked[0]), where=asked[0] > 0)
+        worst = int(np.argmin(month_met))
+        rows.append((job.id, job.owner, job.model, float(asked[0].max()) / scale, unit, float(met[0]), float(met.min()),
+                     market.start + worst, float(month_met[worst])))
+        for kind, values in (("served", served[0]), ("not served", short[0])):
+            picture += [{"month": month_name(market.start + t), "panel": f"{job.id} [{unit}]", "kind": kind,
+                         "value": float(values[t]) / scale} for t in range(market.months)]
+    return Table(
+        id="demand", title="Demand served", lead=_demand_lead(rows),
+        empty="The scenario has no serving or research demand.",
+        columns=(Column(title="Job"), Column(title="Owner"), Column(title="Model"),
+                 Column(title="Peak demand", kind="number"), Column(title="Unit"),
+                 Column(title="Served", kind="share"), Column(title="In the worst draw", kind="share"),
+                 Column(title="Worst month", kind="month"), Column(title="Served then", kind="share")),
+        rows=tuple(rows), chart=charts.demand(picture, "panel") if picture else None,
+    )
+
+
+def _demand_lead(rows: list[tuple[Cell, ...]]) -> str:
+    full = sum(1 for r in rows if isinstance(r[5], float) and r[5] > 0.999)
+    return f"{full} of {len(rows)} demands are served in full in the base draw."

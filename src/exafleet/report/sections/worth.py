@@ -1,0 +1,97 @@
+"""Which rule binds, and what one more MW, one more rack, one month earlier or a place up the queue would be worth.
+
+The prices are duals of the recourse problems: worth of the first extra unit, everything ordered held fixed.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+
+from exafleet.plan.plan import Binding, Plan
+from exafleet.report.table import Cell, Column, Table
+from exafleet.terms import format as words
+
+
+def binding(plan: Plan, most: int = 12) -> Table:
+    """Rules that bind, dearest first: months joined, prices summed over the months."""
+    groups: dict[tuple[str, str, str], list[Binding]] = defaultdict(list)
+    for rule in plan.binding:
+        groups[rule.rule, rule.place, rule.unit].append(rule)
+    start = plan.market.start
+    rows: list[tuple[Cell, ...]] = sorted(
+        ((rule, place, start + min(b.month for b in found), start + max(b.month for b in found), len(found),
+          f"1 more {unit}" if unit != "USD" else "1 USD more", sum(b.price for b in found))
+         for (rule, place, unit), found in groups.items()), key=lambda r: (-float(r[6] or 0), str(r[0]), str(r[1])))
+    return Table(
+        id="binding", title="Which rule binds",
+        lead="Present value of one more unit of the limit in every month it binds, all orders kept.",
+        empty="No rule binds.",
+        columns=(Column(title="Rule"), Column(title="At"), Column(title="First", kind="month"),
+                 Column(title="Last", kind="month"), Column(title="Months", kind="count"), Column(title="One more is"),
+                 Column(title="Worth", kind="money")),
+        rows=tuple(rows[:most]),
+    )
+
+
+def one_more(plan: Plan) -> Table:
+    """One more MW at each site; one more unit, and one month earlier, of each system and owner."""
+    market, rows = plan.market, []
+    for s, site in enumerate(market.scenario.sites):
+        worth = plan.power_value[s] * 1e6
+        if worth.max(initial=0.0) > 0:
+            best = int(np.argmax(worth))
+            rows.append((f"1 MW at {site.id}, every month", float(worth.sum()), market.start + best,
+                         float(worth[best])))
+    for o, owner in enumerate(market.scenario.owners):
+        for k, system in enumerate(market.systems):
+            for what, values in (("one more {} for {}", plan.rack_value), ("one {} a month earlier for {}",
+                                                                            plan.month_earlier)):
+                found = values[o, k]
+                if np.nanmax(found, initial=0.0) > 0:
+                    best = int(np.nanargmax(found))
+                    rows.append((what.format(system, owner.id), None, market.start + best, float(found[best])))
+    return Table(
+        id="one-more", title="What one more would be worth",
+        lead="Present value, mean over draws; a system's best month is the arrival month in which it is worth most.",
+        empty="One more of anything would be worth nothing.",
+        columns=(Column(title="One more"), Column(title="All months", kind="money"),
+                 Column(title="Best month", kind="month"), Column(title="Worth then", kind="money")),
+        rows=tuple(rows),
+    )
+
+
+def queue(plan: Plan) -> Table:
+    """The highest premium worth paying for a better place in each supplier's queue."""
+    market, rows = plan.market, []
+    for f, offer in enumerate(market.scenario.offers):
+        premium = plan.premium[f]
+        open_months = np.flatnonzero(np.isfinite(premium))
+        if len(open_months) == 0:
+            continue
+        best = int(open_months[np.argmax(premium[open_months])])
+        quoted = offer.queue.premium if offer.queue else None
+        first = int(open_months[0])
+        rows.append((offer.id, offer.system, float(market.sooner[f]) if offer.queue else 1.0, quoted,
+                     float(premium[first]), market.start + best, float(premium[best]),
+                     "" if quoted is None else ("pay it" if premium[best] > quoted else "do not pay it")))
+    return Table(
+        id="queue", title="The highest queue premium worth paying",
+        lead="Share of the price that an earlier arrival is worth; below the quoted premium the queue is too dear.",
+        empty="No offer can be ordered within the horizon.",
+        columns=(Column(title="Offer"), Column(title="System"), Column(title="Months sooner", kind="number"),
+                 Column(title="Quoted", kind="share"), Column(title="Worth if ordered first", kind="share"),
+                 Column(title="Best month", kind="month"), Column(title="Worth then", kind="share"),
+                 Column(title="So")),
+        rows=tuple(rows),
+    )
+
+
+def headline(plan: Plan) -> str:
+    """One sentence on the dearest rule."""
+    table = binding(plan, most=1)
+    if not table.rows:
+        return "No rule of the scenario binds."
+    rule, place, *_, more, worth = table.rows[0]
+    return f"The dearest rule is {rule} at {place}: {more} while it binds is worth {words.money(float(worth or 0))}."

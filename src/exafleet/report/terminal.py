@@ -1,0 +1,54 @@
+"""A report in the terminal: sentences, then one rich table per section. Wide tables are left to HTML and JSON."""
+
+from __future__ import annotations
+
+import io
+
+from exafleet.report.table import Report, Table
+
+
+def text(report: Report, *, width: int = 100, colour: bool = False) -> str:
+    """The report as text, `width` columns wide; without colour it is the same bytes everywhere."""
+    from rich.console import Console
+
+    out = io.StringIO()
+    console = Console(file=out, width=width, force_terminal=colour, no_color=not colour, highlight=False,
+                      color_system="standard" if colour else None, legacy_windows=False)
+    console.print(f"[bold]{_plain(report.title)}[/]")
+    console.print(_plain(report.subtitle), style="dim")
+    console.print()
+    for sentence in report.summary:
+        console.print(f"• {_plain(sentence)}")
+    for table in report.tables:
+        if not table.wide:
+            console.print()
+            _section(console, table)
+    console.print()
+    console.print(_plain(" · ".join(f"{k} {v}" for k, v in report.meta.items())), style="dim")
+    return "\n".join(line.rstrip() for line in out.getvalue().split("\n"))
+
+
+def _section(console: object, table: Table) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table as Grid
+
+    assert isinstance(console, Console)
+    console.print(f"[bold]{_plain(table.title)}[/]")
+    console.print(_plain(table.lead if table.rows else table.empty))
+    if not table.rows:
+        return
+    grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for column in table.columns:
+        right = column.kind not in ("text", "month")
+        grid.add_column(_plain(column.title), justify="right" if right else "left", overflow="fold")
+    for row in table.written():
+        grid.add_row(*(_plain(cell) for cell in row))
+    console.print(grid)
+
+
+def _plain(text: str) -> str:
+    """Text that rich must not read as markup, and that cannot move the cursor."""
+    from rich.markup import escape
+
+    return escape("".join(c if c.isprintable() else " " for c in text))

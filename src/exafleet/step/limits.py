@@ -1,0 +1,46 @@
+"""Limits a user may put on a layout: a closed range per axis, unlimited where none is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import numpy.typing as npt
+
+Range = tuple[int, int] | None
+RECOMPUTE = ("none", "selective", "full")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Closed ranges such as tp=(8, 8) or pp=(1, 16); None leaves an axis free.
+
+    tp cp ep etp  tensor, context, expert and expert-tensor parallel ways
+    pp vpp        pipeline stages, and model chunks on each (interleaving)
+    dp            data-parallel ways
+    mbs           sequences in a micro-batch
+    zero          what data-parallel ranks share out: 0 nothing, 1 optimizer, 2 gradients too, 3 parameters too
+    recompute     0 none, 1 selective, 2 full
+    """
+
+    tp: Range = None
+    cp: Range = None
+    ep: Range = None
+    etp: Range = None
+    pp: Range = None
+    vpp: Range = None
+    dp: Range = None
+    mbs: Range = None
+    zero: Range = None
+    recompute: Range = None
+
+    def allows(self, axis: str, values: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+        """Which values of an axis lie in its range."""
+        found = np.asarray(values)
+        limit: Range = getattr(self, axis)
+        return np.ones(found.shape, dtype=bool) if limit is None else (found >= limit[0]) & (found <= limit[1])
+
+    @property
+    def free(self) -> tuple[str, ...]:
+        """Axes without a range."""
+        return tuple(f.name for f in fields(self) if getattr(self, f.name) is None)

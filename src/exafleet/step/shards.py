@@ -1,0 +1,174 @@
+"""What depends on a shard alone: (tp, cp, ep, etp, mbs). Computed once per distinct shard, gathered by every candidate.
+
+All times are of one micro-batch through all blocks of the model on one chip; a pipeline stage takes its share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from exafleet.facts.architecture import Arch
+from exafleet.facts.hardware import Chip
+from exafleet.ops import collective
+from exafleet.ops.collective import Fabric
+from exafleet.ops.efficiency import Efficiency
+from exafleet.ops.roofline import operator_time
+from exafleet.step.practice import Practice
+from exafleet.work.counts import ELEMENT_BYTES, attention_dims, dense_layers, expert_width
+from exafleet.work.operators import Work, train_work
+
+Floats = npt.NDArray[np.float64]
+# Parts of the step that are computed here, in the order they are shown.
+COMPUTE = ("attention gemm", "mlp gemm", "expert gemm", "attention core", "ssm", "elementwise")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shards:
+    """Tables over distinct shards [U]; times in s and bytes in B of one micro-batch, all blocks.
+
+    compute      forward and backward by part of COMPUTE
+    head         embedding, output projection and loss
+    again        added by recomputation: none, selective, full                       [3][U]
+    tp ep cp     communication before overlap; tp and ep also per full recomputation
+    activations  kept for the backward pass: none, selective, full                    [3][U]
+    working      what recomputing one block needs at once                             [U]
+    logits       output of the last block in single precision                         [U]
+    message      activations one stage sends to the next                              [U]
+    """
+
+    compute: Mapping[str, Floats]
+    total: Floats
+    head: Floats
+    again: tuple[Floats, Floats, Floats]
+    tp: Floats
+    tp_again: Floats
+    ep: Floats
+    ep_again: Floats
+    cp: Floats
+    activations: tuple[Floats, Floats, Floats]
+    working: Floats
+    logits: Floats
+    message: Floats
+
+
+def shards(arch: Arch, seq: int, dtype: str, chip: Chip, eff: Efficiency, net: Fabric, how: Practice, *,
+           tp: npt.ArrayLike, cp: npt.ArrayLike, ep: npt.ArrayLike, etp: npt.ArrayLike, mbs: npt.ArrayLike) -> Shards:
+    """Tables of the shards given as equally long arrays. [U]"""
+    tp, cp, ep, etp, mbs = (np.asarray(v, dtype=np.float64) for v in (tp, cp, ep, etp, mbs))
+    work = train_work(arch, seq=seq, dtype=dtype, micro_batch=mbs, tp=tp, cp=cp, ep=ep, etp=etp)
+    speed = how.speed * (how.moe_speed if arch.moe_layers else 1.0)
+    times = operator_time(work, chip, eff) * work.count / speed
+    times = times * _slowest(work, how.imbalance)
+    compute = {part: _sum(times, work, part) for part in COMPUTE}
+    forward = _sum(times, work, *COMPUTE, step="forward")
+    light = _sum(times, work, "attention core", "elementwise", step="forward")
+    tokens = mbs * seq / cp
+    tp_once, tp_again = _tensor_traffic(arch, tokens, tp, net)
+    ep_once, ep_again = _expert_traffic(arch, dtype, tokens, tp, ep, etp, net)
+    core = compute["attention core"]
+    return Shards(
+        compute=compute, total=np.asarray(sum(compute.values())), head=_sum(times, work, "embedding+loss"),
+        again=(np.zeros_like(tokens), light, forward), tp=tp_once, tp_again=tp_again, ep=ep_once, ep_again=ep_again,
+        cp=_context_traffic(arch, tokens, tp, cp, core * how.cp_hidden, net),
+        activations=_activations(arch, tokens, tp, etp), working=_block_bytes(arch, tokens, tp, etp, 0),
+        logits=tokens * arch.vocab / tp * 6.0, message=2.0 * tokens * arch.hidden / tp,
+    )
+
+
+def _slowest(work: Work, imbalance: float) -> Floats:
+    """The busiest rank sets the pace of routed experts."""
+    return np.array([imbalance if kind == "grouped" else 1.0 for kind in work.kinds])
+
+
+def _sum(times: Floats, work: Work, *parts: str, step: str = "") -> Floats:
+    chosen = [i for i, part in enumerate(work.parts) if part in parts and step in ("", work.steps[i])]
+    return np.asarray(times[..., chosen].sum(axis=-1))
+
+
+def _tensor_traffic(arch: Arch, tokens: Floats, tp: Floats, net: Fabric) -> tuple[Floats, Floats]:
+    """Sequence-parallel gathers and scatters around attention, dense MLP and state-space blocks.
+
+    Forward: one gather and one scatter around each; backward the same, and one more gather for the weight gradient.
+    Routed experts work on the tokens a rank owns and need none; shared experts do.
+    """
+    message = 2.0 * tokens * arch.hidden
+    gather = collective.all_gather(message, tp, 1.0, net)
+    scatter = collective.reduce_scatter(message, tp, 1.0, net)
+    beside = arch.moe_layers if arch.shared_ffn + arch.residual_dense_ffn else 0
+    around = arch.attention_layers + dense_layers(arch) + arch.ssm_layers + beside
+    forward = around * (gather + scatter)
+    return 2.0 * forward + around * gather, forward
+
+
+def _expert_traffic(arch: Arch, dtype: str, tokens: Floats, tp: Floats, ep: Floats, etp: Floats,
+                    net: Fabric) -> tuple[Floats, Floats]:
+    """Dispatch and combine of every routed token, forward and backward; expert-tensor ranks gather theirs."""
+    if not arch.moe_layers:
+        return np.zeros_like(tokens), np.zeros_like(tokens)
+    routed = tokens / tp * expert_width(arch)
+    # A token goes once to a rank however many of its experts live there.
+    copies = ep * (1.0 - (1.0 - 1.0 / ep) ** arch.topk)
+    sent = 2.0 * routed * np.where(ep > 1, copies, 0.0)
+    low = ELEMENT_BYTES[dtype] / 2.0 if ELEMENT_BYTES[dtype] <= 1.0 else 1.0
+    dispatch = collective.all_to_all(low * sent, ep, etp, net)
+    combine = collective.all_to_all(sent, ep, etp, net)
+    split = collective.all_gather(2.0 * routed * arch.topk * etp, etp, 1.0, net) \
+        + collective.reduce_scatter(2.0 * routed * arch.topk * etp, etp, 1.0, net)
+    forward = arch.moe_layers * (dispatch + combine + split)
+    return forward + arch.moe_layers * (2.0 * combine + split), forward
+
+
+def _context_traffic(arch: Arch, tokens: Floats, tp: Floats, cp: Floats, hidden_by: Floats, net: Fabric) -> Floats:
+    """Exposed exchange of keys and values around the ring; attention on what has arrived hides it."""
+    _, value = attention_dims(arch)
+    width = 2.0 * value if arch.kv_lora else 2.0 * arch.kv_heads * arch.head_dim
+    message = 2.0 * tokens * width / np.minimum(tp, max(arch.kv_heads, 1))
+    once = collective.all_gather(message * cp, cp, tp, net)
+    return np.maximum(arch.attention_layers * 3.0 * once - hidden_by, np.where(cp > 1, 0.05 * hidden_by, 0.0))
+
+
+def _activations(arch: Arch, tokens: Floats, tp: Floats, etp: Floats) -> tuple[Floats, Floats, Floats]:
+    full = 2.0 * tokens * arch.hidden / tp * arch.layers
+    none, selective = (sum_blocks(arch, tokens, tp, etp, mode) for mode in (0, 1))
+    return none, selective, full
+
+
+def sum_blocks(arch: Arch, tokens: Floats, tp: Floats, etp: Floats, mode: int) -> Floats:
+    """Activations of all blocks that the backward pass needs. [U]  [B]"""
+    attention = arch.attention_layers * _attention_bytes(arch, tokens, tp, mode)
+    dense = dense_layers(arch) * _mlp_bytes(arch, tokens, tp, arch.ffn, mode)
+    experts = arch.moe_layers * _moe_bytes(arch, tokens, tp, etp, mode) if arch.moe_layers else 0.0
+    inner = arch.ssm_heads * arch.ssm_head_dim
+    scan = arch.ssm_layers * tokens * (4.0 * arch.hidden + 2.0 * (5 * inner + 4 * arch.ssm_groups * arch.ssm_state)) / tp
+    return np.asarray(attention + dense + experts + scan)
+
+
+def _attention_bytes(arch: Arch, tokens: Floats, tp: Floats, mode: int) -> Floats:
+    """Residual and norm output, q, k, v, the output and its input; flash attention keeps no scores."""
+    query, value = attention_dims(arch)
+    keys = (query + value) if arch.kv_lora else 2 * arch.kv_heads * arch.head_dim
+    norms = arch.hidden * (2.0 if mode == 0 else 1.0)
+    return 2.0 * tokens * (norms + query + keys + value + arch.q_lora + arch.kv_lora) / tp
+
+
+def _mlp_bytes(arch: Arch, tokens: Floats, tp: Floats, ffn: int, mode: int) -> Floats:
+    """Residual and norm output, the inner projections and the activation between them."""
+    norms = arch.hidden * (2.0 if mode == 0 else 1.0)
+    inner = ffn * (arch.mlp_matrices if mode == 0 else arch.mlp_matrices - 1)
+    return 2.0 * tokens * (norms + inner) / tp
+
+
+def _moe_bytes(arch: Arch, tokens: Floats, tp: Floats, etp: Floats, mode: int) -> Floats:
+    inner = arch.expert_ffn * (arch.mlp_matrices if mode == 0 else arch.mlp_matrices - 1)
+    routed = 2.0 * tokens / tp * arch.topk * (2.0 * expert_width(arch) * etp + inner)
+    return routed + _mlp_bytes(arch, tokens, tp, arch.shared_ffn + arch.residual_dense_ffn, mode)
+
+
+def _block_bytes(arch: Arch, tokens: Floats, tp: Floats, etp: Floats, mode: int) -> Floats:
+    """One attention block with the largest block that follows it."""
+    after = _moe_bytes(arch, tokens, tp, etp, mode) if arch.moe_layers else _mlp_bytes(arch, tokens, tp, arch.ffn, mode)
+    return _attention_bytes(arch, tokens, tp, mode) + after

@@ -1,0 +1,5 @@
+"""Sweep: one question asked many times, in this process or in several.
+
+local        the same function over many items, results in the order of the items
+sensitivity  what one fact more or less would change about a plan
+"""

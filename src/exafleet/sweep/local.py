@@ -1,0 +1,105 @@
+"""The same function over many items, in this process or in several on this machine.
+
+Results come back in the order of the items whatever the number of workers, so a sweep is as deterministic as the
+function. Ctrl-C keeps what is finished: `Interrupted` carries it.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Progress = Callable[[int, int], None]
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C during a sweep. `finished` holds (place, result) of the items that were done, in the order of the items."""
+
+    def __init__(self, finished: Sequence[tuple[int, Any]], of: int) -> None:
+        self.finished = tuple(finished)
+        self.of = of
+        super().__init__(f"{len(self.finished)} of {of} were finished")
+
+    def __reduce__(self) -> tuple[type, tuple[tuple[tuple[int, Any], ...], int]]:
+        return (type(self), (self.finished, self.of))
+
+
+def sweep(
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    *,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> list[Result]:
+    """[function(item) for item in items], over `workers` processes.
+
+    function  a module-level function when workers > 1 (each process starts afresh and imports it)
+    progress  called as progress(done, total) after each item, in this process
+
+    Raises whatever `function` raises, for the first item in order that failed; Interrupted on Ctrl-C; ValueError for
+    workers < 1.
+
+    >>> sweep(abs, [-2, 1])
+    [2, 1]
+    """
+    if workers < 1:
+        raise ValueError(f"workers must be at least 1, got {workers}")
+    if workers == 1 or len(items) < 2:
+        return _here(function, items, progress)
+    return _there(function, items, min(workers, len(items)), progress)
+
+
+def _here(function: Callable[[Item], Result], items: Sequence[Item], progress: Progress | None) -> list[Result]:
+    results: list[Result] = []
+    try:
+        for item in items:
+            results.append(function(item))
+            if progress is not None:
+                progress(len(results), len(items))
+    except KeyboardInterrupt as error:
+        raise Interrupted(list(enumerate(results)), len(items)) from error
+    return results
+
+
+def _there(
+    function: Callable[[Item], Result], items: Sequence[Item], workers: int, progress: Progress | None
+) -> list[Result]:
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import active_children, get_context
+
+    others = set(active_children())
+    # Spawned, not forked: the parent may hold the threads of BLAS or of the solver, which do not survive a fork.
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_leave_interrupts_to_the_parent)
+    futures: list[Future[Result]] = []
+    results: list[Result] = []
+    try:
+        futures = [pool.submit(function, item) for item in items]
+        for future in futures:
+            results.append(future.result())
+            if progress is not None:
+                progress(len(results), len(items))
+    except BaseException as error:
+        finished = [(place, f.result()) for place, f in enumerate(futures) if _succeeded(f)]
+        pool.shutdown(wait=False, cancel_futures=True)
+        for worker in set(active_children()) - others:
+            worker.terminate()
+        if isinstance(error, KeyboardInterrupt):
+            raise Interrupted(finished, len(items)) from error
+        raise
+    pool.shutdown()
+    return results
+
+
+def _succeeded(future: Future[Any]) -> bool:
+    return future.done() and not future.cancelled() and future.exception() is None
+
+
+def _leave_interrupts_to_the_parent() -> None:
+    """Ctrl-C reaches every process of the terminal; only the parent may answer it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

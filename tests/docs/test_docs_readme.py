@@ -1,0 +1,123 @@
+"""The README, the pages of docs/ and the examples do what they say: their commands are run."""
+
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tools import generate_docs
+
+ROOT = generate_docs.ROOT
+README = ROOT / "README.md"
+PAGES = [README, *sorted(p for p in (ROOT / "docs").rglob("*.md") if "decisions" not in p.parts)]
+_BLOCK = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```\s*$", re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """The commands of one ```sh block, and the lines of the ```text block that follows it at once."""
+
+    commands: tuple[str, ...]
+    output: tuple[str, ...]
+
+
+def commands_of(body: str) -> list[str]:
+    """Commands of a sh block that call ./exafleet, with lines ended by a backslash joined."""
+    lines = [line.strip() for line in body.replace("\\\n", " ").splitlines()]
+    return [line for line in lines if line.startswith("./exafleet")]
+
+
+def blocks_of(text: str) -> list[Block]:
+    """Every sh block of a page that calls ./exafleet."""
+    found = list(_BLOCK.finditer(text))
+    blocks = []
+    for here, after in zip(found, [*found[1:], None], strict=True):
+        if here[1] != "sh" or not commands_of(here[2]):
+            continue
+        answered = after is not None and after[1] == "text" and not text[here.end() : after.start()].strip()
+        lines = after[2].splitlines() if answered and after is not None else []
+        blocks.append(Block(commands=tuple(commands_of(here[2])),
+                            output=tuple(line.rstrip() for line in lines if line.strip() not in ("", "..."))))
+    return blocks
+
+
+def workplace(folder: Path) -> Path:
+    """A folder that looks like a checkout to the README's commands: ./exafleet and examples/."""
+    generate_docs.copy_examples(folder)
+    launcher = folder / "exafleet"
+    launcher.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -c {shlex.quote(generate_docs.ENTRY)} "$@"\n',
+                        encoding="utf-8")
+    launcher.chmod(0o755)
+    return folder
+
+
+def missing_lines(output: str, wanted: tuple[str, ...]) -> list[str]:
+    """The wanted lines that the output does not hold, spaces at the end of a line aside."""
+    printed = {line.rstrip() for line in output.splitlines()}
+    return [line for line in wanted if line not in printed]
+
+
+def test_blocks_are_read_as_written() -> None:
+    text = ("```sh\n# why\n./exafleet train m \\\n  --gpus 8\n./check\n```\n\n"
+            "```text\na\n...\n b \n```\n```sh\nls\n```\n")
+    assert blocks_of(text) == [Block(commands=("./exafleet train m    --gpus 8",), output=("a", " b"))]
+
+
+def test_text_after_prose_is_no_expected_output() -> None:
+    assert blocks_of("```sh\n./exafleet x\n```\nprose\n```text\na\n```\n")[0].output == ()
+
+
+def test_readme_opens_with_the_two_commands() -> None:
+    found = [m[2] for m in _BLOCK.finditer(README.read_text(encoding="utf-8")) if m[1] == "sh"]
+    commands = [line.split("#")[0].strip() for block in found for line in block.splitlines()]
+    starts = [line for line in commands if line.startswith(("./exafleet", "./check"))]
+    assert starts[:2] == ["./exafleet plan examples/xai-2024-12", "./check"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [p for p in PAGES if p.exists() and blocks_of(p.read_text(encoding="utf-8"))],
+                         ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_commands_of_the_page_run(page: Path, tmp_path: Path) -> None:
+    folder = workplace(tmp_path)
+    for block in blocks_of(page.read_text(encoding="utf-8")):
+        output = ""
+        for command in block.commands:
+            done = subprocess.run(["sh", "-ec", command], cwd=folder, env=generate_docs.cli_environment(),
+                                  stdin=subprocess.DEVNULL, capture_output=True, text=True, encoding="utf-8",
+                                  timeout=600, check=False)
+            assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+            output += done.stdout
+        missing = missing_lines(output, block.output)
+        assert not missing, f"{block.commands}: not printed: {missing}\nprinted:\n{output}"
+
+
+def test_the_examples_of_the_issue_are_there() -> None:
+    names = {folder.name for folder in generate_docs.examples()}
+    assert "xai-2024-12" in names
+    assert len(names) >= 3
+
+
+@pytest.mark.parametrize("folder", generate_docs.examples(), ids=lambda p: p.name)
+def test_example_is_complete(folder: Path) -> None:
+    assert (folder / "scenario.toml").is_file()
+    assert (folder / "expected.txt").read_text(encoding="utf-8").strip()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("folder", generate_docs.examples(), ids=lambda p: p.name)
+def test_example_prints_what_is_expected(folder: Path) -> None:
+    stale = generate_docs.difference(folder / "expected.txt", generate_docs.example_output(folder.name))
+    assert not stale, f"stale; if it is meant: python tools/generate_docs.py examples\n{stale}"
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"],
+                         ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(page: Path) -> None:
+    text = _BLOCK.sub("", page.read_text(encoding="utf-8"))
+    targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", text)
+    dead = [t for t in targets if not re.match(r"[a-z]+:", t) and not (page.parent / t).exists()]
+    assert not dead

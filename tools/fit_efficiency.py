@@ -1,0 +1,290 @@
+"""Fits the curves of ops/efficiency.py to operator measurements and writes data/efficiency.csv and data/fabrics.csv.
+
+    python tools/fit_efficiency.py INPUT_DIR
+
+INPUT_DIR holds the binned operator tables op_eff_<sku>.csv and the matrix-product fits gemm_fit_params.csv (both
+derived from the stored measurements of aiconfigurator @095f58a5, Apache-2.0). The written rows carry what was measured
+(kind measured); chips that nobody measured get rows of kind inferred with a wider sigma, by the rules below. Rows of
+subjects that are not chips (software stacks, practice) are kept as they are: tools/fit_training.py owns those.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+DATA = Path(__file__).parent.parent / "src" / "exafleet" / "data"
+COLUMNS = ["subject", "term", "at", "value", "low", "high", "unit", "kind", "source", "where", "as_of", "note"]
+MEASURED_ON = "2026-08-21"
+SKUS = {"a100_sxm": "a100-80gb-sxm", "h100_sxm": "h100-sxm", "h200_sxm": "h200-sxm", "b200_sxm": "b200-sxm",
+        "b300_sxm": "b300-sxm", "gb200": "gb200-gpu", "gb300": "gb300-gpu", "l40s": "l40s",
+        "rtx_pro_6000_server": "rtx-pro-6000"}
+# The peak the tables divide by and ours differ here: efficiencies are of the peak in data/chips.csv.
+SIBLINGS = {"a100-40gb-sxm": "a100-80gb-sxm", "a100-80gb-pcie": "a100-80gb-sxm", "h100-pcie": "h100-sxm",
+            "h100-nvl": "h100-sxm", "h800-sxm": "h100-sxm", "h20": "h100-sxm", "gh200-96gb": "h100-sxm",
+            "gh200-141gb": "h200-sxm", "b100": "b200-sxm", "l4": "l40s", "rtx-4090": "l40s", "rtx-5090": "rtx-pro-6000",
+            "gb10": "rtx-pro-6000"}
+# The stored B300 tables hold copies of GB300's for some operators; the same die fills the gap.
+TWINS = {"b300_sxm": "gb300"}
+DTYPES = {"bfloat16": "bf16", "fp8": "fp8", "nvfp4": "fp4"}
+# Generic curves for a chip nobody has measured: what tensor-core GPUs of three generations share, rounded. `compute`
+# is the share of dense peak a large product reaches; low precision needs larger products (its offsets are larger).
+GENERIC = {
+    "bf16": {"launch": 5.0, "compute": 0.80, "memory": 0.80, "corner": 4.0, "m0": 64, "n0": 64, "k0": 64, "grouped": 0.7},
+    "fp8": {"launch": 5.0, "compute": 0.80, "memory": 0.85, "corner": 8.0, "m0": 200, "n0": 1600, "k0": 300, "grouped": 0.7},
+    "fp4": {"launch": 5.0, "compute": 0.65, "memory": 0.90, "corner": 16.0, "m0": 280, "n0": 2000, "k0": 600, "grouped": 0.7},
+}
+GENERIC["int8"] = GENERIC["fp8"]
+# Best measured matrix-product rate over dense peak (comparison tables of stas00-accelerator), where it is the only
+# thing known; TPUs: systolic arrays with a compiler that overlaps memory, training runs of 65-70 % MFU imply 0.9 and more.
+BEST = {"gaudi2": {"bf16": 0.969, "fp8": 0.955}, "gaudi3": {"bf16": 0.741, "fp8": 0.769}, "mi355x": {"bf16": 0.68},
+        "mi350x": {"bf16": 0.68}, "mi325x": {"bf16": 0.604}, "mi300x": {"bf16": 0.514}}
+TPU_COMPUTE = 0.92
+# Backward flash attention over forward at the same FLOPs: five products with more register pressure.
+ATTENTION_BACKWARD = (0.80, 0.70, 0.95)
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def rounded(value: float) -> str:
+    return f"{value:.3g}"
+
+
+def row(subject: str, term: str, at: str, value: float, unit: str, kind: str, source: str, where: str, as_of: str,
+        note: str = "", low: float | None = None, high: float | None = None) -> dict[str, str]:
+    ends = {"low": "" if low is None else rounded(low), "high": "" if high is None else rounded(high)}
+    return {"subject": subject, "term": term, "at": at, "value": rounded(value), **ends, "unit": unit, "kind": kind,
+            "source": source, "where": where, "as_of": as_of, "note": note}
+
+
+def products(folder: Path) -> dict[str, dict[str, dict[str, float]]]:
+    """Chip -> dtype -> parameters of the product curve, from the seven-parameter fits."""
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for r in read(folder / "gemm_fit_params.csv"):
+        if r["sku"] in SKUS and r["dtype"] in DTYPES:
+            found.setdefault(SKUS[r["sku"]], {})[DTYPES[r["dtype"]]] = {
+                "launch": float(r["B_t0_us"]), "compute": float(r["B_comp_eff"]), "memory": min(1.0, float(r["B_mem_eff"])),
+                "corner": min(20.0, float(r["B_q"])), "m0": float(r["B_m0"]), "n0": float(r["B_n0"]), "k0": float(r["B_k0"])}
+    return found
+
+
+def table(folder: Path, sku: str, op: str, axis: str, dtype: str, column: str) -> tuple[np.ndarray, np.ndarray]:
+    """x and a median column of one binned table of the best kernel."""
+    rows = [r for r in read(folder / f"op_eff_{sku}.csv")
+            if r["op"].startswith(op) and r["fw"] == "best" and r["axis"] == axis and r["dtype"] == dtype and r[column]]
+    if not rows and sku in TWINS:
+        return table(folder, TWINS[sku], op, axis, dtype, column)
+    rows.sort(key=lambda r: float(r["x"]))
+    return np.array([float(r["x"]) for r in rows]), np.array([float(r[column]) for r in rows])
+
+
+def saturating(seq: np.ndarray, share: np.ndarray) -> tuple[float, float]:
+    """top and half of share = top * s / (s + half): a straight line in 1/s, weighted by the share itself."""
+    slope, cut = np.polyfit(1.0 / seq, 1.0 / share, 1, w=share)
+    return 1.0 / float(cut), float(slope / cut)
+
+
+def attention(folder: Path, sku: str, op: str, dtype: str) -> tuple[float, float]:
+    seq, share = table(folder, sku, op, "seq_len", dtype, "ce_med")
+    keep = seq >= 512
+    return saturating(seq[keep], share[keep])
+
+
+def moving(folder: Path, sku: str, op: str, axis: str, dtype: str, hbm_bw: float) -> tuple[float, float]:
+    """Launch [us] and bandwidth share of bytes-bound kernels from their binned bandwidth shares."""
+    x, share = table(folder, sku, op, axis, dtype, "me_med")
+    keep = (x >= 4) & (share < 1.0)
+    nbytes = 2.0 ** (x[keep] + 0.5) * 1e6
+    time = nbytes / (share[keep] * hbm_bw)
+    top = float(np.max(share[keep]))
+    launch = float(np.median(time - nbytes / (top * hbm_bw)))
+    return max(launch, 1e-6) * 1e6, top
+
+
+def grouped(folder: Path, sku: str, dtype: str, curve: dict[str, float]) -> float:
+    """Median of expert kernels over the plain curve at the same tokens per expert, 128 tokens and more."""
+    x, share = table(folder, sku, "moe(balanced", "log2_tokens_per_local_expert", dtype, "ce_med")
+    keep = x >= 9
+    m = 2.0 ** (x[keep] + 0.5)
+    n, k = 4096.0, 4096.0
+    plain = curve["compute"] * (m / (m + min(curve["m0"], 64))) * (n / (n + curve["n0"])) * (k / (k + curve["k0"]))
+    return float(np.clip(np.median(share[keep] / plain), 0.3, 1.0))
+
+
+def chips() -> dict[str, dict[str, object]]:
+    """Chip -> vendor, dtypes and first date, from the package's own tables."""
+    vendors = {r["subject"]: r["vendor"] for r in read(DATA / "subjects.csv") if r["kind"] == "chip"}
+    found: dict[str, dict[str, object]] = {s: {"vendor": v, "dtypes": [], "since": "9999", "hbm_bw": math.nan, "link": 0.0,
+                                               "nic": 0.0} for s, v in vendors.items()}
+    scale = {"TB/s": 1e12, "GB/s": 1e9, "B/s": 1.0, "Gb/s": 1.25e8, "Gbps": 1.25e8}
+    for r in read(DATA / "chips.csv"):
+        chip = found.get(r["subject"], {"since": "", "dtypes": list(GENERIC)})
+        if r["term"] == "peak_flops":
+            chip["since"] = min(str(chip["since"]), r["as_of"])
+            if r["at"] in GENERIC and r["at"] not in chip["dtypes"]:  # type: ignore[operator]
+                chip["dtypes"].append(r["at"])  # type: ignore[attr-defined]
+        for term, key in (("hbm_bw", "hbm_bw"), ("link_bw", "link"), ("nic_bw", "nic")):
+            if r["term"] == term:
+                chip[key] = float(r["value"]) * scale[r["unit"]]
+    return found
+
+
+def product_rows(chip: str, dtype: str, curve: dict[str, float], how: tuple[str, str, str, str], note: str) -> Iterator[dict[str, str]]:
+    for name, value in curve.items():
+        unit = "us" if name == "launch" else "1"
+        yield row(chip, f"product_{name}", dtype, value if value > 0.01 else 0.0, unit, *how, note)
+
+
+def attention_rows(chip: str, at: str, top: float, half: float, how: tuple[str, str, str, str], note: str) -> Iterator[dict[str, str]]:
+    yield row(chip, "attention_top", at, top, "1", *how, note)
+    yield row(chip, "attention_half", at, half, "1", *how, note)
+    yield row(chip, "attention_launch", at, 6.0, "us", "inferred", *how[1:], "floor of short-sequence kernels")
+    mid, low, high = ATTENTION_BACKWARD
+    yield row(chip, "attention_backward", at, mid, "1", "inferred", "exafleet", "docs/models/training.md", how[3],
+              "forward kernels only were measured", low, high)
+
+
+def generic(chip: str, about: dict[str, object], since: str) -> Iterator[dict[str, str]]:
+    """Rows of kind inferred that hold from the day the chip is known."""
+    tpu = about["vendor"] in ("Google", "AWS")
+    how = ("inferred", "exafleet", "docs/models/training.md", since)
+    sigma = 0.20
+    for dtype in about["dtypes"]:  # type: ignore[attr-defined]
+        curve = dict(GENERIC[dtype])
+        note = "generic curve: nobody's measurement of this chip was published by then"
+        if tpu:
+            curve |= {"compute": TPU_COMPUTE, "n0": 128, "m0": 128, "k0": 128, "launch": 2.0}
+            note = "systolic array with compiler-scheduled memory; from published MFU of 65-70 %"
+        if dtype in BEST.get(chip, {}):
+            curve["compute"] = BEST[chip][dtype]
+            note = "compute: best measured matrix product over peak; rest generic"
+            sigma = 0.15
+        yield from product_rows(chip, dtype, curve, how, note)
+    yield from attention_rows(chip, "attention", 0.60, 1000.0, how, "generic flash attention")
+    yield from attention_rows(chip, "mla", 0.55, 1200.0, how, "generic flash attention")
+    yield from shared_rows(chip, how, (5.0, 0.85), 0.85, sigma)
+
+
+def shared_rows(chip: str, how: tuple[str, str, str, str], decode: tuple[float, float], share: float,
+                sigma: float) -> Iterator[dict[str, str]]:
+    inferred = ("inferred", "exafleet", "docs/models/training.md", how[3])
+    yield row(chip, "moving_launch", "decode", decode[0], "us", *how)
+    yield row(chip, "moving_share", "decode", decode[1], "1", *how)
+    yield row(chip, "moving_launch", "elementwise", 3.0, "us", *inferred, "floor of small kernels")
+    yield row(chip, "moving_share", "elementwise", share, "1", *how, "share that memory-bound products of 0.5 GB and more reach")
+    yield row(chip, "scan_compute", "", 0.15, "1", *inferred, "Mamba-2 scans are short products between passes over memory")
+    yield row(chip, "operator_sigma", "", sigma, "1", *inferred, "log spread of operator times about the curve")
+
+
+def measured(folder: Path, sku: str, chip: str, hbm_bw: float, curves: dict[str, dict[str, float]],
+             how: tuple[str, str, str, str], sigma: float, note: str) -> Iterator[dict[str, str]]:
+    for dtype, curve in curves.items():
+        there = {v: k for k, v in DTYPES.items()}[dtype]
+        ratio = grouped(folder, sku, there, curve)
+        yield from product_rows(chip, dtype, {**curve, "grouped": ratio}, how, note)
+    yield from attention_rows(chip, "attention", *attention(folder, sku, "context_attention", "bfloat16/kv:bfloat16"), how, note)
+    yield from attention_rows(chip, "mla", *attention(folder, sku, "context_mla", "kv:bfloat16"), how, note)
+    decode = moving(folder, sku, "generation_attention(d128)", "log2_MB_kv", "bfloat16/kv:bfloat16", hbm_bw)
+    _, large = table(folder, sku, "gemm", "log2_MB_weights(m<=8)", "bfloat16", "me_med")
+    yield from shared_rows(chip, how, decode, float(np.median(large[-4:])), sigma)
+
+
+def efficiency_rows(folder: Path) -> Iterator[dict[str, str]]:
+    known, curves = chips(), products(folder)
+    for chip, about in known.items():
+        if about["dtypes"]:
+            yield from generic(chip, about, str(about["since"]))
+    for sku, chip in SKUS.items():
+        if chip not in curves:
+            continue
+        how = ("measured", "aiconfigurator", f"@095f58a5 systems/data/{sku}: fits of tools/fit_efficiency.py", MEASURED_ON)
+        own = {d: c for d, c in curves[chip].items() if d in known[chip]["dtypes"]}  # type: ignore[operator]
+        yield from measured(folder, sku, chip, float(known[chip]["hbm_bw"]), own, how, 0.10, "")  # type: ignore[arg-type]
+        for other, sister in SIBLINGS.items():
+            if sister == chip:
+                as_sister = ("inferred", "aiconfigurator", f"@095f58a5 systems/data/{sku}: as its sister {sister}", MEASURED_ON)
+                theirs = {d: c for d, c in own.items() if d in known[other]["dtypes"]}  # type: ignore[operator]
+                yield from measured(folder, sku, other, float(known[chip]["hbm_bw"]), theirs, as_sister, 0.15, f"as {sister}")  # type: ignore[arg-type]
+
+
+COLLECTIVES = {"all_gather": "all_gather", "reduce_scatter": "reduce_scatter", "all_reduce": "all_reduce",
+               "all_to_all": "alltoall"}
+# Scale-up without measurements: share of the one-way link rate, latency of two ranks [us], half message [MB].
+LINK = {"share": 0.78, "latency": 6.0, "half": 6.0}
+# Scale-out over InfiniBand or RoCE at 200 to 800 Gb/s a chip: share of the NIC rate, latency [us], half message [MB].
+NIC = {"share": 0.85, "latency": 15.0, "half": 4.0}
+NIC_ALL_TO_ALL = {"share": 0.65, "latency": 25.0, "half": 4.0}
+
+
+def collective(folder: Path, sku: str, name: str) -> tuple[float, float, float]:
+    """latency of two ranks [us], bus bandwidth [B/s] and half message [B]: the fit with least error in log time."""
+    n = 8 if sku not in ("gb200", "gb300") else 4
+    rows = [r for r in read(folder / f"op_eff_{sku}.csv") if r["op"] == f"coll:{name} n={n}" and r["fw"] == "best"]
+    nbytes = np.array([float(r["x"]) for r in rows])
+    time = np.array([float(r["lat_us_med"]) * 1e-6 for r in rows])
+    passes = (2.0 if name == "all_reduce" else 1.0) * (n - 1) / n
+    start, best = float(np.median(np.sort(time)[:4])), (math.inf, 0.0, 0.0)
+    for half in np.geomspace(1e5, 6e7, 60):
+        for bandwidth in np.geomspace(1e10, 1.2e12, 160):
+            fitted = start + passes * nbytes / bandwidth * (1 + np.sqrt(half / nbytes))
+            error = float(np.mean(np.abs(np.log(fitted / time))))
+            if error < best[0]:
+                best = (error, float(bandwidth), float(half))
+    return start / math.log2(n) * 1e6, best[1], best[2]
+
+
+def level_rows(chip: str, level: str, at: str, values: dict[str, float], how: tuple[str, str, str, str], note: str = "") -> Iterator[dict[str, str]]:
+    yield row(chip, f"{level}_share", at, values["share"], "1", *how, note)
+    yield row(chip, f"{level}_latency", at, values["latency"], "us", *how, note)
+    yield row(chip, f"{level}_half", at, values["half"], "MB", *how, note)
+
+
+def fabric_rows(folder: Path) -> Iterator[dict[str, str]]:
+    known = chips()
+    for chip, about in known.items():
+        how = ("inferred", "exafleet", "docs/models/training.md", str(about["since"]))
+        if about["link"]:
+            yield from level_rows(chip, "link", "", LINK, how, "generic scale-up link")
+        yield from level_rows(chip, "nic", "", NIC, how, "generic scale-out network")
+        yield from level_rows(chip, "nic", "all_to_all", NIC_ALL_TO_ALL, how, "many small messages across the network")
+    for sku, chip in SKUS.items():
+        link = float(known[chip]["link"])  # type: ignore[arg-type]
+        if sku in ("l40s", "rtx_pro_6000_server") or not link:
+            continue
+        for at, name in COLLECTIVES.items():
+            latency, bandwidth, half = collective(folder, sku, name)
+            values = {"share": bandwidth / link, "latency": latency, "half": half / 1e6}
+            how = ("measured", "aiconfigurator", f"@095f58a5 systems/data/{sku} nccl_perf", MEASURED_ON)
+            yield from level_rows(chip, "link", at, values, how)
+            for other in (o for o, s in SIBLINGS.items() if s == chip and known[o]["link"]):
+                sister = ("inferred", "aiconfigurator", f"@095f58a5 systems/data/{sku} nccl_perf, as its sister", MEASURED_ON)
+                yield from level_rows(other, "link", at, values, sister, f"as {chip}")
+
+
+def write(name: str, rows: list[dict[str, str]]) -> None:
+    with (DATA / name).open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def main() -> None:
+    folder = Path(sys.argv[1])
+    kept = []
+    if (DATA / "efficiency.csv").exists():
+        known = chips()
+        kept = [r for r in read(DATA / "efficiency.csv") if r["subject"] not in known]
+    write("efficiency.csv", [*efficiency_rows(folder), *kept])
+    write("fabrics.csv", list(fabric_rows(folder)))
+
+
+if __name__ == "__main__":
+    main()
