@@ -35,6 +35,8 @@ ENTRY = "import sys; from exafleet.apps.main import main; sys.exit(main())"
 class Case:
     """One thing to measure: arguments of `exafleet`, and what it should stay under (None: no target agreed yet).
 
+    script         a file of this folder to run in place of `exafleet`
+    smaller        arguments of a smoke run, where the case itself is too large for one
     cpu_target     [s]
     memory_target  highest resident memory [B]
     """
@@ -45,6 +47,13 @@ class Case:
     measures: str
     cpu_target: float | None = None
     memory_target: int | None = None
+    script: str = ""
+    smaller: tuple[str, ...] = ()
+
+    def command(self, smoke: bool) -> list[str]:
+        """The command line of a fresh process."""
+        start = [str(ROOT / "benchmarks" / self.script)] if self.script else ["-c", ENTRY]
+        return [sys.executable, *start, *(self.smaller if smoke and self.smaller else self.arguments)]
 
 
 # A case runs in a folder that holds a copy of examples/; it may write there.
@@ -58,11 +67,15 @@ CASES = (
     Case(name="train-405b", phase="search",
          arguments=("train", "llama-3.1-405b", "--system", "gb200-nvl72", "--gpus", "2304"),
          measures="layout search of one training job", cpu_target=2.0),
-    Case(name="serve-405b", phase="serve-search", arguments=("serve", "llama-3.1-405b", "--system", "gb200-nvl72"),
+    Case(name="serve-70b", phase="serve-search", arguments=("serve", "llama-3-70b", "--system", "hgx-h100"),
          measures="layout search of one serving job"),
     Case(name="plan-xai", phase="solve", arguments=("plan", "examples/xai-2024-12", "--html", "plan.html"),
          measures="the xAI example from load to HTML: rates, draws, solve, replay, report",
          cpu_target=60.0, memory_target=1536 * MIB),
+    Case(name="solve-instance", phase="solve", script="plan_instance.py",
+         arguments=("--months", "30", "--systems", "7", "--sites", "4", "--owners", "2", "--jobs", "8", "--draws", "5"),
+         smaller=("--months", "6", "--systems", "2", "--sites", "1", "--owners", "1", "--jobs", "2", "--draws", "2"),
+         measures="the solver alone, on an invented instance"),
     Case(name="plan-university", phase="replay", arguments=("plan", "examples/university-one-node"),
          measures="the smallest example, where what is fixed in load, replay and report shows"),
 )
@@ -99,7 +112,7 @@ def measure(command: Sequence[str], folder: Path, environment: dict[str, str]) -
                exit_code=process.returncode, errors=text[-2000:])
 
 
-def run_case(case: Case, repeats: int) -> Run:
+def run_case(case: Case, repeats: int, smoke: bool) -> Run:
     """The run of least CPU out of `repeats`, each in a folder of its own; a failed run ends it."""
     best: Run | None = None
     for _ in range(repeats):
@@ -107,7 +120,7 @@ def run_case(case: Case, repeats: int) -> Run:
             folder = Path(temporary)
             if (ROOT / "examples").is_dir():
                 shutil.copytree(ROOT / "examples", folder / "examples")
-            run = measure([sys.executable, "-c", ENTRY, *case.arguments], folder, environment())
+            run = measure(case.command(smoke), folder, environment())
         if run.exit_code != 0:
             return run
         best = run if best is None or run.cpu < best.cpu else best
@@ -147,7 +160,8 @@ HEADER = (f"{'case':<16} {'phase':<13} {'CPU [s]':>8} {'target':>8} {'MiB':>8} {
 
 def record(case: Case, run: Run) -> dict[str, object]:
     """One case as JSON; units are in the names because a file of numbers has no header."""
-    return {"name": case.name, "phase": case.phase, "arguments": list(case.arguments), "measures": case.measures,
+    return {"name": case.name, "phase": case.phase, "script": case.script, "arguments": list(case.arguments),
+            "measures": case.measures,
             "cpu_s": run.cpu, "cpu_target_s": case.cpu_target, "memory_B": run.memory,
             "memory_target_B": case.memory_target, "wall_s": run.wall, "exit_code": run.exit_code,
             "verdict": verdict(case, run)}
@@ -190,11 +204,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(HEADER)
     runs = []
     for case in cases:
-        run = run_case(case, 1 if options.smoke else options.repeats)
+        run = run_case(case, 1 if options.smoke else options.repeats, options.smoke)
         runs.append(run)
         print(row(case, run, options.smoke), flush=True)
         if run.exit_code != 0:
-            print(f"    exafleet {' '.join(case.arguments)}\n{run.errors}", file=sys.stderr)
+            print(f"    {' '.join(case.command(options.smoke))}\n{run.errors}", file=sys.stderr)
     if options.json:
         write_json(options.json, [record(case, run) for case, run in zip(cases, runs, strict=True)])
     return 1 if any(run.exit_code != 0 for run in runs) else 0

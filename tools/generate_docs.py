@@ -20,8 +20,12 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from exafleet.terms.term import Term
 
 ROOT = Path(__file__).resolve().parent.parent
 ENTRY = "import sys; from exafleet.apps.main import main; sys.exit(main())"
@@ -54,6 +58,13 @@ def cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
+def allowed(term: Term) -> str:
+    """The range a value may lie in; dates are stored as day numbers and shown as dates."""
+    if term.dimension == "date":
+        return f"{date.fromordinal(int(term.low))} to {date.fromordinal(int(term.high))}"
+    return f"{term.low:g} to {term.high:g}"
+
+
 def glossary() -> str:
     """The glossary page: one row per term, its base unit, meaning, basis and allowed range."""
     from exafleet.terms.term import terms
@@ -70,7 +81,7 @@ def glossary() -> str:
         "|---|---|---|---|---|",
     ]
     lines += [
-        f"| `{t.name}` | {base_unit(t.dimension)} | {cell(t.meaning)} | {cell(t.basis)} | {t.low:g} to {t.high:g} |"
+        f"| `{t.name}` | {base_unit(t.dimension)} | {cell(t.meaning)} | {cell(t.basis)} | {allowed(t)} |"
         for t in sorted(terms().values(), key=lambda t: t.name)
     ]
     lines += ["", "## Units", "", "| dimension | units |", "|---|---|"]

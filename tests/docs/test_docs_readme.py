@@ -5,6 +5,7 @@ import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ def blocks_of(text: str) -> list[Block]:
     """Every sh block of a page that calls ./exafleet."""
     found = list(_BLOCK.finditer(text))
     blocks = []
-    for here, after in zip(found, [*found[1:], None], strict=True):
+    for here, after in zip_longest(found, found[1:]):
         if here[1] != "sh" or not commands_of(here[2]):
             continue
         answered = after is not None and after[1] == "text" and not text[here.end() : after.start()].strip()

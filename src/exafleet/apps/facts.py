@@ -11,6 +11,7 @@ from exafleet.apps.options import AsOf, Form, Format
 
 if TYPE_CHECKING:
     from exafleet.facts.catalogue import Facts
+    from exafleet.facts.check import Change
     from exafleet.facts.fact import Fact
     from exafleet.report.table import Table
 
@@ -37,8 +38,9 @@ def show(
     facts = facts_as_of(as_of)
     found = _by_key(facts, what)
     tables = [_key_table(facts, found)] if found else _subject_tables(facts, what)
-    keys = [f.key for f in found] if found else [f.key for s in _subjects(facts, what) for f in facts.of(s)]
-    data = {"as_of": facts.as_of.isoformat(), "facts": [_data(facts, k) for k in keys]}
+    shown = found or [f for s in _subjects(facts, what) for f in facts.of(s)]
+    data = {"as_of": facts.as_of.isoformat(), "facts": [_data(facts, f.key) for f in shown]}
+    tables.append(_sources(facts, [h for f in shown for h in facts.history(f.key)]))
     print_report(_report(what, facts, tables), form, data)
 
 
@@ -60,14 +62,15 @@ def search(
     facts = facts_as_of(as_of)
     found = facts.search(" ".join(words))
     data = {"as_of": facts.as_of.isoformat(), "facts": [_data(facts, f.key) for f in found]}
-    lead = f"{len(found):,} facts in which every word occurs."
-    table = _table("found", "Facts", lead, [_row(facts, f, f.key) for f in found])
-    print_report(_report(" ".join(words), facts, [table]), form, data)
+    table = _table("found", "Facts", f"Facts in which every word occurs: {len(found):,}.",
+                   [_row(f, f.key) for f in found])
+    print_report(_report(" ".join(words), facts, [table, _sources(facts, found)]), form, data)
 
 
 @app.command()
 def check(
     tables: Annotated[list[Path] | None, typer.Argument(help="Tables of your own to check with the package's.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="List gaps, disagreements and unused sources too.")] = False,
 ) -> None:
     """Check every row of every table: term, unit, range, source, place and date.
 
@@ -79,11 +82,23 @@ def check(
     from datetime import date
 
     from exafleet.facts.catalogue import load_facts
+    from exafleet.facts.check import check as review
+    from exafleet.terms.errors import FactError, raise_all
 
     facts = load_facts(date.max, own=tuple(tables or ()))
+    found = review(facts)
+    raise_all(FactError, found.mistakes)
     rows = sum(len(many) for by_at in facts.table.values() for many in by_at.values())
-    typer.echo(f"{rows:,} rows: {len(facts):,} facts about {len(facts.subjects.by_id):,} subjects "
+    typer.echo(f"{rows:,} rows: {found.facts:,} facts about {len(facts.subjects.by_id):,} subjects "
                f"from {len(facts.sources):,} sources. Nothing wrong was found.")
+    remarks = [f"cannot be planned with: {g.kind} {g.subject} lacks {', '.join(g.lacks)}" for g in found.gaps]
+    remarks += [f"sources of the same standing disagree: {key}" for key in found.disagreements]
+    remarks += [f"source without facts: {source}" for source in found.unused_sources]
+    if every:
+        typer.echo("\n".join(remarks))
+    elif remarks:
+        typer.echo(f"Good to know: {len(found.gaps):,} subjects lack a term a plan needs, {len(found.disagreements):,} "
+                   "facts have sources that disagree (--all lists them).")
 
 
 @app.command()
@@ -101,46 +116,44 @@ def diff(
     from exafleet.apps.inputs import day
     from exafleet.apps.output import show as print_report
     from exafleet.facts.catalogue import load_facts
+    from exafleet.facts.check import diff as difference
     from exafleet.terms.errors import FactError, Problem
 
     if len(as_of) != 2:
         raise FactError(Problem(where="--as-of", what="a difference needs two dates", got=", ".join(as_of) or "none"))
     days = sorted(d for d in map(day, as_of) if d is not None)
     before, after = (load_facts(d) for d in days)
-    changes = _changes(before, after, " ".join(words or []))
+    wanted = {f.key for f in after.search(" ".join(words or []))}
+    changes = [c for c in difference(before, after) if c.key in wanted]
     data = {"from": days[0].isoformat(), "to": days[1].isoformat(),
-            "changes": [{"key": f.key, "before": None if old is None else old.value, "after": f.value, "unit": f.unit,
-                         "source": f.source, "published": f.as_of.isoformat()} for old, f in changes]}
+            "changes": [{"key": c.key, "before": None if c.before is None else _plain(before, c.before),
+                         "after": _plain(after, c.after)} for c in changes]}
     print_report(_report(f"Facts from {days[0]} to {days[1]}", after, [_diff_table(changes)]), form, data)
 
 
-def _changes(before: Facts, after: Facts, words: str) -> list[tuple[Fact | None, Fact]]:
-    """(old, new) of every key whose winner differs; old is None where nothing was known."""
-    pairs = [(before.try_get(f.key), f) for f in (after.search(words) if words else sorted(after, key=lambda f: f.key))]
-    return [(old, new) for old, new in pairs
-            if old is None or (old.value, old.low, old.high, old.source) != (new.value, new.low, new.high, new.source)]
-
-
-def _diff_table(changes: list[tuple[Fact | None, Fact]]) -> Table:
+def _diff_table(changes: list[Change]) -> Table:
     from exafleet.report.table import Column, Table
     from exafleet.terms.format import written
 
-    new = sum(old is None for old, _ in changes)
+    new = sum(c.before is None for c in changes)
     return Table(
         id="changes", title="What changed", lead=f"{new:,} facts became known, {len(changes) - new:,} changed.",
         empty="Nothing became known and nothing changed.",
         columns=tuple(Column(title=t) for t in ("fact", "before", "after", "kind", "source", "published")),
-        rows=tuple((f.key, None if old is None else written(old.value, old.unit), written(f.value, f.unit), f.kind,
-                    f.source, f.as_of.isoformat()) for old, f in changes))
+        rows=tuple((c.key, None if c.before is None else written(c.before.value, c.before.unit),
+                    written(c.after.value, c.after.unit), c.after.kind, c.after.source, c.after.as_of.isoformat())
+                   for c in changes))
 
 
 def _by_key(facts: Facts, what: str) -> list[Fact]:
     """Facts of one key; of every qualifier when the key names none; [] when `what` is not a key."""
     from exafleet.facts.fact import split_key
+    from exafleet.facts.subjects import fold
     from exafleet.terms.term import terms
 
     subject, term, at = split_key(what)
-    if what in facts.subjects.by_id or not subject or (term not in terms() and "@" not in what):
+    spoken = what in facts.subjects.by_id or fold(what) in facts.subjects.by_name
+    if spoken or not subject or (term not in terms() and subject not in facts.subjects.by_id):
         return []
     if subject not in facts.subjects.by_id and term in terms():
         subject = facts.subjects.resolve(subject).id
@@ -162,8 +175,7 @@ def _subject_tables(facts: Facts, what: str) -> list[Table]:
         subject = facts.subjects.by_id[subject_id]
         rows = []
         for fact in facts.of(subject_id):
-            label = f"{fact.term}@{fact.at}" if fact.at else fact.term
-            rows += [_row(facts, fact, label), *(_row(facts, c, "  competing") for c in facts.competing(fact.key))]
+            rows += _rows(facts, fact, f"{fact.term}@{fact.at}" if fact.at else fact.term)
         lead = f"{subject.kind} {subject.id}" + (f": {subject.note}" if subject.note else "")
         tables.append(_table(subject_id, subject.name, lead, rows))
     return tables
@@ -173,9 +185,7 @@ def _key_table(facts: Facts, found: list[Fact]) -> Table:
     from exafleet.terms.term import term
 
     word = term(found[0].term)
-    rows = []
-    for fact in found:
-        rows += [_row(facts, fact, fact.key), *(_row(facts, c, "  competing") for c in facts.competing(fact.key))]
+    rows = [row for fact in found for row in _rows(facts, fact, fact.key)]
     notes = [f.note for f in found if f.note]
     return _table("fact", found[0].key.partition("@")[0], f"{word.name}: {word.meaning} ({word.basis}). "
                   + " ".join(notes), rows)
@@ -184,17 +194,31 @@ def _key_table(facts: Facts, found: list[Fact]) -> Table:
 def _table(name: str, title: str, lead: str, rows: list[tuple[str, ...]]) -> Table:
     from exafleet.report.table import Column, Table
 
-    titles = ("fact", "value", "low to high", "kind", "source", "place in the source", "published")
+    titles = ("fact", "value", "low to high", "kind", "source: place in it", "published")
     return Table(id=name, title=title, lead=lead, empty="No fact is known as of this date.",
                  columns=tuple(Column(title=t) for t in titles), rows=tuple(rows))
 
 
-def _row(facts: Facts, fact: Fact, label: str) -> tuple[str, ...]:
+def _sources(facts: Facts, shown: list[Fact]) -> Table:
+    """What the short names of the sources stand for."""
+    from exafleet.report.table import Column, Table
+
+    names = dict.fromkeys(f.source for f in shown if f.source in facts.sources)
+    return Table(id="sources", title="Sources", lead="What the short names stand for.", empty="No source is named.",
+                 columns=(Column(title="source"), Column(title="title")),
+                 rows=tuple((name, facts.sources[name]) for name in names))
+
+
+def _rows(facts: Facts, fact: Fact, label: str) -> list[tuple[str, ...]]:
+    """A fact, and below it the rows with the same key that lost against it."""
+    return [_row(fact, label), *(_row(other, "  competing") for other in facts.competing(fact.key))]
+
+
+def _row(fact: Fact, label: str) -> tuple[str, ...]:
     from exafleet.terms.format import written
 
     around = "" if fact.low == fact.high else f"{written(fact.low, fact.unit)} to {written(fact.high, fact.unit)}"
-    source = facts.sources.get(fact.source, fact.source)
-    return (label, written(fact.value, fact.unit), around, fact.kind, f"{source} [{fact.source}]", fact.where,
+    return (label, written(fact.value, fact.unit), around, fact.kind, f"{fact.source}: {fact.where}",
             fact.as_of.isoformat())
 
 

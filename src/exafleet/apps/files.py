@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 SUFFIX = ".partial"
@@ -25,12 +27,13 @@ def write_bytes(path: Path, content: bytes) -> None:
     if _is_stream(target):
         target.write_bytes(content)
         return
-    partial = _write_partial(target, content)
-    try:
-        os.replace(partial, target)
-    except BaseException:
-        discard(partial)
-        raise
+    with _named(path):
+        partial = _write_partial(target, content)
+        try:
+            os.replace(partial, target)
+        except BaseException:
+            discard(partial)
+            raise
     _sync_folder(target.parent)
 
 
@@ -38,9 +41,20 @@ def check_writable(path: Path) -> None:
     """Raise the OSError that writing `path` would raise, before hours of work are spent on what goes into it."""
     target = Path(os.path.realpath(path))
     if target.is_dir():
-        raise IsADirectoryError(21, "Is a directory", str(path))
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not _is_stream(target):
-        discard(_write_partial(target, b""))
+        with _named(path):
+            discard(_write_partial(target, b""))
+
+
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Errors name the file the user asked for, not the temporary one beside it."""
+    try:
+        yield
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None
+        raise
 
 
 def discard(partial: Path) -> None:

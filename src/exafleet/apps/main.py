@@ -67,4 +67,4 @@ def main() -> None:
         if hasattr(stream, "reconfigure"):
             # A terminal that cannot show a character gets "?" instead of a traceback.
             stream.reconfigure(errors="replace")
-    app()
+    app(prog_name="exafleet")

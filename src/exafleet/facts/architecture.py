@@ -87,7 +87,7 @@ def arch(facts: Facts, name: str, *, where: str = "") -> Arch:
     raise_all(MissingFact, arch_gaps(facts, subject.id))
     known = {t: facts.try_value(f"{subject.id}.{t}") for t in (*_REQUIRED, *_SAME_AS_LAYERS, *_OPTIONAL)}
     size = {t: round(v) for t, v in known.items() if v is not None}
-    size = {"ffn": 0, **{t: size["layers"] for t in _SAME_AS_LAYERS}, **size}
+    size = {"ffn": 0, **dict.fromkeys(_SAME_AS_LAYERS, size["layers"]), **size}
     tied = bool(size.pop("tied_embeddings"))
     found = Arch(id=subject.id, name=subject.name, tied_embeddings=tied, **size)
     raise_all(FactError, [Problem(where=where, what=f"{subject.id}: {w}") for w in insane(found)])
@@ -100,6 +100,9 @@ def arch_gaps(facts: Facts, model_id: str) -> list[Problem]:
     layers, moe = facts.try_value(f"{model_id}.layers"), facts.try_value(f"{model_id}.moe_layers") or 0.0
     if layers is not None and moe >= (facts.try_value(f"{model_id}.mlp_layers") or layers):
         needed.remove("ffn")
+    if facts.try_get(f"{model_id}.ssm_heads") is not None:
+        # A hybrid whose split is not known must not pass for one whose every block has attention.
+        needed += ["ssm_layers", *_SAME_AS_LAYERS]
     return [missing(facts, f"{model_id}.{t}") for t in needed if facts.try_get(f"{model_id}.{t}") is None]
 
 

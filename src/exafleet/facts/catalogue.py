@@ -133,7 +133,7 @@ class Facts:
 
 def missing(facts: Facts, key: str) -> Problem:
     """Why there is no fact at `key`: an unknown subject or term, another qualifier, or simply not known by then."""
-    subject, name, at = split_key(key)
+    subject, name, _ = split_key(key)
     if subject not in facts.subjects.by_id:
         return Problem(what=f'no fact "{key}": unknown subject "{subject}"',
                        remedy=nearest(subject, facts.subjects.by_id))

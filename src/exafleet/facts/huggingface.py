@@ -23,7 +23,7 @@ Sizes = dict[str, int]
 class Config:
     """Fields of one config.json; mistakes are collected, and told with the line of the field."""
 
-    __slots__ = ("file", "text", "values", "start", "problems")
+    __slots__ = ("file", "problems", "start", "text", "values")
 
     def __init__(self, file: str, text: str, values: dict[str, Any], start: int = 0) -> None:
         self.file, self.text, self.values, self.start = file, text, values, start
@@ -335,7 +335,7 @@ def _hybrid(c: Config, sizes: Sizes, pattern: list[str]) -> Sizes:
                     "mlp_layers": pattern.count("-") + pattern.count("E"), "moe_layers": pattern.count("E")}
 
 
-_LETTERS = {"mamba": "M", "mamba2": "M", "attention": "*", "mlp": "-", "moe": "E", "M": "M", "*": "*", "-": "-", "E": "E"}
+_LETTERS = {"mamba": "M", "mamba2": "M", "attention": "*", "mlp": "-", "moe": "E", **{x: x for x in "M*-E"}}
 
 
 def _nemotron_h(c: Config) -> Sizes:

@@ -29,7 +29,7 @@ SCHEMA = ("units.csv", "terms.csv", "sources.csv", "subjects.csv")
 # Validation rows (measured_train.csv, measured_serve.csv) are compared with, never planned with: not facts.
 MEASURED = "measured_"
 # A new subject in a user's own table is welcome; one this close to a known id is far more likely a slip of the pen.
-TYPO = 0.88
+TYPO = 0.85
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +103,10 @@ def _ordered(header: Sequence[str], columns: Sequence[str],
              rows: Sequence[tuple[int, list[str]]]) -> Iterator[tuple[int, list[str]]]:
     """Rows with their cells in the order of `columns`; rows of another length are skipped here (told elsewhere)."""
     order = [header.index(c) for c in columns]
+    asked = order == list(range(len(header)))
     for line, row in rows:
         if len(row) == len(header):
-            yield line, [row[i] for i in order]
+            yield line, row if asked else [row[i] for i in order]
 
 
 def _columns_ok(file: str, header: Sequence[str], columns: Sequence[str], problems: list[Problem]) -> bool:
@@ -115,8 +116,8 @@ def _columns_ok(file: str, header: Sequence[str], columns: Sequence[str], proble
         lacks = [c for c in columns if c not in header]
         extra = [c for c in header if c not in columns] or [c for c in columns if header.count(c) > 1]
         what = "wrong columns" + (f", lacks {', '.join(lacks)}" if lacks else "")
-        problems.append(Problem(where=f"{file}:1", what=what + (f", has {', '.join(map(repr, extra))}" if extra else ""),
-                                allowed=",".join(columns)))
+        what += f", has {', '.join(map(repr, extra))}" if extra else ""
+        problems.append(Problem(where=f"{file}:1", what=what, allowed=",".join(columns)))
     return False
 
 
@@ -143,10 +144,11 @@ def _sources(path: Path, problems: list[Problem]) -> dict[str, str]:
         return found
     _lengths(path.name, header, rows, problems)
     for line, (source, title, ref, dated, _) in _ordered(header, SOURCE_COLUMNS, rows):
+        where = f"{path.name}:{line}"
         if not (source and title and ref and dated):
-            problems.append(Problem(where=f"{path.name}:{line}", what="a source needs an id, title, reference and date"))
+            problems.append(Problem(where=where, what="a source needs an id, title, reference and date"))
         elif source in found:
-            problems.append(Problem(where=f"{path.name}:{line}", what=f'source "{source}" is defined twice'))
+            problems.append(Problem(where=where, what=f'source "{source}" is defined twice'))
         found[source] = title
     return found
 
@@ -251,7 +253,8 @@ def _numbers(word: Term, value: str, low: str, high: str, unit: str,
     if middle is None or bottom is None or top is None:
         return None
     if not bottom <= middle <= top:
-        wrong.append(Problem(what="low <= value <= high does not hold", got=f"{low or value}, {value}, {high or value}"))
+        wrong.append(Problem(what="low <= value <= high does not hold",
+                             got=f"{low or value}, {value}, {high or value}"))
         return None
     scale = known.to_base
     if bottom * scale < word.low or top * scale > word.high:

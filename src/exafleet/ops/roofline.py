@@ -33,13 +33,15 @@ def grouped_time(m: npt.ArrayLike, n: npt.ArrayLike, k: npt.ArrayLike, nbytes: n
                  hbm_bw: float, curve: Product, groups: npt.ArrayLike) -> Floats:
     """Time of a grouped product: experts side by side in one kernel. [s]
 
-    Groups fill a chip together, so the row offset is not paid by each of them (m0 / groups); `grouped` is the
-    measured rest.
+    One group is a plain product. Many share the chip: `grouped` is the measured speed of many over one at the same
+    total, reached as the groups grow (exponent 1 - 1 / groups).
     """
-    m, groups = np.asarray(m, dtype=np.float64), np.maximum(np.asarray(groups, dtype=np.float64), 1e-9)
-    work = 2.0 * groups * (m + np.minimum(curve.m0, 64.0)) * (np.asarray(n) + curve.n0) * (np.asarray(k) + curve.k0)
+    groups = np.maximum(np.asarray(groups, dtype=np.float64), 1.0)
+    m, n, k = (np.asarray(v, dtype=np.float64) for v in (m, n, k))
+    work = 2.0 * groups * (m + curve.m0 / groups) * (n + curve.n0) * (k + curve.k0)
+    slower = curve.grouped ** (1.0 - 1.0 / groups)
     moved = np.asarray(nbytes) / (curve.memory * hbm_bw)
-    return curve.launch + rounded_max(work / (curve.compute * curve.grouped * peak), moved, curve.corner)
+    return curve.launch + rounded_max(work / (curve.compute * slower * peak), moved, curve.corner)
 
 
 def rounded_max(a: npt.ArrayLike, b: npt.ArrayLike, q: float) -> Floats:

@@ -57,8 +57,7 @@ class Solver:
                       highspy.HighsModelStatus.kUnboundedOrInfeasible: "infeasible",
                       highspy.HighsModelStatus.kSolutionLimit: "stopped",
                       highspy.HighsModelStatus.kIterationLimit: "stopped"}
-        self._highs.silent()
-        for name, value in {"threads": 1, "random_seed": 0, "parallel": "off", **options}.items():
+        for name, value in {"output_flag": False, "threads": 1, "random_seed": 0, "parallel": "off", **options}.items():
             self._highs.setOptionValue(name, value)
         self._pass(problem)
         self._mixed = problem.whole is not None and bool(problem.whole.any())

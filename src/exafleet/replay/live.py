@@ -307,9 +307,8 @@ class _Lived:
             finish[run.job] = run.finish
             columns["waited"][run.job], columns["lost"][run.job] = run.waited, run.lost
             columns["stops"][run.job] = run.stops
-        days = self.plan.market.seconds / _DAY
-        late = ((self.plan.installed[self.draw] * self.chips[:, None] - self.owned) / np.maximum(self.chips[:, None], 1.0)
-                * days).clip(min=0.0).sum(axis=1)
+        missing = self.plan.installed[self.draw] - self.owned / np.maximum(self.chips[:, None], 1.0)
+        late = (missing.clip(min=0.0) * self.plan.market.seconds / _DAY).sum(axis=1)
         return Trace(draw=self.draw, seed=seed, progress=self.progress, finish=finish, waited=columns["waited"],
                      stops=columns["stops"].astype(np.int64), lost=columns["lost"], served=self.served,
                      installed=self.installed, owned=self.owned, used=self.used, lent=self.lent,

@@ -19,8 +19,8 @@ def page(report: Report) -> str:
     """The report as a self-contained HTML page."""
     import jinja2
 
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined,
-                                     loader=jinja2.FileSystemLoader(TEMPLATES))
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), undefined=jinja2.StrictUndefined,
+                                     autoescape=True, trim_blocks=True, lstrip_blocks=True)
     charts = {t.id: t.chart for t in report.tables if t.chart is not None and t.rows}
     return environment.get_template("report.html.j2").render(
         report=report,
@@ -44,4 +44,4 @@ def _vega() -> str:
     """Vega, Vega-Lite and vega-embed as one script, as vl-convert ships them."""
     import vl_convert
 
-    return str(vl_convert.javascript_bundle()).replace("</script", "<\\/script")
+    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed")).replace("</script", "<\\/script")

@@ -26,6 +26,8 @@ KINDS: dict[str, tuple[str, Callable[[float], str]]] = {
     "number": ("1", words.significant),
     "rent": ("USD/s", words.rent),
     "time": ("s", words.duration),
+    "bytes": ("B", words.data),
+    "energy_per_token": ("J/token", lambda v: f"{words.significant(v)} J/token"),
 }
 
 

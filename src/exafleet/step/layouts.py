@@ -89,14 +89,21 @@ def join(first: Layouts, second: Layouts) -> Layouts:
 def illegal(arch: Arch, system: System, seq: int, batch: int, chips: int, lay: Layouts) -> Ints:
     """Reason code of each candidate by its integers alone: Why.OK, NOT_DIVISIBLE, TOO_FEW or TOO_MANY. [...]"""
     micro = lay.dp * lay.mbs
-    even = (batch % micro == 0) & (seq % (2 * lay.cp) == 0) | (lay.cp == 1) & (batch % micro == 0)
-    even &= _tensor_ok(arch, lay.tp) & (lay.pp * lay.vpp <= max(arch.layers, 1) + 2)
-    even &= (lay.vpp == 1) | (lay.pp > 1) & (batch // micro >= lay.pp)
-    even &= _experts_ok(arch, lay)
+    cut = (seq % (2 * lay.cp) == 0) | (lay.cp == 1)
+    even = (batch % micro == 0) & cut & _tensor_ok(arch, lay.tp) & _experts_ok(arch, lay) & interleaves(arch, batch, lay)
     code = np.where(even, Why.OK, Why.NOT_DIVISIBLE)
     code = np.where(lay.tp > system.domain, Why.TOO_MANY, code)
     code = np.where(lay.chips > chips, Why.TOO_MANY, code)
     return np.asarray(np.where(lay.chips < chips, Why.TOO_FEW, code), dtype=np.int64)
+
+
+def interleaves(arch: Arch, batch: int, lay: Layouts) -> npt.NDArray[np.bool_]:
+    """Whether stages and their chunks suit the blocks and the micro-batches. [...]
+
+    The embedding and the head may fill two block places; interleaving needs as many micro-batches as stages.
+    """
+    enough = (lay.vpp == 1) | (lay.pp > 1) & (batch >= lay.pp * lay.dp * lay.mbs)
+    return np.asarray((lay.pp * lay.vpp <= arch.layers + 2) & enough)
 
 
 def _tensor_ok(arch: Arch, tp: Ints) -> npt.NDArray[np.bool_]:

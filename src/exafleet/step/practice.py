@@ -33,6 +33,7 @@ class Practice:
     workspace                       memory of the runtime, communication buffers and libraries                  [B]
     speed                           speed of compute in this stack over the operator curves                     [1]
     moe_speed                       the same for MoE models, on top                                             [1]
+    attention                       the same for attention itself, by chip family where kernels lag a new chip  [1]
     """
 
     tp_hidden: float
@@ -49,9 +50,11 @@ class Practice:
     workspace: float
     speed: float
     moe_speed: float
+    attention: float
 
 
-STACK_TERMS = {"speed": "stack_speed", "moe_speed": "stack_moe_speed", "host_layer": "host_layer"}
+STACK_TERMS = {"speed": "stack_speed", "moe_speed": "stack_moe_speed", "host_layer": "host_layer",
+               "attention": "stack_attention"}
 
 
 def stack_of(stack: str, vendor: str) -> str:
@@ -59,15 +62,18 @@ def stack_of(stack: str, vendor: str) -> str:
     return stack or DEFAULT_STACK.get(vendor, TUNED)
 
 
-def practice(facts: Facts, stack: str, dtype: str) -> Practice:
-    """Practice and stack factors as of the facts' date; a stack's factor may be given by dtype. Raises MissingFact."""
+def practice(facts: Facts, stack: str, dtype: str, family: str = "") -> Practice:
+    """Practice and stack factors as of the facts' date. Raises MissingFact.
+
+    A stack's factor may be given by dtype ("fp8") or by chip family ("hopper"); else it holds for all.
+    """
     missing: list[str] = []
     values: dict[str, float] = {}
     for field in fields(Practice):
         term = STACK_TERMS.get(field.name, field.name)
         subject = stack if field.name in STACK_TERMS else SUBJECT
         found = facts.find(subject, term)
-        fact = found.get(dtype) or found.get("")
+        fact = found.get(dtype) or found.get(family.casefold()) or found.get("")
         if fact is None:
             missing.append(f"{subject}.{term}")
         else:

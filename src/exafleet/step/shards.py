@@ -62,7 +62,7 @@ def shards(arch: Arch, seq: int, dtype: str, chip: Chip, eff: Efficiency, net: F
     work = train_work(arch, seq=seq, dtype=dtype, micro_batch=mbs, tp=tp, cp=cp, ep=ep, etp=etp)
     speed = how.speed * (how.moe_speed if arch.moe_layers else 1.0)
     times = operator_time(work, chip, eff) * work.count / speed
-    times = times * _slowest(work, how.imbalance)
+    times = times * _slowest(work, how)
     compute = {part: _sum(times, work, part) for part in COMPUTE}
     forward = _sum(times, work, *COMPUTE, step="forward")
     light = _sum(times, work, "attention core", "elementwise", step="forward")
@@ -79,9 +79,10 @@ def shards(arch: Arch, seq: int, dtype: str, chip: Chip, eff: Efficiency, net: F
     )
 
 
-def _slowest(work: Work, imbalance: float) -> Floats:
-    """The busiest rank sets the pace of routed experts."""
-    return np.array([imbalance if kind == "grouped" else 1.0 for kind in work.kinds])
+def _slowest(work: Work, how: Practice) -> Floats:
+    """Slow-downs by kind: the busiest rank sets the pace of routed experts, old kernels that of attention."""
+    slower = {"grouped": how.imbalance, "attention": 1.0 / how.attention, "mla": 1.0 / how.attention}
+    return np.array([slower.get(kind, 1.0) for kind in work.kinds])
 
 
 def _sum(times: Floats, work: Work, *parts: str, step: str = "") -> Floats:

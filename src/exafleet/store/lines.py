@@ -53,11 +53,13 @@ def plan_rows(plan: Plan) -> list[Row]:
 def _order(o: Order, start: int) -> Row:
     detail = f"arrives {month_name(start + o.arrival)}" + (", queue premium paid" if o.queued else "")
     return {"action": "order", "month": month_name(start + o.month), "owner": o.owner, "subject": o.offer,
-            "system": o.system, "place": "", "amount": o.units, "unit": "unit", "price": o.price, "detail": detail}
+            "system": o.system, "place": "", "amount": o.units, "unit": "unit", "price": o.price,
+            "price_unit": "USD/unit", "detail": detail}
 
 
 def _kept(k: Kept, start: int) -> Iterator[Row]:
-    same = {"owner": k.owner, "subject": k.order, "system": k.system, "place": "", "unit": "unit", "price": None}
+    same = {"owner": k.owner, "subject": k.order, "system": k.system, "place": "", "unit": "unit", "price": None,
+            "price_unit": ""}
     for month, units, deferred in k.arrivals:
         yield {**same, "action": "defer" if deferred else "keep", "month": month_name(start + month), "amount": units,
                "detail": f"{deferred} months later" if deferred else ""}
@@ -68,13 +70,13 @@ def _kept(k: Kept, start: int) -> Iterator[Row]:
 def _contract(c: Contract, start: int) -> Row:
     return {"action": "contract", "month": month_name(start + c.signed), "owner": c.owner, "subject": c.rental,
             "system": c.system, "place": "", "amount": c.chips, "unit": "GPU", "price": c.price,
-            "detail": f"{month_name(start + c.first)} to {month_name(start + c.last)}"}
+            "price_unit": "USD/s", "detail": f"{month_name(start + c.first)} to {month_name(start + c.last)}"}
 
 
 def _placement(p: Placement, start: int) -> Row:
     return {"action": "train", "month": month_name(start + p.start), "owner": p.owner, "subject": p.job,
             "system": p.system, "place": p.place, "amount": p.chips, "unit": "GPU", "price": None,
-            "detail": f"{p.months} months" + (" in rented accelerators" if p.rented else "")}
+            "price_unit": "", "detail": f"{p.months} months" + (" in rented accelerators" if p.rented else "")}
 
 
 def ledger_rows(plan: Plan) -> list[Row]:

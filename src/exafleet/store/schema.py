@@ -72,6 +72,7 @@ plan_lines = Table(
     Column("amount", Double, nullable=False),
     Column("unit", String(8), nullable=False),
     Column("price", Double),
+    Column("price_unit", String(12), nullable=False),
     Column("detail", Text, nullable=False),
     UniqueConstraint("run", "line"),
 )

@@ -89,15 +89,14 @@ def replayed(plan: Plan, trace: Trace) -> Table:
 def ledger(plan: Plan, trace: Trace) -> Table:
     """Who owned, used and lent what, month by month, as lived through."""
     market = plan.market
-    rows: list[tuple[Cell, ...]] = []
-    for t in range(market.months):
-        for h in np.flatnonzero(trace.owned[:, t] > 0.5):
-            rows.append((market.start + t, market.scenario.owners[int(plan.holder_owner[h])].id,
-                         market.scenario.sites[int(plan.holder_site[h])].id, market.systems[int(plan.holder_system[h])],
-                         float(trace.owned[h, t]), float(trace.used[h, t]), float(trace.lent[h, t]),
-                         float(trace.idle[h, t])))
+    owners, sites = market.scenario.owners, market.scenario.sites
+    rows: list[tuple[Cell, ...]] = [
+        (market.start + t, owners[int(plan.holder_owner[h])].id, sites[int(plan.holder_site[h])].id,
+         market.systems[int(plan.holder_system[h])], float(trace.owned[h, t]), float(trace.used[h, t]),
+         float(trace.lent[h, t]), float(trace.idle[h, t]))
+        for t in range(market.months) for h in np.flatnonzero(trace.owned[:, t] > 0.5)]
     return Table(
-        id="ledger", title="Who owned and who used what", lead="Chips, mean over the month, base draw as lived through.",
+        id="ledger", title="Who owned and who used what", lead="Chips, mean over the month, base draw lived through.",
         empty="Nobody owned anything.", wide=True,
         columns=(Column(title="Month", kind="month"), Column(title="Owner"), Column(title="Site"),
                  Column(title="System"), Column(title="Owned", kind="count"), Column(title="Used", kind="count"),

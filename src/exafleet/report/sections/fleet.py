@@ -12,13 +12,16 @@ from exafleet.report.table import Cell, Column, Table
 from exafleet.terms import format as words
 from exafleet.terms.calendar import month_name
 
+# (month, system, chips) that stand somewhere
+Standing = tuple[str, str, float]
+
 
 def placements_by_month(plan: Plan) -> Table:
     """Units that arrive and units standing, by holder, in the months in which something changes."""
     market = plan.market
     sites, owners = market.scenario.sites, market.scenario.owners
     rows: list[tuple[Cell, ...]] = []
-    standing: list[dict[str, object]] = []
+    standing: list[Standing] = []
     for h in range(len(plan.holder_owner)):
         k = int(plan.holder_system[h])
         owner, site = owners[int(plan.holder_owner[h])].id, sites[int(plan.holder_site[h])].id
@@ -26,13 +29,13 @@ def placements_by_month(plan: Plan) -> Table:
         for t in range(market.months):
             now = float(plan.installed[0, h, t])
             if now > 0.5:
-                standing.append({"month": month_name(market.start + t), "chips": now * float(market.chips[k]),
-                                 "system": market.systems[k]})
+                standing.append((month_name(market.start + t), market.systems[k], now * float(market.chips[k])))
             if abs(now - before) >= 0.5:
                 rows.append((market.start + t, owner, site, market.systems[k], now - before, now,
                              now * float(market.chips[k]), _users(plan, h, t)))
             before = now
-    total = sum(float(s["chips"]) for s in standing if s["month"] == month_name(market.start + market.months - 1))  # type: ignore[arg-type]
+    last = month_name(market.start + market.months - 1)
+    total = sum(chips for month, _, chips in standing if month == last)
     return Table(
         id="fleet", title="What arrives and where it goes",
         lead=f"Changes of the installed fleet in the base draw; {words.count(total)} chips stand at the end.",
@@ -41,7 +44,7 @@ def placements_by_month(plan: Plan) -> Table:
                  Column(title="System"), Column(title="Change", kind="count"), Column(title="Units", kind="count"),
                  Column(title="Chips", kind="count"), Column(title="Used by")),
         rows=tuple(sorted(rows, key=lambda r: (int(r[0] or 0), str(r[1]), str(r[2]), str(r[3])))),
-        chart=charts.areas(_merged(standing, "system"), "chips", "installed chips", "system") if rows else None,
+        chart=charts.areas(_merged(standing), "chips", "installed chips", "system") if rows else None,
     )
 
 
@@ -51,11 +54,11 @@ def _users(plan: Plan, holder: int, month: int) -> str:
     return ", ".join(f"{name} {words.count(chips)}" for chips, name in sorted(used, reverse=True) if chips >= 0.5)
 
 
-def _merged(rows: list[dict[str, object]], key: str) -> list[dict[str, object]]:
+def _merged(standing: list[Standing]) -> list[dict[str, object]]:
     sums: dict[tuple[str, str], float] = defaultdict(float)
-    for row in rows:
-        sums[str(row["month"]), str(row[key])] += float(row["chips"])  # type: ignore[arg-type]
-    return [{"month": m, key: k, "chips": v} for (m, k), v in sorted(sums.items())]
+    for month, system, chips in standing:
+        sums[month, system] += chips
+    return [{"month": m, "system": s, "chips": v} for (m, s), v in sorted(sums.items())]
 
 
 def power(plan: Plan) -> Table:

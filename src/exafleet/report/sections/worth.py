@@ -37,7 +37,8 @@ def binding(plan: Plan, most: int = 12) -> Table:
 
 def one_more(plan: Plan) -> Table:
     """One more MW at each site; one more unit, and one month earlier, of each system and owner."""
-    market, rows = plan.market, []
+    market = plan.market
+    rows: list[tuple[Cell, ...]] = []
     for s, site in enumerate(market.scenario.sites):
         worth = plan.power_value[s] * 1e6
         if worth.max(initial=0.0) > 0:
@@ -64,7 +65,8 @@ def one_more(plan: Plan) -> Table:
 
 def queue(plan: Plan) -> Table:
     """The highest premium worth paying for a better place in each supplier's queue."""
-    market, rows = plan.market, []
+    market = plan.market
+    rows: list[tuple[Cell, ...]] = []
     for f, offer in enumerate(market.scenario.offers):
         premium = plan.premium[f]
         open_months = np.flatnonzero(np.isfinite(premium))

@@ -1,0 +1,152 @@
+"""`exafleet plan` and `exafleet rates`: a scenario in, an order book and its reasons out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from exafleet.apps.options import AsOf, Form, Format, Scenario, Store
+
+if TYPE_CHECKING:
+    from exafleet.apps.progress import Progress
+    from exafleet.facts.world import World
+    from exafleet.fleet.rates import Rates
+    from exafleet.plan.plan import Plan
+    from exafleet.report.table import Report
+
+# Part of a run's identity: two plans made with different ones are two runs.
+QUICK = "quick"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """Everything a plan run produced."""
+
+    world: World
+    rates: Rates
+    plan: Plan
+    report: Report
+
+
+def plan(
+    scenario: Scenario,
+    as_of: AsOf = None,
+    draws: Annotated[int | None, typer.Option("--draws", min=1, max=1000, metavar="N", help=(
+        "Futures to plan for; the first is always the quoted one. Default: the scenario's."))] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, max=2**31 - 1, metavar="N",
+                                             help="Seed of the futures. Default: the scenario's.")] = None,
+    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help=(
+        "Write the report as one self-contained HTML file with charts."))] = None,
+    json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the report as JSON.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Leave out what would change the answer.")] = False,
+    no_store: Annotated[bool, typer.Option("--no-store", help="Do not keep this run.")] = False,
+    store: Store = None,
+    form: Form = Format.table,
+) -> None:
+    """Turn a scenario into an order book: what to order, defer, rent and run when, what it costs, and why.
+
+    The answer goes to the terminal; the same tables go to --html and --json. The same scenario, facts and seed give
+    the same bytes.
+
+    \b
+    Examples:
+      exafleet plan examples/xai-2024-12
+      exafleet plan examples/xai-2024-12 --as-of 2024-12-19 --draws 10 --html plan.html
+    """
+    from exafleet.apps.files import check_writable, write_text
+    from exafleet.apps.output import as_json, show
+    from exafleet.apps.progress import Progress
+
+    for file in (html, json):
+        if file is not None:
+            check_writable(file)
+    progress = Progress.to_stderr()
+    found = answer(scenario, as_of=as_of, draws=draws, seed=seed, quick=quick, progress=progress)
+    text = as_json(found.report.as_json())
+    if json is not None:
+        write_text(json, text)
+    if html is not None:
+        from exafleet.report.html import page
+
+        with progress.phase("drawing"):
+            write_text(html, page(found.report))
+    show(found.report, form)
+    if not no_store:
+        keep(found, text, store, options=QUICK if quick else "")
+
+
+def rates(scenario: Scenario, as_of: AsOf = None, form: Form = Format.table) -> None:
+    """Show the rates a plan would use: each job on each system at each size, with its band, or why it cannot run.
+
+    \b
+    Example:
+      exafleet rates examples/startup-64-h100
+    """
+    from exafleet.apps.output import show
+    from exafleet.apps.progress import Progress
+    from exafleet.apps.tables import rates_report
+    from exafleet.store.lines import rate_rows
+
+    world, found = _rates(scenario, as_of, Progress.to_stderr())
+    show(rates_report(world, found), form, {"as_of": world.as_of.isoformat(), "rates": rate_rows(found)})
+
+
+def answer(scenario: Path, *, as_of: str | None, draws: int | None, seed: int | None, quick: bool,
+           progress: Progress) -> Answer:
+    """Scenario -> World -> Rates -> Draws -> Plan -> Trace -> Report; raises FactError and NoPlan."""
+    from exafleet.market.draws import draw
+    from exafleet.market.market import market
+    from exafleet.plan.solve import solve_market
+    from exafleet.replay.live import replay
+    from exafleet.report.build import report
+    from exafleet.sweep.sensitivity import sensitivity
+
+    world, found = _rates(scenario, as_of, progress)
+    risk = world.scenario.risk
+    with progress.phase("solving"):
+        sold = market(world, found)
+        futures = draw(sold, draws or risk.draws, risk.seed if seed is None else seed, rates=found)
+        plan = solve_market(sold, found, futures)
+    with progress.phase("replaying"):
+        trace = replay(plan, found, seed=futures.seed)
+    what_if = ()
+    if not quick:
+        with progress.phase("varying facts"):
+            what_if = sensitivity(world, found, plan, progress=progress.count)
+    return Answer(world=world, rates=found, plan=plan, report=report(world, found, plan, trace, what_if))
+
+
+def _rates(scenario: Path, as_of: str | None, progress: Progress) -> tuple[World, Rates]:
+    from exafleet.apps.inputs import day
+    from exafleet.facts.world import load_world
+    from exafleet.fleet.build import rates as build_rates
+
+    with progress.phase("reading"):
+        world = load_world(scenario, as_of=day(as_of))
+    with progress.phase("rating"):
+        return world, build_rates(world)
+
+
+def keep(found: Answer, text: str, asked: str | None, *, options: str) -> None:
+    """Store the run; a store that cannot be used is a warning, never a lost plan."""
+    from exafleet import __version__
+    from exafleet.apps.output import note
+    from exafleet.store.database import StoreError, location, open_store
+    from exafleet.store.runs import run_id, save_run
+
+    world, plan = found.world, found.plan
+    try:
+        identity = run_id(version=__version__, data_hash=world.data_hash, scenario=world.scenario,
+                          options=f"{options} draws {plan.draws.count} seed {plan.draws.seed}")
+        saved = save_run(open_store(location(asked)), identity, version=__version__, data_hash=world.data_hash,
+                         rates=found.rates, plan=plan, report=text)
+    except StoreError as error:
+        note(f"warning: this run was not kept. {error}")
+        return
+    if saved.known and not saved.same:
+        note(f"warning: run {saved.number} ({saved.id}) asked the same question and got another answer.")
+    else:
+        note(f"This is run {saved.number} ({saved.id}){', kept before' if saved.known else ''}.")

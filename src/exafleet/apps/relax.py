@@ -1,0 +1,58 @@
+"""When nothing fits: questions near the one asked that were tried and do have an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from exafleet.step.limits import Limits
+from exafleet.step.search import search_train
+
+if TYPE_CHECKING:
+    from exafleet.facts.catalogue import Facts
+    from exafleet.facts.hardware import System
+    from exafleet.step.train import TrainTask
+
+_MOST_CHIPS = 1_000_000
+_MOST_TRIES = 24
+
+
+def train_relaxations(task: TrainTask, system: System, chips: int, facts: Facts, limits: Limits) -> tuple[str, ...]:
+    """Sentences such as "--gpus 1152": each was searched and found to run."""
+    found: list[str] = []
+    if len(limits.free) < len(Limits().free) and _runs(task, system, chips, facts, Limits()):
+        found.append("leave the layout free of ranges")
+    for more in sizes_above(system, chips):
+        if _runs(task, system, more, facts, limits):
+            found.append(f"--gpus {more}: the smallest size tried that fits")
+            break
+    for batch in _batches(task.batch):
+        if _runs(replace(task, batch=batch), system, chips, facts, limits):
+            found.append(f"--batch {batch}")
+            break
+    for dtype in ("bf16", "fp8"):
+        if dtype != task.dtype and dtype in system.chip.peak_flops and _runs(replace(task, dtype=dtype), system, chips, facts, limits):
+            found.append(f"--dtype {dtype}")
+    shorter = task.seq // 4
+    if shorter >= 512 and _runs(replace(task, seq=shorter), system, chips, facts, limits):
+        found.append(f"--seq {shorter}")
+    return tuple(found)
+
+
+def sizes_above(system: System, chips: int) -> Iterator[int]:
+    """Sizes above `chips`, in steps of at most 1.5: parts of a unit, then whole units."""
+    steps = sorted(n * 2**e for n in (1, 3) for e in range(21))
+    small = [n for n in steps if chips < n < system.chips]
+    large = [n * system.chips for n in steps if chips < n * system.chips <= _MOST_CHIPS]
+    yield from (small + large)[:_MOST_TRIES]
+
+
+def _batches(batch: int) -> list[int]:
+    """Nearby batches with more divisors: the powers of two around, and multiples of nine for racks of 72."""
+    power = 1 << (batch - 1).bit_length()
+    return [b for b in (power, power * 9 // 8, 2 * power, 4 * power) if b != batch]
+
+
+def _runs(task: TrainTask, system: System, chips: int, facts: Facts, limits: Limits) -> bool:
+    return search_train(task, system, chips, facts, limits=limits).best is not None

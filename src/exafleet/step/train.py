@@ -1,0 +1,253 @@
+"""Time and memory of one training step, for many layouts at once.
+
+Time parts are exposed time, so they add up to the step; what compute hides is told in `shadow`, which does not add.
+The step is `batch / (dp * mbs)` micro-batches through the slowest pipeline stage, the pipeline's filling and draining
+(1F1B, interleaved over `vpp` chunks), the exposed data-parallel traffic, the optimizer, the host and stragglers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from exafleet.facts.architecture import Arch
+from exafleet.facts.catalogue import Facts
+from exafleet.facts.hardware import System
+from exafleet.ops import collective
+from exafleet.ops.collective import Fabric, fabric
+from exafleet.ops.efficiency import Efficiency, efficiency
+from exafleet.step.layouts import SHARD, Layouts, illegal
+from exafleet.step.memory import Held, States, held, in_flight, states
+from exafleet.step.practice import Band, Practice, band, practice, stack_of
+from exafleet.step.shards import COMPUTE, Shards, shards
+from exafleet.terms.parts import Parts
+from exafleet.terms.why import Why
+from exafleet.work.counts import flops_per_token
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+TIME = (*COMPUTE, "embedding+loss", "recompute", "tp", "cp", "ep", "pp bubble", "pp p2p", "dp", "optimizer", "host",
+        "straggler")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainTask:
+    """One training step to be timed.
+
+    seq      tokens in a sequence                                            [token]
+    batch    sequences in a step                                             [1]
+    dtype    of the matrix products of the blocks: "bf16", "fp8", "fp4", "int8"
+    stack    subject of the software stack; "" is the tuned one of the vendor
+    each     bytes of one parameter's weight, gradient and optimizer state
+    """
+
+    arch: Arch
+    seq: int
+    batch: int
+    dtype: str = "bf16"
+    stack: str = ""
+    each: States = field(default_factory=States)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """Everything about hardware and software a step needs, read from facts once."""
+
+    system: System
+    eff: Efficiency
+    net: Fabric
+    how: Practice
+    band: Band
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Steps:
+    """Steps of candidates [C].
+
+    time      exposed parts of TIME                                  [C, P]  [s]
+    shadow    hidden communication, does not add to the step          [C, 4]  [s]
+    memory    parts of one chip of the fullest stage                  [C, 6]  [B]
+    tokens_per_s, mfu                                                 [C]
+    low, high 80 % band of tokens_per_s                               [C]     [token/s]
+    why       Why.OK, or why it cannot run                            [C]
+    """
+
+    layouts: Layouts
+    time: Parts
+    shadow: Parts
+    memory: Parts
+    usable: float
+    tokens_per_s: Floats
+    mfu: Floats
+    low: Floats
+    high: Floats
+    why: Ints
+
+
+def setting(task: TrainTask, system: System, facts: Facts) -> Setting:
+    """Curves, fabric, practice and band as of the facts' date; raises MissingFact."""
+    stack = stack_of(task.stack, system.chip.vendor)
+    eff = efficiency(facts, system.chip)
+    around = band(facts, "moe" if task.arch.moe_layers else "dense")
+    return Setting(system=system, eff=eff, net=fabric(facts, system), how=practice(facts, stack, task.dtype, system.chip.family),
+                   band=around.wider(eff.sigma) if eff.inferred else around)
+
+
+def shard_tables(task: TrainTask, at: Setting, lay: Layouts) -> tuple[Shards, Ints]:
+    """Tables of the distinct shards among layouts, and each layout row's place in them."""
+    columns = np.stack([getattr(lay, a).reshape(-1) for a in SHARD], axis=-1)
+    distinct, place = np.unique(columns, axis=0, return_inverse=True)
+    axes = {a: distinct[:, i] for i, a in enumerate(SHARD)}
+    return shards(task.arch, task.seq, task.dtype, at.system.chip, at.eff, at.net, at.how, **axes), place.reshape(-1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """The slowest stage of a pipeline. share: its part of all blocks; spare: block places that stay empty over all."""
+
+    blocks: Floats
+    share: Floats
+    spare: Floats
+    micro_batches: Floats
+
+
+def stage(arch: Arch, batch: int, lay: Layouts) -> Stage:
+    """Blocks are dealt out in pp * vpp chunks of equal size; places left over hold the embedding and the head."""
+    places = lay.pp * lay.vpp
+    blocks = -(-arch.layers // places) * lay.vpp
+    micro = batch / (lay.dp * lay.mbs)
+    return Stage(blocks=blocks.astype(np.float64), share=blocks / arch.layers,
+                 spare=(lay.pp * blocks - arch.layers).astype(np.float64), micro_batches=np.asarray(micro))
+
+
+def columns(task: TrainTask, at: Setting, lay: Layouts, tab: Mapping[str, Floats], pipe: Stage,
+            has: Held) -> tuple[dict[str, Floats], dict[str, Floats]]:
+    """Exposed and hidden time by part; all of COMPUTE is one column "compute". Broadcasts over layouts and tables."""
+    how, share, count = at.how, pipe.share, pipe.micro_batches
+    mode = lay.recompute
+    compute = tab["total"] * share
+    # A last stage with an empty block place has that much more time for the head.
+    slack = np.ceil(pipe.spare / 2) * tab["total"] / task.arch.layers
+    head = np.where(lay.pp > 1, np.maximum(tab["head"] - slack, 0.0), tab["head"])
+    again = _choose(mode, tab["again0"], tab["again1"], tab["again2"]) * share
+    tp = (tab["tp"] + np.where(mode == 2, tab["tp_again"], 0.0)) * share
+    ep = (tab["ep"] + np.where(mode == 2, tab["ep_again"], 0.0)) * share
+    send = 2.0 * lay.vpp * collective.p2p(tab["message"], lay.tp * lay.cp * lay.dp, at.net)
+    send = np.where(lay.pp > 1, send, 0.0)
+    tp_seen, ep_seen = (1.0 - how.tp_hidden) * tp, (1.0 - how.ep_hidden) * ep
+    send_seen = send * np.where(lay.vpp > 1, 1.0 - how.pp_hidden, 1.0)
+    cp = tab["cp"] * share
+    busy = compute + head + again
+    one = busy + tp_seen + ep_seen + cp + send_seen
+    dp_all, dp_seen = _data_parallel(task, at, lay, pipe, has, one)
+    host = how.host_step + np.maximum(how.host_layer * pipe.blocks - one, 0.0) * count
+    spent = {
+        "compute": compute * count, "embedding+loss": head * count, "recompute": again * count, "tp": tp_seen * count,
+        "cp": cp * count, "ep": ep_seen * count, "pp bubble": (lay.pp - 1) / lay.vpp * one, "pp p2p": send_seen * count,
+        "dp": dp_seen, "optimizer": _optimizer(task, at, lay, has), "host": host,
+    }
+    late = how.straggler * np.log2(np.maximum(lay.chips / 8.0, 1.0))
+    spent["straggler"] = late * sum(spent.values())
+    shadow = {"tp": (tp - tp_seen) * count, "ep": (ep - ep_seen) * count, "pp p2p": (send - send_seen) * count,
+              "dp": dp_all - dp_seen}
+    return spent, shadow
+
+
+def _choose(mode: Ints, none: Floats, selective: Floats, full: Floats) -> Floats:
+    return np.where(mode == 0, none, np.where(mode == 1, selective, full))
+
+
+def _data_parallel(task: TrainTask, at: Setting, lay: Layouts, pipe: Stage, has: Held,
+                   one: Floats) -> tuple[Floats, Floats]:
+    """All and exposed time of gradient reduction and parameter gathering; a message per block.
+
+    With shared-out parameters (ZeRO-3) every micro-batch gathers them twice and reduces once; else it happens once a
+    step, beside the last backward and the first forward pass.
+    """
+    over, over_experts = lay.dp * lay.cp, lay.dp * lay.cp * lay.tp / (lay.ep * lay.etp)
+
+    def both(which: str, nbytes: float) -> Floats:
+        each = getattr(collective, which)
+        dense = each(nbytes * has.dense / pipe.blocks, over, lay.tp, at.net)
+        if not task.arch.moe_layers:
+            return np.asarray(dense * pipe.blocks)
+        return np.asarray((dense + each(nbytes * has.experts / pipe.blocks, over_experts, lay.ep * lay.etp, at.net)) * pipe.blocks)
+
+    gather, scatter = both("all_gather", task.each.weight), both("reduce_scatter", task.each.gradient)
+    full = lay.zero == 3
+    once = scatter + np.where(full, 2.0, 1.0) * gather
+    seen = np.maximum(once - at.how.dp_hidden * one, at.how.dp_floor * once)
+    times = np.where(full, pipe.micro_batches, 1.0)
+    return once * times, seen * times
+
+
+def _optimizer(task: TrainTask, at: Setting, lay: Layouts, has: Held) -> Floats:
+    """Reading and writing master copies and moments, reading gradients, writing weights."""
+    over, over_experts = lay.dp * lay.cp, lay.dp * lay.cp * lay.tp / (lay.ep * lay.etp)
+    mine = np.where(lay.zero >= 1, has.dense / over + has.experts / over_experts, has.total)
+    nbytes = mine * (2.0 * task.each.optimizer + task.each.gradient + task.each.weight)
+    return np.asarray(nbytes / (at.system.chip.hbm_bw * at.eff.moving.share))
+
+
+def memory_columns(task: TrainTask, at: Setting, lay: Layouts, tab: Mapping[str, Floats], pipe: Stage,
+                   has: Held) -> dict[str, Floats]:
+    """Memory of one chip by part. Broadcasts."""
+    weights, gradients, optimizer = states(lay, has, task.each)
+    kept = _choose(lay.recompute, tab["keep0"], tab["keep1"], tab["keep2"]) * pipe.share
+    first = kept * in_flight(lay, pipe.micro_batches) + np.where(lay.recompute == 2, tab["working"], 0.0)
+    last = kept + np.where(lay.recompute == 2, tab["working"], 0.0)
+    logits = np.where(lay.pp > 1, np.maximum(tab["logits"] + last - first, 0.0), tab["logits"])
+    return {"parameters": weights, "gradients": gradients, "optimizer": optimizer, "activations": first, "logits": logits,
+            "buffers": np.asarray(at.how.workspace)}
+
+
+def gathered(tab: Shards, place: npt.NDArray[np.intp], shape: tuple[int, ...]) -> dict[str, Floats]:
+    """The tables at each row's place, shaped like the rows."""
+    plain = {name: getattr(tab, name) for name in ("total", "head", "tp", "tp_again", "ep", "ep_again", "cp", "working",
+                                                   "logits", "message")}
+    plain |= {f"again{i}": v for i, v in enumerate(tab.again)} | {f"keep{i}": v for i, v in enumerate(tab.activations)}
+    return {name: v[place].reshape(shape) for name, v in plain.items()}
+
+
+def evaluate(task: TrainTask, system: System, facts: Facts, lay: Layouts, chips: int | None = None) -> Steps:
+    """Steps of given layouts (one-dimensional). chips: how many there are; None takes what each layout uses.
+
+    Nothing raises for a candidate that cannot run: `why` says so. Raises MissingFact when a figure is not known.
+    """
+    at = setting(task, system, facts)
+    lay = lay.at(np.arange(int(np.prod(lay.shape, dtype=np.int64))))
+    tab, place = shard_tables(task, at, lay)
+    pipe = stage(task.arch, task.batch, lay)
+    has = held(task.arch, lay, pipe.share)
+    here = gathered(tab, place, lay.tp.shape)
+    with np.errstate(invalid="ignore"):
+        spent, shadow = columns(task, at, lay, here, pipe, has)
+    memory = Parts.of("B", memory_columns(task, at, lay, here, pipe, has))
+    whole = pipe.share * pipe.micro_batches
+    split = {part: tab.compute[part][place] * whole for part in COMPUTE}
+    time = Parts.of("s", {name: split[name] if name in split else spent[name] for name in TIME})
+    usable = system.chip.hbm_bytes * at.how.usable
+    why = reasons(task, system, lay, memory.total, time.total, usable, lay.chips if chips is None else chips)
+    return _steps(task, at, lay, time, Parts.of("s", shadow), memory, usable, why)
+
+
+def reasons(task: TrainTask, system: System, lay: Layouts, memory: Floats, time: Floats, usable: float,
+            chips: npt.ArrayLike) -> Ints:
+    """Reason code of each candidate, integers first, then number format, then memory."""
+    here = np.asarray(chips)
+    code = illegal(task.arch, system, task.seq, task.batch, here, lay)  # type: ignore[arg-type]
+    code = np.where((code == Why.OK) & ~np.isfinite(time), Why.NO_DTYPE, code)
+    return np.asarray(np.where((code == Why.OK) & (memory > usable), Why.HBM_FULL, code), dtype=np.int64)
+
+
+def _steps(task: TrainTask, at: Setting, lay: Layouts, time: Parts, shadow: Parts, memory: Parts, usable: float,
+           why: Ints) -> Steps:
+    total = time.total
+    rate = task.batch * task.seq / total
+    peak = at.system.chip.peak_flops.get(task.dtype, np.nan)
+    mfu = rate * flops_per_token(task.arch, task.seq, mtp=True) / (lay.chips * peak)
+    return Steps(layouts=lay, time=time, shadow=shadow, memory=memory, usable=usable, tokens_per_s=rate, mfu=mfu,
+                 low=rate * at.band.low, high=rate * at.band.high, why=why)
