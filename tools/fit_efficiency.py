@@ -35,13 +35,40 @@ DTYPES = {"bfloat16": "bf16", "fp8": "fp8", "nvfp4": "fp4"}
 # Generic curves for a chip nobody has measured: what tensor-core GPUs of three generations share, rounded. `compute`
 # is the share of dense peak a large product reaches; low precision needs larger products (its offsets are larger).
 GENERIC = {
-    "bf16": {"launch": 5.0, "compute": 0.80, "memory": 0.80, "corner": 4.0, "m0": 64, "n0": 64, "k0": 64, "grouped": 0.7},
-    "fp8": {"launch": 5.0, "compute": 0.80, "memory": 0.85, "corner": 8.0, "m0": 200, "n0": 1600, "k0": 300, "grouped": 0.7},
-    "fp4": {"launch": 5.0, "compute": 0.65, "memory": 0.90, "corner": 16.0, "m0": 280, "n0": 2000, "k0": 600, "grouped": 0.7},
+    "bf16": {
+        "launch": 5.0,
+        "compute": 0.80,
+        "memory": 0.80,
+        "corner": 4.0,
+        "m0": 64,
+        "n0": 64,
+        "k0": 64,
+        "grouped": 0.7,
+    },
+    "fp8": {
+        "launch": 5.0,
+        "compute": 0.80,
+        "memory": 0.85,
+        "corner": 8.0,
+        "m0": 200,
+        "n0": 1600,
+        "k0": 300,
+        "grouped": 0.7,
+    },
+    "fp4": {
+        "launch": 5.0,
+        "compute": 0.65,
+        "memory": 0.90,
+        "corner": 16.0,
+        "m0": 280,
+        "n0": 2000,
+        "k0": 600,
+        "grouped": 0.7,
+    },
 }
 GENERIC["int8"] = GENERIC["fp8"]
 # Best measured matrix-product rate over dense peak (comparison tables of stas00-accelerator), where it is the only
-# thing known; TPUs: systolic arrays with a compiler that overlaps memory, training runs of 65-70 % MFU imply 0.9 and more.
+# thing known; TPUs: systolic arrays with a compiler that overlaps memory, runs of 65-70 % MFU imply 0.9 and more.
 BEST = {"gaudi2": {"bf16": 0.969, "fp8": 0.955}, "gaudi3": {"bf16": 0.741, "fp8": 0.769}, "mi355x": {"bf16": 0.68},
         "mi350x": {"bf16": 0.68}, "mi325x": {"bf16": 0.604}, "mi300x": {"bf16": 0.514}}
 TPU_COMPUTE = 0.92
@@ -71,8 +98,14 @@ def products(folder: Path) -> dict[str, dict[str, dict[str, float]]]:
     for r in read(folder / "gemm_fit_params.csv"):
         if r["sku"] in SKUS and r["dtype"] in DTYPES:
             found.setdefault(SKUS[r["sku"]], {})[DTYPES[r["dtype"]]] = {
-                "launch": float(r["B_t0_us"]), "compute": float(r["B_comp_eff"]), "memory": min(1.0, float(r["B_mem_eff"])),
-                "corner": min(20.0, float(r["B_q"])), "m0": float(r["B_m0"]), "n0": float(r["B_n0"]), "k0": float(r["B_k0"])}
+                "launch": float(r["B_t0_us"]),
+                "compute": float(r["B_comp_eff"]),
+                "memory": min(1.0, float(r["B_mem_eff"])),
+                "corner": min(20.0, float(r["B_q"])),
+                "m0": float(r["B_m0"]),
+                "n0": float(r["B_n0"]),
+                "k0": float(r["B_k0"]),
+            }
     return found
 
 
@@ -109,26 +142,36 @@ def moving(folder: Path, sku: str, op: str, axis: str, dtype: str, hbm_bw: float
     return max(launch, 1e-6) * 1e6, top
 
 
-def grouped(folder: Path, sku: str, dtype: str, curve: dict[str, float]) -> float:
-    """Median of expert kernels over the plain curve at the same tokens per expert, 128 tokens and more."""
+def grouped(folder: Path, sku: str, dtype: str, curve: dict[str, float], peak: float, moved: float) -> float:
+    """Speed of expert products over plain ones, from whole expert layers of 512 tokens an expert and more.
+
+    The measured layer also permutes tokens and applies the activation, which the model counts apart: their bytes at
+    `moved` B/s are taken off first, for a typical expert (hidden 4096, inner 2048, gated).
+    """
     x, share = table(folder, sku, "moe(balanced", "log2_tokens_per_local_expert", dtype, "ce_med")
     keep = x >= 9
-    m = 2.0 ** (x[keep] + 0.5)
-    n, k = 4096.0, 4096.0
-    plain = curve["compute"] * (m / (m + min(curve["m0"], 64))) * (n / (n + curve["n0"])) * (k / (k + curve["k0"]))
-    return float(np.clip(np.median(share[keep] / plain), 0.3, 1.0))
+    m, h, inner = 2.0 ** (x[keep] + 0.5), 4096.0, 2048.0
+    flops = 6.0 * h * inner
+    apart = (8.0 * h + 6.0 * inner) / moved
+    layer = flops / (share[keep] * peak)
+    wasted = (1 + curve["n0"] / h) * (1 + curve["k0"] / (0.75 * h))
+    plain = flops / (curve["compute"] * peak) * (1 + curve["m0"] / m) * wasted
+    return float(np.clip(np.median(plain / np.maximum(layer - apart, 0.2 * layer)), 0.3, 1.0))
 
 
 def chips() -> dict[str, dict[str, object]]:
     """Chip -> vendor, dtypes and first date, from the package's own tables."""
     vendors = {r["subject"]: r["vendor"] for r in read(DATA / "subjects.csv") if r["kind"] == "chip"}
-    found: dict[str, dict[str, object]] = {s: {"vendor": v, "dtypes": [], "since": "9999", "hbm_bw": math.nan, "link": 0.0,
-                                               "nic": 0.0} for s, v in vendors.items()}
+    found: dict[str, dict[str, object]] = {
+        s: {"vendor": v, "dtypes": [], "since": "9999", "hbm_bw": math.nan, "peak": {}, "link": 0.0, "nic": 0.0}
+        for s, v in vendors.items()
+    }
     scale = {"TB/s": 1e12, "GB/s": 1e9, "B/s": 1.0, "Gb/s": 1.25e8, "Gbps": 1.25e8}
     for r in read(DATA / "chips.csv"):
         chip = found.get(r["subject"], {"since": "", "dtypes": list(GENERIC)})
         if r["term"] == "peak_flops":
             chip["since"] = min(str(chip["since"]), r["as_of"])
+            chip.setdefault("peak", {})[r["at"]] = float(r["value"]) * {"TFLOP/s": 1e12, "PFLOP/s": 1e15}[r["unit"]]  # type: ignore[attr-defined]
             if r["at"] in GENERIC and r["at"] not in chip["dtypes"]:  # type: ignore[operator]
                 chip["dtypes"].append(r["at"])  # type: ignore[attr-defined]
         for term, key in (("hbm_bw", "hbm_bw"), ("link_bw", "link"), ("nic_bw", "nic")):
@@ -137,13 +180,17 @@ def chips() -> dict[str, dict[str, object]]:
     return found
 
 
-def product_rows(chip: str, dtype: str, curve: dict[str, float], how: tuple[str, str, str, str], note: str) -> Iterator[dict[str, str]]:
+def product_rows(
+    chip: str, dtype: str, curve: dict[str, float], how: tuple[str, str, str, str], note: str
+) -> Iterator[dict[str, str]]:
     for name, value in curve.items():
         unit = "us" if name == "launch" else "1"
         yield row(chip, f"product_{name}", dtype, value if value > 0.01 else 0.0, unit, *how, note)
 
 
-def attention_rows(chip: str, at: str, top: float, half: float, how: tuple[str, str, str, str], note: str) -> Iterator[dict[str, str]]:
+def attention_rows(
+    chip: str, at: str, top: float, half: float, how: tuple[str, str, str, str], note: str
+) -> Iterator[dict[str, str]]:
     yield row(chip, "attention_top", at, top, "1", *how, note)
     yield row(chip, "attention_half", at, half, "1", *how, note)
     yield row(chip, "attention_launch", at, 6.0, "us", "inferred", *how[1:], "floor of short-sequence kernels")
@@ -179,22 +226,36 @@ def shared_rows(chip: str, how: tuple[str, str, str, str], decode: tuple[float, 
     yield row(chip, "moving_launch", "decode", decode[0], "us", *how)
     yield row(chip, "moving_share", "decode", decode[1], "1", *how)
     yield row(chip, "moving_launch", "elementwise", 3.0, "us", *inferred, "floor of small kernels")
-    yield row(chip, "moving_share", "elementwise", share, "1", *how, "share that memory-bound products of 0.5 GB and more reach")
-    yield row(chip, "scan_compute", "", 0.15, "1", *inferred, "Mamba-2 scans are short products between passes over memory")
+    yield row(
+        chip,
+        "moving_share",
+        "elementwise",
+        share,
+        "1",
+        *how,
+        "share that memory-bound products of 0.5 GB and more reach",
+    )
+    yield row(
+        chip, "scan_compute", "", 0.15, "1", *inferred, "Mamba-2 scans are short products between passes over memory"
+    )
     yield row(chip, "operator_sigma", "", sigma, "1", *inferred, "log spread of operator times about the curve")
 
 
-def measured(folder: Path, sku: str, chip: str, hbm_bw: float, curves: dict[str, dict[str, float]],
+def measured(folder: Path, sku: str, chip: str, tested: dict[str, object], curves: dict[str, dict[str, float]],
              how: tuple[str, str, str, str], sigma: float, note: str) -> Iterator[dict[str, str]]:
+    hbm_bw, peaks = float(tested["hbm_bw"]), tested["peak"]  # type: ignore[arg-type]
+    _, large = table(folder, sku, "gemm", "log2_MB_weights(m<=8)", "bfloat16", "me_med")
+    share = float(np.median(large[-4:]))
     for dtype, curve in curves.items():
         there = {v: k for k, v in DTYPES.items()}[dtype]
-        ratio = grouped(folder, sku, there, curve)
+        ratio = grouped(folder, sku, there, curve, peaks[dtype], share * hbm_bw)  # type: ignore[index]
         yield from product_rows(chip, dtype, {**curve, "grouped": ratio}, how, note)
-    yield from attention_rows(chip, "attention", *attention(folder, sku, "context_attention", "bfloat16/kv:bfloat16"), how, note)
+    yield from attention_rows(
+        chip, "attention", *attention(folder, sku, "context_attention", "bfloat16/kv:bfloat16"), how, note
+    )
     yield from attention_rows(chip, "mla", *attention(folder, sku, "context_mla", "kv:bfloat16"), how, note)
     decode = moving(folder, sku, "generation_attention(d128)", "log2_MB_kv", "bfloat16/kv:bfloat16", hbm_bw)
-    _, large = table(folder, sku, "gemm", "log2_MB_weights(m<=8)", "bfloat16", "me_med")
-    yield from shared_rows(chip, how, decode, float(np.median(large[-4:])), sigma)
+    yield from shared_rows(chip, how, decode, share, sigma)
 
 
 def efficiency_rows(folder: Path) -> Iterator[dict[str, str]]:
@@ -205,14 +266,24 @@ def efficiency_rows(folder: Path) -> Iterator[dict[str, str]]:
     for sku, chip in SKUS.items():
         if chip not in curves:
             continue
-        how = ("measured", "aiconfigurator", f"@095f58a5 systems/data/{sku}: fits of tools/fit_efficiency.py", MEASURED_ON)
+        how = (
+            "measured",
+            "aiconfigurator",
+            f"@095f58a5 systems/data/{sku}: fits of tools/fit_efficiency.py",
+            MEASURED_ON,
+        )
         own = {d: c for d, c in curves[chip].items() if d in known[chip]["dtypes"]}  # type: ignore[operator]
-        yield from measured(folder, sku, chip, float(known[chip]["hbm_bw"]), own, how, 0.10, "")  # type: ignore[arg-type]
+        yield from measured(folder, sku, chip, known[chip], own, how, 0.10, "")
         for other, sister in SIBLINGS.items():
             if sister == chip:
-                as_sister = ("inferred", "aiconfigurator", f"@095f58a5 systems/data/{sku}: as its sister {sister}", MEASURED_ON)
+                as_sister = (
+                    "inferred",
+                    "aiconfigurator",
+                    f"@095f58a5 systems/data/{sku}: as its sister {sister}",
+                    MEASURED_ON,
+                )
                 theirs = {d: c for d, c in own.items() if d in known[other]["dtypes"]}  # type: ignore[operator]
-                yield from measured(folder, sku, other, float(known[chip]["hbm_bw"]), theirs, as_sister, 0.15, f"as {sister}")  # type: ignore[arg-type]
+                yield from measured(folder, sku, other, known[chip], theirs, as_sister, 0.15, f"as {sister}")
 
 
 COLLECTIVES = {"all_gather": "all_gather", "reduce_scatter": "reduce_scatter", "all_reduce": "all_reduce",
@@ -241,7 +312,9 @@ def collective(folder: Path, sku: str, name: str) -> tuple[float, float, float]:
     return start / math.log2(n) * 1e6, best[1], best[2]
 
 
-def level_rows(chip: str, level: str, at: str, values: dict[str, float], how: tuple[str, str, str, str], note: str = "") -> Iterator[dict[str, str]]:
+def level_rows(
+    chip: str, level: str, at: str, values: dict[str, float], how: tuple[str, str, str, str], note: str = ""
+) -> Iterator[dict[str, str]]:
     yield row(chip, f"{level}_share", at, values["share"], "1", *how, note)
     yield row(chip, f"{level}_latency", at, values["latency"], "us", *how, note)
     yield row(chip, f"{level}_half", at, values["half"], "MB", *how, note)
@@ -265,15 +338,23 @@ def fabric_rows(folder: Path) -> Iterator[dict[str, str]]:
             how = ("measured", "aiconfigurator", f"@095f58a5 systems/data/{sku} nccl_perf", MEASURED_ON)
             yield from level_rows(chip, "link", at, values, how)
             for other in (o for o, s in SIBLINGS.items() if s == chip and known[o]["link"]):
-                sister = ("inferred", "aiconfigurator", f"@095f58a5 systems/data/{sku} nccl_perf, as its sister", MEASURED_ON)
+                sister = (
+                    "inferred",
+                    "aiconfigurator",
+                    f"@095f58a5 systems/data/{sku} nccl_perf, as its sister",
+                    MEASURED_ON,
+                )
                 yield from level_rows(other, "link", at, values, sister, f"as {chip}")
 
 
 def write(name: str, rows: list[dict[str, str]]) -> None:
-    with (DATA / name).open("w", encoding="utf-8", newline="") as file:
+    """Written beside and renamed, so that no reader ever sees half a table."""
+    beside = DATA / f".{name}.new"
+    with beside.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
+    beside.replace(DATA / name)
 
 
 def main() -> None:

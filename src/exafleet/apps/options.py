@@ -83,7 +83,7 @@ def sequences(words: str, seq: int) -> int:
 
 def _divisible(number: float) -> int:
     for power in range(30, -1, -1):
-        rounded = round(number / 2**power) * 2**power
+        rounded: int = round(number / 2**power) * 2**power
         if abs(rounded - number) <= 0.05 * number:
             return rounded
     return max(1, round(number))

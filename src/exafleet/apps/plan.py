@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from exafleet.fleet.rates import Rates
     from exafleet.plan.plan import Plan
     from exafleet.report.table import Report
+    from exafleet.sweep.sensitivity import Sensitivity
 
 # Part of a run's identity: two plans made with different ones are two runs.
 QUICK = "quick"
@@ -112,7 +113,7 @@ def answer(scenario: Path, *, as_of: str | None, draws: int | None, seed: int | 
         plan = solve_market(sold, found, futures)
     with progress.phase("replaying"):
         trace = replay(plan, found, seed=futures.seed)
-    what_if = ()
+    what_if: tuple[Sensitivity, ...] = ()
     if not quick:
         with progress.phase("varying facts"):
             what_if = sensitivity(world, found, plan, progress=progress.count)

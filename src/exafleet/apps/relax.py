@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -12,6 +13,8 @@ from exafleet.step.search import search_train
 if TYPE_CHECKING:
     from exafleet.facts.catalogue import Facts
     from exafleet.facts.hardware import System
+    from exafleet.step.serve import ServeTask
+    from exafleet.step.serve_search import ServeResult
     from exafleet.step.train import TrainTask
 
 _MOST_CHIPS = 1_000_000
@@ -38,6 +41,38 @@ def train_relaxations(task: TrainTask, system: System, chips: int, facts: Facts,
     if shorter >= 512 and _runs(replace(task, seq=shorter), system, chips, facts, limits):
         found.append(f"--seq {shorter}")
     return tuple(found)
+
+
+def serve_relaxations(task: ServeTask, system: System, asked: ServeResult, facts: Facts) -> tuple[str, ...]:
+    """Sentences such as '--tpot "61 ms"': each was searched and found to run."""
+    from exafleet.step.serve_search import search_serve
+    from exafleet.terms.why import Why
+
+    def runs(chips: int, **changes: float | str) -> bool:
+        return search_serve(replace(task, **changes), system, chips, facts).why is Why.OK  # type: ignore[arg-type]
+
+    found: list[str] = []
+    if asked.why is Why.TOO_SLOW:
+        # The nearest miss, rounded up so that the words keep what they promise.
+        ttft, tpot = max(task.ttft, _up(asked.ttft)), max(task.tpot, _up(asked.tpot))
+        if runs(asked.chips, ttft=ttft, tpot=tpot):
+            found.append(f'--ttft "{ttft * 1e3:g} ms" --tpot "{tpot * 1e3:g} ms"')
+    for more in sizes_above(system, asked.chips):
+        if runs(more):
+            found.append(f"--gpus {more}: the smallest size tried that fits")
+            break
+    for dtype in ("bf16", "fp8", "fp4"):
+        if dtype != task.dtype and runs(asked.chips, dtype=dtype):
+            found.append(f"--dtype {dtype}")
+    if task.kv_dtype != "fp8" and runs(asked.chips, kv_dtype="fp8"):
+        found.append("--kv-dtype fp8")
+    return tuple(found)
+
+
+def _up(seconds: float) -> float:
+    """A time rounded up to two digits of a millisecond or three in all."""
+    step = 10.0 ** (math.floor(math.log10(seconds)) - 2)
+    return round(math.ceil(seconds / step) * step, 9)
 
 
 def sizes_above(system: System, chips: int) -> Iterator[int]:

@@ -46,10 +46,9 @@ def schema() -> None:
     Example:
       exafleet scenario schema > scenario.schema.json
     """
-    from exafleet.apps.output import as_json
-    from exafleet.facts.scenario import json_schema
+    from exafleet.facts.scenario_schema import schema_text
 
-    sys.stdout.write(as_json(json_schema()))
+    sys.stdout.write(schema_text())
 
 
 @app.command()

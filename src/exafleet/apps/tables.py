@@ -15,18 +15,19 @@ if TYPE_CHECKING:
 def rates_report(world: World, rates: Rates) -> Report:
     """Every (job, system, size) with its band, watts and layout, or the reason why it cannot run."""
     from exafleet.store.lines import rate_rows
+    from exafleet.terms.format import band, short
     from exafleet.terms.why import SENTENCES, Why
 
     found = rate_rows(rates)
     runs = sum(r["why"] == Why.OK.name for r in found)
     rows = tuple(
-        (r["job"], r["system"], r["size"], *((r["work_per_s"], r["low"], r["high"], r["unit"] + "/s", r["power"],
-                                              r["mfu"] or None, r["goodput"], r["layout"])
-                                             if r["why"] == Why.OK.name else (None,) * 7 + (SENTENCES[Why[r["why"]]],)))
+        (r["job"], r["system"], r["size"], *((f"{short(r['work_per_s'])} {r['unit']}/s", band(r["low"], r["high"], short),
+                                              r["power"], r["mfu"] or None, r["goodput"], r["layout"])
+                                             if r["why"] == Why.OK.name else (None,) * 5 + (SENTENCES[Why[r["why"]]],)))
         for r in found)
-    titles = {"job": "text", "system": "text", "chips": "count", "work": "number", "low": "number", "high": "number",
-              "unit": "text", "IT power": "power", "MFU": "share", "goodput": "share", "layout, or why not": "text"}
-    table = Table(id="rates", title="Rates", empty="No job to rate.", rows=rows, wide=True,
+    titles = {"job": "text", "system": "text", "chips": "count", "useful work": "text", "80 % band": "text",
+              "IT power": "power", "MFU": "share", "goodput": "share", "layout, or why not": "text"}
+    table = Table(id="rates", title="Rates", empty="No job to rate.", rows=rows,
                   columns=tuple(Column(title=t, kind=k) for t, k in titles.items()),
                   lead=f"Useful work with failures taken off, and its 80 % band; {runs:,} of {len(found):,} can run.")
     return Report(title=world.scenario.name, subtitle=f"as of {world.as_of.isoformat()}", summary=(), cards=(),

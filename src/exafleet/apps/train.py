@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from exafleet.step.limits import Limits
     from exafleet.step.search import TrainResult
     from exafleet.step.train import Steps, TrainTask
+    from exafleet.terms.errors import NothingFits
 
 SystemName = Annotated[str, typer.Option("--system", metavar="SYSTEM", help=(
     "Id or name of a system, such as gb200-nvl72 or hgx-h100 (see `exafleet facts search system`)."))]
@@ -67,9 +68,8 @@ def train(
     task = TrainTask(arch=arch_of(facts, model), seq=seq, batch=sequences(batch, seq), dtype=dtype.value)
     found = search_train(task, machine, gpus, facts, limits=limits)
     if found.best is None:
-        _refuse(task, machine, gpus, facts, limits, found)
-    else:
-        show(*_answer(task, machine, gpus, facts, found, found.best, top, form))
+        raise _nothing_fits(task, machine, gpus, facts, limits, found)
+    show(*_answer(task, machine, gpus, facts, found, found.best, top, form))
 
 
 def _answer(task: TrainTask, system: System, gpus: int, facts: Facts, found: TrainResult, best: Steps, top: int,
@@ -102,6 +102,17 @@ def figures(task: TrainTask, system: System, gpus: int, facts: Facts, best: Step
         "power": float(watts.total), "power_parts": watts.as_dict(),
         "power_rated": float(rated_power(system, facts).total) * gpus,
     }
+
+
+def train_figures(task: TrainTask, system: System, gpus: int, facts: Facts) -> dict[str, Any]:
+    """Flat figures of the best layout; raises NothingFits, and MissingFact for what is not known of the system."""
+    from exafleet.step.limits import Limits
+    from exafleet.step.search import search_train
+
+    found = search_train(task, system, gpus, facts)
+    if found.best is None:
+        raise _nothing_fits(task, system, gpus, facts, Limits(), found, tried=False)
+    return figures(task, system, gpus, facts, found.best)
 
 
 def _count(found: TrainResult, top: int) -> int:
@@ -171,13 +182,14 @@ def _why_table(d: dict[str, Any]) -> Table:
                  rows=tuple((SENTENCES[Why[name]], n) for name, n in d["why"].items()))
 
 
-def _refuse(task: TrainTask, system: System, gpus: int, facts: Facts, limits: Limits, found: TrainResult) -> None:
-    """Raise NothingFits with the reasons, and with questions near this one that were tried and do have an answer."""
+def _nothing_fits(task: TrainTask, system: System, gpus: int, facts: Facts, limits: Limits, found: TrainResult, *,
+                  tried: bool = True) -> NothingFits:
+    """The reasons, and (when `tried`) questions near this one that were tried and do have an answer."""
     from exafleet.apps.relax import train_relaxations
     from exafleet.terms.errors import NothingFits, Problem
     from exafleet.terms.why import SENTENCES, Why
 
     reasons = "; ".join(f"{SENTENCES[w]} ({n:,} layouts)" for w, n in found.why.items() if w is not Why.OK)
-    raise NothingFits(
+    return NothingFits(
         Problem(what=f"no layout trains {task.arch.name} in {task.dtype} on {gpus:,} accelerators of {system.name}: {reasons}"),
-        relaxations=train_relaxations(task, system, gpus, facts, limits))
+        relaxations=train_relaxations(task, system, gpus, facts, limits) if tried else ())

@@ -114,7 +114,8 @@ def _parsed(name: str, data: bytes) -> Table | Problem:
 def _shape_problem(name: str, header: tuple[str, ...], rows: list[tuple[int, tuple[str, ...]]]) -> Problem | None:
     twice = next((h for h in header if header.count(h) > 1 or not h), None)
     if twice is not None:
-        return Problem(where=f"{name}:{rows[0][0]}", what=f'column "{twice}" twice' if twice else "a column has no name")
+        what = f'column "{twice}" twice' if twice else "a column has no name"
+        return Problem(where=f"{name}:{rows[0][0]}", what=what)
     for line, row in rows[1:]:
         if len(row) != len(header):
             return Problem(where=f"{name}:{line}", what=f"{len(row)} cells under {len(header)} columns",

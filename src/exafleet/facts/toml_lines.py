@@ -18,8 +18,9 @@ Path = tuple[str | int, ...]
 _BLANK = re.compile(r"[ \t]*")
 _BLANKS = re.compile(r"(?:[ \t\n]+|#[^\n]*)*")
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
-_STRING = re.compile(
-    r'"""(?:[^"\\]|\\.|"(?!""))*"{3,5}|' r"'''(?:[^']|'(?!''))*'{3,5}|" r'"(?:[^"\\\n]|\\.)*"|' r"'[^'\n]*'", re.DOTALL)
+_STRING = re.compile("|".join((
+    r'"""(?:[^"\\]|\\.|"(?!""))*"{3,5}', r"'''(?:[^']|'(?!''))*'{3,5}", r'"(?:[^"\\\n]|\\.)*"', r"'[^'\n]*'")),
+    re.DOTALL)
 _CONTINUED = re.compile(r"[ \t]+#")
 _SCALAR = re.compile(r"[^,\]}#\n]+")
 
@@ -99,7 +100,7 @@ class _Walker:
         keys = self.keys()
         self.skip(_BLANK)
         self.at += 2 if double else 1
-        path = self.resolve(keys[:-1]) + (keys[-1],)
+        path: Path = (*self.resolve(keys[:-1]), keys[-1])
         if double:
             self.arrays[path] = self.arrays.get(path, 0) + 1
         path = self.indexed(path)

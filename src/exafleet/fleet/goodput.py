@@ -75,7 +75,8 @@ def reliability(facts: Facts) -> Reliability:
     if not sizes:
         gaps.append(f"{RUN}.restart_time")
     if gaps:
-        raise MissingFact([Problem(what=f"no failure figures as of {facts.as_of.isoformat()}", got=key) for key in gaps])
+        raise MissingFact([Problem(what=f"no failure figures as of {facts.as_of.isoformat()}", got=key)
+                           for key in gaps])
     slow = facts.try_value(f"{RUN}.throughput_loss") or 0.0
     return Reliability(restart_sizes=sizes, restart_times=times, slow=slow,
                        **{name: float(value) for name, value in found.items() if value is not None})
@@ -107,7 +108,7 @@ def system_mtbf(chips: npt.ArrayLike, failure_rate: float) -> Floats:
 
 def young_interval(stall: npt.ArrayLike, mtbf: npt.ArrayLike) -> Floats:
     """Young's first-order optimum: sqrt(2 stall mtbf). [s]"""
-    return np.sqrt(2.0 * np.asarray(stall, dtype=np.float64) * np.asarray(mtbf))
+    return np.asarray(np.sqrt(2.0 * np.asarray(stall, dtype=np.float64) * np.asarray(mtbf)))
 
 
 def daly_interval(stall: npt.ArrayLike, mtbf: npt.ArrayLike) -> Floats:
@@ -146,7 +147,8 @@ def time_shares(mtbf: npt.ArrayLike, *, stall: npt.ArrayLike, interval: npt.Arra
     idle = -np.expm1(-(down + lost) / mtbf)
     kept, still = tau / spent, np.asarray(stall) / spent
     whole = np.maximum(down + lost, np.finfo(np.float64).tiny)
-    seen, back = idle * np.minimum(detection, down) / whole, idle * np.maximum(down - detection, 0.0) / whole
+    known = np.minimum(np.asarray(detection, dtype=np.float64), down)
+    seen, back = idle * known / whole, idle * (down - known) / whole
     rework = np.maximum(1.0 - kept - still - seen - back, 0.0)
     slow = np.asarray(slow, dtype=np.float64)
     return Parts.of("1", {"useful": kept * (1.0 - slow), "straggling": kept * slow, "checkpoint": still,

@@ -65,8 +65,12 @@ def fabric(facts: Facts, system: System) -> Fabric:
     link = channels("link", chip.link_bw) if chip.link_bw else {}
     nic = channels("nic", chip.nic_bw) if chip.nic_bw else {}
     if missing:
-        raise MissingFact([Problem(what=f"no collective figures of {chip.name} as of {facts.as_of.isoformat()}", got=key)
-                           for key in missing])
+        raise MissingFact(
+            [
+                Problem(what=f"no collective figures of {chip.name} as of {facts.as_of.isoformat()}", got=key)
+                for key in missing
+            ]
+        )
     return Fabric(system=system.id, domain=system.domain, link=link, nic=nic)
 
 

@@ -62,7 +62,7 @@ class Moving:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Efficiency:
-    """Every curve of one chip. sigma: relative (log) uncertainty of operator times; inferred: nobody measured it."""
+    """Every curve of one chip. sigma: relative (log) error of operator times; inferred: dtypes nobody measured."""
 
     chip: str
     product: Mapping[str, Product]
@@ -72,7 +72,7 @@ class Efficiency:
     moving: Moving
     scan: float
     sigma: float
-    inferred: bool
+    inferred: frozenset[str]
 
 
 PRODUCT_TERMS = {"launch": "product_launch", "compute": "product_compute", "memory": "product_memory",
@@ -108,11 +108,11 @@ class _Reader:
     def __init__(self, facts: Facts, subject: str) -> None:
         self.facts, self.subject = facts, subject
         self.missing: list[str] = []
-        self.inferred = False
+        self.inferred: frozenset[str] = frozenset()
 
     def qualifiers(self, term: str) -> list[str]:
         found: Mapping[str, Fact] = self.facts.find(self.subject, term)
-        self.inferred = any(f.kind == "inferred" for f in found.values())
+        self.inferred = frozenset(at for at, fact in found.items() if fact.kind == "inferred")
         return sorted(found)
 
     def __call__(self, term: str, at: str) -> float:

@@ -80,10 +80,6 @@ class Recourse:
         slope += np.bincount(p.link_first, weights=p.link_factor * pressed, minlength=len(x))
         return found.value, slope, found.v, found.row_dual
 
-    def quiet(self) -> None:
-        """From here on, finish what is asked even after a stop: reading the best point takes one solve per draw."""
-        self._solver.quiet()
-
     def cuts(self, x: Floats) -> tuple[Floats, list[Cut]]:
         """Cost of every draw at x, first-stage and fixed costs included [N], and one cut for each."""
         p = self._p
@@ -96,7 +92,7 @@ class Recourse:
         return cost, cuts
 
 
-class Stopped(Exception):  # noqa: N818
+class Stopped(Exception):
     """The user asked to stop in the middle of a solve."""
 
 
@@ -186,7 +182,7 @@ class Master:
             low[at] = high[at] = list(fixing.values())
             self._solver.change_columns(columns, low, high)
             try:
-                return low, high, self.relaxed()[1]
+                return low, high, np.clip(self.relaxed()[1], low, high)
             except Infeasible:
                 continue
         return None
@@ -229,7 +225,7 @@ def _fixings(p: TwoStage, x: Floats, loose: Bools) -> tuple[dict[int, float], di
     return ({int(c): float(np.round(x[c])) for c in near}, {int(c): float(np.floor(x[c])) for c in near})
 
 
-class Infeasible(Exception):  # noqa: N818
+class Infeasible(Exception):
     """No first-stage decision keeps every hard rule."""
 
 
@@ -257,10 +253,10 @@ def solve_decomposed(p: TwoStage, gap: float, stop: Stop | None = None, progress
         _diving_rounds(master, state)
         _integer_rounds(master, state)
     except Infeasible:
-        return Answer(status="infeasible", x=np.zeros(0), y=np.zeros((p.draws, 0)), value=np.inf, bound=-np.inf)
+        return Answer(status="infeasible", x=np.zeros(0), value=np.inf, bound=-np.inf)
     except Stopped:
         if state.best is None:
-            return Answer(status="nothing", x=np.zeros(0), y=np.zeros((p.draws, 0)), value=np.inf, bound=state.bound)
+            return Answer(status="nothing", x=np.zeros(0), value=np.inf, bound=state.bound)
         state.stopped = True
     return state.answer()
 
@@ -293,18 +289,16 @@ class _State:
 
     def close(self, value: float, share: float) -> bool:
         """Whether bound and value are within a share of the gap asked."""
-        return np.isfinite(value) and value - self.bound <= max(share * self.gap * abs(value), 1e-9 * max(1.0, abs(value)))
+        allowed = max(share * self.gap * abs(value), 1e-9 * max(1.0, abs(value)))
+        return bool(np.isfinite(value) and value - self.bound <= allowed)
 
     def answer(self) -> Answer:
         assert self.best is not None
-        x = self.best[0]
-        self.recourse.quiet()
-        y = np.array([self.recourse.solve(n, x)[2] for n in range(self.p.draws)])
         met = self.close(self.value, 1.0)
-        return Answer(status="optimal" if met else "stopped", x=x, y=y, value=self.value,
+        return Answer(status="optimal" if met else "stopped", x=self.best[0], value=self.value,
                       bound=min(self.bound, self.value), rounds=self.rounds,
                       rows=self.p.first.shape[0] + self.p.recourse.shape[0] * self.p.draws,
-                      columns=len(x) + len(self.p.y_lower) * self.p.draws)
+                      columns=len(self.p.x_lower) + len(self.p.y_lower) * self.p.draws)
 
 
 def _relaxed_rounds(master: Master, state: _State) -> None:

@@ -51,7 +51,7 @@ class Solver:
     def __init__(self, problem: Linear, *, stop: Stop | None = None, **options: float | str | bool) -> None:
         import highspy
 
-        self._highs: Any = highspy.Highs()
+        self._highs: Any = _quiet()
         self._word = {highspy.HighsModelStatus.kOptimal: "optimal", highspy.HighsModelStatus.kInfeasible: "infeasible",
                       highspy.HighsModelStatus.kInterrupt: "stopped",
                       highspy.HighsModelStatus.kUnboundedOrInfeasible: "infeasible",
@@ -61,7 +61,6 @@ class Solver:
             self._highs.setOptionValue(name, value)
         self._pass(problem)
         self._mixed = problem.whole is not None and bool(problem.whole.any())
-        self._asking = True
         if stop is not None:
             self._listen(stop)
 
@@ -69,17 +68,13 @@ class Solver:
         rows = problem.rows.tocsr()
         whole = np.zeros(len(problem.cost)) if problem.whole is None else problem.whole
         self._highs.passModel(
-            len(problem.cost), rows.shape[0], rows.nnz, 2, 1, problem.offset, problem.cost, problem.v_lower, problem.v_upper,
-            problem.lower, problem.upper, rows.indptr.astype(np.int32), rows.indices.astype(np.int32), rows.data,
+            len(problem.cost), rows.shape[0], rows.nnz, 2, 1, problem.offset, problem.cost, problem.v_lower,
+            problem.v_upper, problem.lower, problem.upper, rows.indptr.astype(np.int32), rows.indices.astype(np.int32), rows.data,
             np.asarray(whole).astype(np.int32))
-
-    def quiet(self) -> None:
-        """Stop asking whether to stop."""
-        self._asking = False
 
     def _listen(self, stop: Stop) -> None:
         def ask(event: Any) -> None:
-            if self._asking and stop():
+            if stop():
                 event.data_in.user_interrupt = True
 
         self._highs.cbSimplexInterrupt += ask
@@ -122,10 +117,11 @@ class Solver:
         """Run, and read whatever came of it."""
         self._highs.run()
         info, solution = self._highs.getInfo(), self._highs.getSolution()
-        found = info.primal_solution_status == 2
+        status = self._word.get(self._highs.getModelStatus(), str(self._highs.getModelStatus()))
+        found = info.primal_solution_status == 2 or status == "optimal"
         empty = np.zeros(0)
         return Solved(
-            status=self._word.get(self._highs.getModelStatus(), str(self._highs.getModelStatus())),
+            status=status,
             value=float(info.objective_function_value) if found else float("inf"),
             bound=float(info.mip_dual_bound if self._mixed else info.objective_function_value),
             v=np.array(solution.col_value) if found else empty,
@@ -136,6 +132,18 @@ class Solver:
         """Simplex iterations and branch-and-bound nodes of the last solve."""
         info = self._highs.getInfo()
         return int(info.simplex_iteration_count), int(max(info.mip_node_count, 0))
+
+
+def _quiet() -> Any:
+    """A HiGHS instance that says nothing, not even its name: it greets as soon as callbacks are switched on."""
+    import highspy
+
+    class Quiet(highspy.Highs):  # type: ignore[misc]
+        def enableCallbacks(self) -> None:  # noqa: N802
+            self.silent()
+            super().enableCallbacks()
+
+    return Quiet()
 
 
 @contextmanager

@@ -142,6 +142,7 @@ class Plan:
                   by month of order, for the owner who gains most; NaN where no order can be placed [F, T]
     notes         what a reader must know: jobs that cannot run and why, what was assumed
     method        "written out", "decomposed" or "empty"; rounds of the decomposition; rows and columns solved
+    first         the first stage as the programme's columns, for costing the same decisions in another world   [X]
     """
 
     market: Market
@@ -191,3 +192,4 @@ class Plan:
     rounds: int
     rows: int
     columns: int
+    first: Floats

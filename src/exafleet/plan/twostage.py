@@ -37,7 +37,7 @@ class TwoStage:
     link_column, link_first, link_factor    y[column] <= factor * x[first]                      [L]
     constant                                cost nobody can change                              [N]
     probability, alpha, weight              of draws; CVaR level and weight
-    parts1, parts2, part_constant           present value by part [USD]                         N x [P, X], [P, Y], [N, P]
+    parts1, parts2, part_constant           present value by part [USD]                N x [P, X], [P, Y], [N, P]
     cash1, cash2                            cash by owner x month [USD]                         N x [O T, X], [O T, Y]
     scale                                   factor by which y of draw n differs from the others [N, Y]
     build                                   the blocks, for reading a solution by name

@@ -13,14 +13,13 @@ from exafleet.plan.twostage import TwoStage
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """First-stage decisions [X], recourse in each draw [N, Y], and what is proven, in solver money.
+    """First-stage decisions [X] and what is proven, in solver money. The recourse follows from x.
 
     status  "optimal" within the gap asked, "stopped" with a feasible x, "infeasible", or "nothing" found before a stop
     """
 
     status: str
     x: Floats
-    y: Floats
     value: float
     bound: float
     rounds: int = 0
@@ -79,11 +78,10 @@ def solve_written_out(p: TwoStage, gap: float, stop: Stop | None = None) -> Answ
     problem = write_out(p)
     solver = Solver(problem, stop=stop, mip_rel_gap=gap, mip_abs_gap=1e-9 if gap == 0 else 1e-7)
     found = solver.solve()
-    n, x, y = p.draws, len(p.x_lower), len(p.y_lower)
     size = {"rows": len(problem.lower), "columns": len(problem.cost)}
     if not len(found.v):
         status = "infeasible" if found.status == "infeasible" else "nothing"
-        return Answer(status=status, x=np.zeros(0), y=np.zeros((n, 0)), value=np.inf, bound=-np.inf, **size)
+        return Answer(status=status, x=np.zeros(0), value=np.inf, bound=-np.inf, **size)
     status = "optimal" if found.status == "optimal" else "stopped"
-    return Answer(status=status, x=found.v[:x], y=found.v[x:x + n * y].reshape(n, y), value=found.value,
-                  bound=min(found.bound, found.value), **size)
+    return Answer(status=status, x=found.v[:len(p.x_lower)], value=found.value, bound=min(found.bound, found.value),
+                  **size)

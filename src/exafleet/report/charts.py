@@ -19,7 +19,7 @@ _CONFIG = {"font": "system-ui, sans-serif", "axis": {"labelFontSize": 12, "title
 
 def _spec(rows: Rows, **parts: Any) -> Spec:
     return {"$schema": "https://vega.github.io/schema/vega-lite/v6.json", "data": {"values": list(rows)},
-            "width": "container", "autosize": {"type": "fit-x", "contains": "padding"}, "background": "white",
+            "width": "container", "background": "white",
             "config": _CONFIG, **parts}
 
 
@@ -39,22 +39,13 @@ def bars(rows: Rows, value: str, title: str, colour: str) -> Spec:
         "x": _month(), "y": {"field": value, "type": "quantitative", "title": title}, "color": _colour(colour)})
 
 
-def areas(rows: Rows, value: str, title: str, colour: str) -> Spec:
-    """Stacked steps by month. rows: month, `value`, `colour`."""
-    return _spec(rows, height=260, mark={"type": "bar", "tooltip": True, "binSpacing": 0}, encoding={
-        "x": _month(), "y": {"field": value, "type": "quantitative", "title": title}, "color": _colour(colour)})
-
-
-def against_limit(rows: Rows, title: str, panel: str) -> Spec:
-    """Bars of `used` under a stepped line of `limit`, one panel per `panel`. rows: month, used, limit, panel."""
-    x = _month()
-    return _spec(rows, facet={"field": panel, "type": "nominal", "title": None, "header": {"labelFontSize": 13,
-                 "labelAnchor": "start"}}, columns=1, spec={"width": 760, "height": 130, "layer": [
-                     {"mark": {"type": "bar", "color": PALETTE[0], "tooltip": True},
-                      "encoding": {"x": x, "y": {"field": "used", "type": "quantitative", "title": title}}},
-                     {"mark": {"type": "line", "interpolate": "step", "color": PALETTE[5], "strokeWidth": 2},
-                      "encoding": {"x": x, "y": {"field": "limit", "type": "quantitative"}}}]},
-                 resolve={"scale": {"y": "independent"}}) | {"width": None, "autosize": None}
+def against_limit(rows: Rows, title: str) -> Spec:
+    """Bars of `used` under a stepped line of `limit`. rows: month, used, limit."""
+    return _spec(rows, height=150, layer=[
+        {"mark": {"type": "bar", "color": PALETTE[0], "tooltip": True},
+         "encoding": {"x": _month(), "y": {"field": "used", "type": "quantitative", "title": title}}},
+        {"mark": {"type": "line", "interpolate": "step", "color": PALETTE[5], "strokeWidth": 2},
+         "encoding": {"x": _month(), "y": {"field": "limit", "type": "quantitative"}}}])
 
 
 def gantt(rows: Rows, order: Sequence[str]) -> Spec:
@@ -86,11 +77,7 @@ def tornado(rows: Rows, order: Sequence[str], title: str) -> Spec:
                for field, colour in (("less", PALETTE[4]), ("more", PALETTE[5]))])
 
 
-def demand(rows: Rows, panel: str) -> Spec:
-    """Served and unserved work by month, one panel per job. rows: month, value, kind, panel."""
-    return _spec(rows, facet={"field": panel, "type": "nominal", "title": None, "header": {"labelFontSize": 13,
-                 "labelAnchor": "start"}}, columns=1, spec={"width": 760, "height": 120,
-                 "mark": {"type": "bar", "tooltip": True}, "encoding": {
-                     "x": _month(), "y": {"field": "value", "type": "quantitative", "title": None},
-                     "color": _colour("kind")}},
-                 resolve={"scale": {"y": "independent"}}) | {"width": None, "autosize": None}
+def demand(rows: Rows, title: str) -> Spec:
+    """Served and unserved work by month. rows: month, value, kind."""
+    return _spec(rows, height=130, mark={"type": "bar", "tooltip": True}, encoding={
+        "x": _month(), "y": {"field": "value", "type": "quantitative", "title": title}, "color": _colour("kind")})

@@ -21,7 +21,7 @@ def page(report: Report) -> str:
 
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), undefined=jinja2.StrictUndefined,
                                      autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    charts = {t.id: t.chart for t in report.tables if t.chart is not None and t.rows}
+    charts = {f"{t.id}-{i}": spec for t in report.tables if t.rows for i, (_, spec) in enumerate(t.charts)}
     return environment.get_template("report.html.j2").render(
         report=report,
         sections=[(t, t.written(), _numeric(t)) for t in report.tables],

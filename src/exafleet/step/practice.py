@@ -33,6 +33,7 @@ class Practice:
     workspace                       memory of the runtime, communication buffers and libraries                  [B]
     speed                           speed of compute in this stack over the operator curves                     [1]
     moe_speed                       the same for MoE models, on top                                             [1]
+    gradient_bytes                  of one parameter, kept and reduced                                           [B]
     attention                       the same for attention itself, by chip family where kernels lag a new chip  [1]
     """
 
@@ -51,6 +52,7 @@ class Practice:
     speed: float
     moe_speed: float
     attention: float
+    gradient_bytes: float
 
 
 STACK_TERMS = {"speed": "stack_speed", "moe_speed": "stack_moe_speed", "host_layer": "host_layer",
@@ -65,21 +67,22 @@ def stack_of(stack: str, vendor: str) -> str:
 def practice(facts: Facts, stack: str, dtype: str, family: str = "") -> Practice:
     """Practice and stack factors as of the facts' date. Raises MissingFact.
 
-    A stack's factor may be given by dtype ("fp8") or by chip family ("hopper"); else it holds for all.
+    A stack's own fact wins over everybody's; it may be given by dtype ("fp8") or by chip family ("hopper").
     """
     missing: list[str] = []
     values: dict[str, float] = {}
     for field in fields(Practice):
         term = STACK_TERMS.get(field.name, field.name)
-        subject = stack if field.name in STACK_TERMS else SUBJECT
-        found = facts.find(subject, term)
+        found = {**facts.find(SUBJECT, term), **facts.find(stack, term)}
         fact = found.get(dtype) or found.get(family.casefold()) or found.get("")
         if fact is None:
-            missing.append(f"{subject}.{term}")
+            missing.append(f"{stack if field.name in STACK_TERMS else SUBJECT}.{term}")
         else:
             values[field.name] = fact.value
     if missing:
-        raise MissingFact([Problem(what=f'no fact "{key}" is known as of {facts.as_of.isoformat()}') for key in missing])
+        raise MissingFact(
+            [Problem(what=f'no fact "{key}" is known as of {facts.as_of.isoformat()}') for key in missing]
+        )
     return Practice(**values)
 
 

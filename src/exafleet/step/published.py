@@ -75,11 +75,28 @@ def published(path: Path = FILE) -> list[Published]:
 
 def _row(cells: dict[str, str]) -> Published:
     layout = {a: int(cells[a]) for a in AXES if cells[a]}
-    changes = {f: int(cells[c]) for f, c in (("layers", "layers"), ("heads", "heads"), ("mtp_layers", "mtp")) if cells[c]}
-    return Published(id=cells["id"], model=cells["model"], changes=changes, chip=cells["chip"], chips=int(cells["chips"]),
-                     dtype=cells["dtype"], seq=int(cells["seq"]), batch=int(cells["batch"]), layout=layout,
-                     stack=cells["stack"], value=float(cells["value"]), unit=cells["unit"], source=cells["source"],
-                     where=cells["where"], date=cells["date"], role=cells["role"], note=cells["note"])
+    changes = {
+        f: int(cells[c]) for f, c in (("layers", "layers"), ("heads", "heads"), ("mtp_layers", "mtp")) if cells[c]
+    }
+    return Published(
+        id=cells["id"],
+        model=cells["model"],
+        changes=changes,
+        chip=cells["chip"],
+        chips=int(cells["chips"]),
+        dtype=cells["dtype"],
+        seq=int(cells["seq"]),
+        batch=int(cells["batch"]),
+        layout=layout,
+        stack=cells["stack"],
+        value=float(cells["value"]),
+        unit=cells["unit"],
+        source=cells["source"],
+        where=cells["where"],
+        date=cells["date"],
+        role=cells["role"],
+        note=cells["note"],
+    )
 
 
 def changed(model: Arch, changes: dict[str, int]) -> Arch:
@@ -136,8 +153,12 @@ def _compared(row: Published, facts: Facts) -> Compared:
 
 
 def _timed(task: TrainTask, system: System, facts: Facts, row: Published) -> Steps | None:
-    if "tp" not in row.layout:
-        known = {a: (v, v) for a, v in row.layout.items()}
-        return search_train(task, system, row.chips, facts, limits=Limits(**{"zero": (0, 2), "vpp": (1, 8), **known})).best
-    ways = row.layout["tp"] * row.layout["cp"] * row.layout["pp"]
-    return evaluate(task, system, facts, Layouts.of(**{a: [v] for a, v in row.layout.items()}, dp=[row.chips // ways]))
+    """The stated layout, or the fastest over the axes that the source leaves open (memory is no bar then)."""
+    if len(row.layout) == len(AXES):
+        ways = row.layout["tp"] * row.layout["cp"] * row.layout["pp"]
+        return evaluate(
+            task, system, facts, Layouts.of(**{a: [v] for a, v in row.layout.items()}, dp=[row.chips // ways])
+        )
+    known = {a: (v, v) for a, v in row.layout.items()}
+    limits = Limits(**{"zero": (0, 2), "vpp": (1, 16), **known})
+    return search_train(task, system, row.chips, facts, limits=limits, memory=not known.get("tp")).best

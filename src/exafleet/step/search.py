@@ -20,6 +20,7 @@ from exafleet.step.train import (
     columns,
     evaluate,
     gathered,
+    has_dtype,
     memory_columns,
     setting,
     shard_tables,
@@ -46,8 +47,12 @@ class TrainResult:
     count: int
 
 
-def search_train(task: TrainTask, system: System, chips: int, facts: Facts, *, limits: Limits | None = None) -> TrainResult:
+def search_train(task: TrainTask, system: System, chips: int, facts: Facts, *, limits: Limits | None = None,
+                 memory: bool = True) -> TrainResult:
     """Time every legal layout of a task on exactly `chips` chips of a system.
+
+    limits   ranges of the axes; free where none is given
+    memory   False lets layouts through that do not fit (for runs known to have run)
 
     Raises MissingFact when a figure of the chip, its fabric or the software is not known as of the facts' date.
     """
@@ -55,9 +60,9 @@ def search_train(task: TrainTask, system: System, chips: int, facts: Facts, *, l
     if not found.count:
         return TrainResult(best=None, pareto=None, why={Why.NOT_DIVISIBLE: 1}, count=0)
     at = setting(task, system, facts)
-    if task.dtype not in system.chip.peak_flops or task.dtype not in at.eff.product:
+    if not has_dtype(task, at):
         return TrainResult(best=None, pareto=None, why={Why.NO_DTYPE: found.count}, count=found.count)
-    front, counts, seen = _scan(task, at, found)
+    front, counts, seen = _scan(task, at, found, memory)
     if not front:
         return TrainResult(best=None, pareto=None, why=counts, count=seen)
     kept = front[0]
@@ -69,15 +74,17 @@ def search_train(task: TrainTask, system: System, chips: int, facts: Facts, *, l
                        pareto=_only(steps, order, task, system, facts, chips), why=counts, count=seen)
 
 
-def _only(steps: Steps, order: npt.NDArray[np.intp], task: TrainTask, system: System, facts: Facts, chips: int) -> Steps:
+def _only(
+    steps: Steps, order: npt.NDArray[np.intp], task: TrainTask, system: System, facts: Facts, chips: int
+) -> Steps:
     return evaluate(task, system, facts, steps.layouts.at(order), chips)
 
 
-def _scan(task: TrainTask, at: Setting, found: Rows) -> tuple[list[Layouts], dict[Why, int], int]:
+def _scan(task: TrainTask, at: Setting, found: Rows, bounded: bool) -> tuple[list[Layouts], dict[Why, int], int]:
     """Pareto candidates of every chunk, and how many candidates each reason stopped."""
     tab, place = shard_tables(task, at, found.outer)
-    usable = at.system.chip.hbm_bytes * at.how.usable
-    counts, front, start, seen = {w: 0 for w in Why}, [], 0, 0
+    usable = at.system.chip.hbm_bytes * at.how.usable if bounded else np.inf
+    counts, front, start, seen = dict.fromkeys(Why, 0), [], 0, 0
     for lay in found.chunks():
         size = lay.tp.shape[0]
         time, memory, code = _chunk(task, at, lay, tab, place[start : start + size], usable)
@@ -102,13 +109,13 @@ def _chunk(task: TrainTask, at: Setting, lay: Layouts, tab: Shards, place: npt.N
     time = np.broadcast_to(sum(spent.values()), shape)
     memory = np.broadcast_to(sum(memory_columns(task, at, lay, here, pipe, has).values()), shape)
     # Rows are legal already; only interleaving ties them to the inner axis.
-    runs = np.where(memory > usable, Why.HBM_FULL, Why.OK)
+    runs = np.where(np.isfinite(time), np.where(memory > usable, Why.HBM_FULL, Why.OK), Why.TOO_MANY)
     return time, memory, np.where(interleaves(task.arch, task.batch, lay), runs, Why.NOT_DIVISIBLE)
 
 
 def _pareto(time: Floats, memory: Floats) -> npt.NDArray[np.intp]:
-    """Positions of points that no other beats in both, by rising time; ties keep the first. """
+    """Positions of points that no other beats in both, by rising time; ties keep the first."""
     order = np.lexsort((memory, time))
     least = np.minimum.accumulate(memory[order])
     better = np.concatenate([[True], memory[order][1:] < least[:-1]])
-    return order[better]
+    return np.asarray(order[better], dtype=np.intp)

@@ -93,7 +93,7 @@ class Engine:
     decode     time of a decode step over the sum of its operators               [1]
     prefill    the same of prefill                                               [1]
     hidden     share of kernel launches that graphs and fusion hide in decode    [1]
-    dequantise time of products with narrower weights than the chip computes in   [1]
+    dequantise time of products with narrower weights than the chip computes in  [1]
     bunching   share of the other prompts of a closed loop that one waits for     [1]
     oneshot    latency of a small all-reduce inside a scale-up domain            [s]
     reserve    share of the memory that weights leave which stays free             [1]
@@ -131,7 +131,7 @@ def machine(system: System, facts: Facts, engine: str = "") -> Machine:
     """Everything a serving step needs of a system; raises MissingFact naming every missing term."""
     eff, net = efficiency(facts, system.chip), fabric(facts, system)
     if system.domain == 1 and system.chip.link_bw > 0:
-        # Cards of one server reach each other over PCIe, which is their link: no scale-up fabric, but no network either.
+        # Cards of one server reach each other over PCIe, which is their link: no scale-up fabric, and no network.
         net = replace(net, domain=system.chips)
     return Machine(system=system, eff=eff, net=net, engine=_engine(facts, system.chip, engine, net, eff.sigma))
 
@@ -259,9 +259,9 @@ def _operators(work: Work, task: ServeTask, on: Machine, hidden: float) -> dict[
 
 def launches(work: Work, eff: Efficiency) -> Floats:
     """Launch time inside each operator's time. [O]  [s]"""
-    curves = {"attention": eff.attention, "mla": eff.mla, "decode": eff.decode}
+    fixed = {"attention": eff.attention.launch, "mla": eff.mla.launch, "decode": eff.decode.launch}
     return np.array([eff.product[d].launch if k in ("gemm", "grouped") and d in eff.product
-                     else curves.get(k, eff.moving).launch for k, d in zip(work.kinds, work.dtypes, strict=True)])
+                     else fixed.get(k, eff.moving.launch) for k, d in zip(work.kinds, work.dtypes, strict=True)])
 
 
 def low_products(work: Work, task: ServeTask) -> npt.NDArray[np.bool_]:
@@ -288,14 +288,14 @@ def communication(task: ServeTask, on: Machine, layouts: ServeLayouts, tokens: F
     # Dispatch in the products' format, combine in bf16; a token goes to each chip at most once.
     copies = np.minimum(arch.topk, layouts.ep)
     sent = tokens / layouts.tp * copies * expert_width(arch)
-    both = [all_to_all(sent * width, layouts.ep, 1, net) for width in (ELEMENT_BYTES[task.dtype], ELEMENT_BYTES["bf16"])]
-    experts = np.where(layouts.dp > 1, arch.moe_layers * (both[0] + both[1]), 0.0)
+    there, back = (all_to_all(sent * ELEMENT_BYTES[d], layouts.ep, 1, net) for d in (task.dtype, "bf16"))
+    experts = np.where(layouts.dp > 1, arch.moe_layers * (there + back), 0.0)
     hops = np.where(layouts.pp > 1, (layouts.pp - 1) * p2p(hidden / layouts.tp, layouts.tp * layouts.dp, net), 0.0)
     return {"tensor reduction": tensor, "expert exchange": experts, "pipeline": hops}
 
 
 def reduction(nbytes: Floats, ranks: Floats, on: Machine) -> Floats:
-    """All-reduce over neighbours: the engines' one-shot kernel inside a domain, a ring where that is faster. [C]  [s]"""
+    """All-reduce over neighbours: the engines' one-shot kernel in a domain, a ring where that is faster. [C]  [s]"""
     ring = all_reduce(nbytes, ranks, 1, on.net)
     if "all_reduce" not in on.net.link:
         return ring

@@ -27,9 +27,9 @@ def memory(arch: Arch, layouts: ServeLayouts, batch: Floats, dtype: str, kv_dtyp
            chunk: float) -> Parts:
     """Parts of one chip's memory. [C, P]  [B]
 
-    batch    sequences of one micro-batch on one group: `pp` of them are in flight, each stage holds 1 / pp of all   [C]
-    context  mean cached tokens of a sequence: paged caches hold what is used, not what could be                     [token]
-    chunk    prompt tokens in flight                                                                                [token]
+    batch    sequences of one micro-batch on one group: `pp` are in flight, each stage holds 1 / pp of all    [C]
+    context  mean cached tokens of a sequence: paged caches hold what is used, not what could be          [token]
+    chunk    prompt tokens in flight                                                                     [token]
     """
     experts = float(parameters(arch)["experts"]) * ELEMENT_BYTES[dtype]
     dense = weight_bytes(arch, dtype) - experts

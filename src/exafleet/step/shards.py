@@ -70,11 +70,13 @@ def shards(arch: Arch, seq: int, dtype: str, chip: Chip, eff: Efficiency, net: F
     tp_once, tp_again = _tensor_traffic(arch, tokens, tp, net)
     ep_once, ep_again = _expert_traffic(arch, dtype, tokens, tp, ep, etp, net)
     core = compute["attention core"]
+    # Inputs of low-precision products are kept as they were multiplied.
+    kept = min(ELEMENT_BYTES[dtype], 2.0) if ELEMENT_BYTES[dtype] >= 1.0 else 1.0
     return Shards(
         compute=compute, total=np.asarray(sum(compute.values())), head=_sum(times, work, "embedding+loss"),
         again=(np.zeros_like(tokens), light, forward), tp=tp_once, tp_again=tp_again, ep=ep_once, ep_again=ep_again,
         cp=_context_traffic(arch, tokens, tp, cp, core * how.cp_hidden, net),
-        activations=_activations(arch, tokens, tp, etp), working=_block_bytes(arch, tokens, tp, etp, 0),
+        activations=_activations(arch, tokens, tp, etp, kept), working=_block_bytes(arch, tokens, tp, etp, 0, kept),
         logits=tokens * arch.vocab / tp * 6.0, message=2.0 * tokens * arch.hidden / tp,
     )
 
@@ -132,44 +134,54 @@ def _context_traffic(arch: Arch, tokens: Floats, tp: Floats, cp: Floats, hidden_
     return np.maximum(arch.attention_layers * 3.0 * once - hidden_by, np.where(cp > 1, 0.05 * hidden_by, 0.0))
 
 
-def _activations(arch: Arch, tokens: Floats, tp: Floats, etp: Floats) -> tuple[Floats, Floats, Floats]:
+def _activations(arch: Arch, tokens: Floats, tp: Floats, etp: Floats, kept: float) -> tuple[Floats, Floats, Floats]:
     full = 2.0 * tokens * arch.hidden / tp * arch.layers
-    none, selective = (sum_blocks(arch, tokens, tp, etp, mode) for mode in (0, 1))
+    none, selective = (sum_blocks(arch, tokens, tp, etp, mode, kept) for mode in (0, 1))
     return none, selective, full
 
 
-def sum_blocks(arch: Arch, tokens: Floats, tp: Floats, etp: Floats, mode: int) -> Floats:
-    """Activations of all blocks that the backward pass needs. [U]  [B]"""
-    attention = arch.attention_layers * _attention_bytes(arch, tokens, tp, mode)
-    dense = dense_layers(arch) * _mlp_bytes(arch, tokens, tp, arch.ffn, mode)
-    experts = arch.moe_layers * _moe_bytes(arch, tokens, tp, etp, mode) if arch.moe_layers else 0.0
+def sum_blocks(arch: Arch, tokens: Floats, tp: Floats, etp: Floats, mode: int, kept: float = 2.0) -> Floats:
+    """Activations of all blocks that the backward pass needs. [U]  [B]
+
+    mode   0 keeps all; 1 computes norms and activation functions again
+    kept   bytes of an element of a product's input                        [B]
+    """
+    attention = arch.attention_layers * _attention_bytes(arch, tokens, tp, mode, kept)
+    dense = dense_layers(arch) * _mlp_bytes(arch, tokens, tp, arch.ffn, mode, kept)
+    experts = arch.moe_layers * _moe_bytes(arch, tokens, tp, etp, mode, kept) if arch.moe_layers else 0.0
     inner = arch.ssm_heads * arch.ssm_head_dim
-    scan = arch.ssm_layers * tokens * (4.0 * arch.hidden + 2.0 * (5 * inner + 4 * arch.ssm_groups * arch.ssm_state)) / tp
-    return np.asarray(attention + dense + experts + scan)
+    width = 4.0 * arch.hidden + 2.0 * (5 * inner + 4 * arch.ssm_groups * arch.ssm_state)
+    return np.asarray(attention + dense + experts + arch.ssm_layers * tokens * width / tp)
 
 
-def _attention_bytes(arch: Arch, tokens: Floats, tp: Floats, mode: int) -> Floats:
-    """Residual and norm output, q, k, v, the output and its input; flash attention keeps no scores."""
+def _attention_bytes(arch: Arch, tokens: Floats, tp: Floats, mode: int, kept: float) -> Floats:
+    """Residual, norm output, q, k, v and the output; flash attention keeps no scores.
+
+    The output is kept for the backward pass of attention, and once more where its product reads another format.
+    """
     query, value = attention_dims(arch)
     keys = (query + value) if arch.kv_lora else 2 * arch.kv_heads * arch.head_dim
-    norms = arch.hidden * (2.0 if mode == 0 else 1.0)
-    return 2.0 * tokens * (norms + query + keys + value + arch.q_lora + arch.kv_lora) / tp
+    wide = 2.0 * (arch.hidden + query + keys + value + arch.q_lora + arch.kv_lora)
+    inputs = kept * ((arch.hidden if mode == 0 else 0) + (value if kept < 2.0 else 0))
+    return tokens * (wide + inputs) / tp
 
 
-def _mlp_bytes(arch: Arch, tokens: Floats, tp: Floats, ffn: int, mode: int) -> Floats:
-    """Residual and norm output, the inner projections and the activation between them."""
-    norms = arch.hidden * (2.0 if mode == 0 else 1.0)
-    inner = ffn * (arch.mlp_matrices if mode == 0 else arch.mlp_matrices - 1)
-    return 2.0 * tokens * (norms + inner) / tp
+def _mlp_bytes(arch: Arch, tokens: Floats, tp: Floats, ffn: int, mode: int, kept: float) -> Floats:
+    """Residual, norm output, the inner projections, and the activation between them."""
+    wide = 2.0 * (arch.hidden + ffn * (arch.mlp_matrices - 1))
+    inputs = kept * (arch.hidden + ffn) if mode == 0 else 0.0
+    return tokens * (wide + inputs) / tp
 
 
-def _moe_bytes(arch: Arch, tokens: Floats, tp: Floats, etp: Floats, mode: int) -> Floats:
-    inner = arch.expert_ffn * (arch.mlp_matrices if mode == 0 else arch.mlp_matrices - 1)
-    routed = 2.0 * tokens / tp * arch.topk * (2.0 * expert_width(arch) * etp + inner)
-    return routed + _mlp_bytes(arch, tokens, tp, arch.shared_ffn + arch.residual_dense_ffn, mode)
+def _moe_bytes(arch: Arch, tokens: Floats, tp: Floats, etp: Floats, mode: int, kept: float) -> Floats:
+    wide = 2.0 * (expert_width(arch) * etp + arch.expert_ffn * (arch.mlp_matrices - 1))
+    inputs = kept * (expert_width(arch) * etp + (arch.expert_ffn if mode == 0 else 0))
+    beside = _mlp_bytes(arch, tokens, tp, arch.shared_ffn + arch.residual_dense_ffn, mode, kept)
+    return tokens / tp * arch.topk * (wide + inputs) + beside
 
 
-def _block_bytes(arch: Arch, tokens: Floats, tp: Floats, etp: Floats, mode: int) -> Floats:
+def _block_bytes(arch: Arch, tokens: Floats, tp: Floats, etp: Floats, mode: int, kept: float) -> Floats:
     """One attention block with the largest block that follows it."""
-    after = _moe_bytes(arch, tokens, tp, etp, mode) if arch.moe_layers else _mlp_bytes(arch, tokens, tp, arch.ffn, mode)
-    return _attention_bytes(arch, tokens, tp, mode) + after
+    if arch.moe_layers:
+        return _attention_bytes(arch, tokens, tp, mode, kept) + _moe_bytes(arch, tokens, tp, etp, mode, kept)
+    return _attention_bytes(arch, tokens, tp, mode, kept) + _mlp_bytes(arch, tokens, tp, arch.ffn, mode, kept)

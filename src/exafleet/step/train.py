@@ -8,7 +8,7 @@ The step is `batch / (dp * mbs)` micro-batches through the slowest pipeline stag
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -41,7 +41,7 @@ class TrainTask:
     batch    sequences in a step                                             [1]
     dtype    of the matrix products of the blocks: "bf16", "fp8", "fp4", "int8"
     stack    subject of the software stack; "" is the tuned one of the vendor
-    each     bytes of one parameter's weight, gradient and optimizer state
+    each     bytes of one parameter's weight, gradient and optimizer state; None is what the stack does
     """
 
     arch: Arch
@@ -49,7 +49,7 @@ class TrainTask:
     batch: int
     dtype: str = "bf16"
     stack: str = ""
-    each: States = field(default_factory=States)
+    each: States | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +61,7 @@ class Setting:
     net: Fabric
     how: Practice
     band: Band
+    each: States
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,8 +93,10 @@ def setting(task: TrainTask, system: System, facts: Facts) -> Setting:
     stack = stack_of(task.stack, system.chip.vendor)
     eff = efficiency(facts, system.chip)
     around = band(facts, "moe" if task.arch.moe_layers else "dense")
-    return Setting(system=system, eff=eff, net=fabric(facts, system), how=practice(facts, stack, task.dtype, system.chip.family),
-                   band=around.wider(eff.sigma) if eff.inferred else around)
+    how = practice(facts, stack, task.dtype, system.chip.family)
+    return Setting(system=system, eff=eff, net=fabric(facts, system), how=how,
+                   each=task.each or States(gradient=how.gradient_bytes),
+                   band=around.wider(eff.sigma) if task.dtype in eff.inferred else around)
 
 
 def shard_tables(task: TrainTask, at: Setting, lay: Layouts) -> tuple[Shards, Ints]:
@@ -174,9 +177,11 @@ def _data_parallel(task: TrainTask, at: Setting, lay: Layouts, pipe: Stage, has:
         dense = each(nbytes * has.dense / pipe.blocks, over, lay.tp, at.net)
         if not task.arch.moe_layers:
             return np.asarray(dense * pipe.blocks)
-        return np.asarray((dense + each(nbytes * has.experts / pipe.blocks, over_experts, lay.ep * lay.etp, at.net)) * pipe.blocks)
+        return np.asarray(
+            (dense + each(nbytes * has.experts / pipe.blocks, over_experts, lay.ep * lay.etp, at.net)) * pipe.blocks
+        )
 
-    gather, scatter = both("all_gather", task.each.weight), both("reduce_scatter", task.each.gradient)
+    gather, scatter = both("all_gather", at.each.weight), both("reduce_scatter", at.each.gradient)
     full = lay.zero == 3
     once = scatter + np.where(full, 2.0, 1.0) * gather
     seen = np.maximum(once - at.how.dp_hidden * one, at.how.dp_floor * once)
@@ -188,20 +193,26 @@ def _optimizer(task: TrainTask, at: Setting, lay: Layouts, has: Held) -> Floats:
     """Reading and writing master copies and moments, reading gradients, writing weights."""
     over, over_experts = lay.dp * lay.cp, lay.dp * lay.cp * lay.tp / (lay.ep * lay.etp)
     mine = np.where(lay.zero >= 1, has.dense / over + has.experts / over_experts, has.total)
-    nbytes = mine * (2.0 * task.each.optimizer + task.each.gradient + task.each.weight)
+    nbytes = mine * (2.0 * at.each.optimizer + at.each.gradient + at.each.weight)
     return np.asarray(nbytes / (at.system.chip.hbm_bw * at.eff.moving.share))
 
 
 def memory_columns(task: TrainTask, at: Setting, lay: Layouts, tab: Mapping[str, Floats], pipe: Stage,
                    has: Held) -> dict[str, Floats]:
     """Memory of one chip by part. Broadcasts."""
-    weights, gradients, optimizer = states(lay, has, task.each)
+    weights, gradients, optimizer = states(lay, has, at.each)
     kept = _choose(lay.recompute, tab["keep0"], tab["keep1"], tab["keep2"]) * pipe.share
     first = kept * in_flight(lay, pipe.micro_batches) + np.where(lay.recompute == 2, tab["working"], 0.0)
     last = kept + np.where(lay.recompute == 2, tab["working"], 0.0)
     logits = np.where(lay.pp > 1, np.maximum(tab["logits"] + last - first, 0.0), tab["logits"])
-    return {"parameters": weights, "gradients": gradients, "optimizer": optimizer, "activations": first, "logits": logits,
-            "buffers": np.asarray(at.how.workspace)}
+    return {
+        "parameters": weights,
+        "gradients": gradients,
+        "optimizer": optimizer,
+        "activations": first,
+        "logits": logits,
+        "buffers": np.asarray(at.how.workspace),
+    }
 
 
 def gathered(tab: Shards, place: npt.NDArray[np.intp], shape: tuple[int, ...]) -> dict[str, Floats]:
@@ -230,17 +241,23 @@ def evaluate(task: TrainTask, system: System, facts: Facts, lay: Layouts, chips:
     split = {part: tab.compute[part][place] * whole for part in COMPUTE}
     time = Parts.of("s", {name: split[name] if name in split else spent[name] for name in TIME})
     usable = system.chip.hbm_bytes * at.how.usable
-    why = reasons(task, system, lay, memory.total, time.total, usable, lay.chips if chips is None else chips)
+    why = reasons(task, at, lay, memory.total, time.total, usable, lay.chips if chips is None else chips)
     return _steps(task, at, lay, time, Parts.of("s", shadow), memory, usable, why)
 
 
-def reasons(task: TrainTask, system: System, lay: Layouts, memory: Floats, time: Floats, usable: float,
-            chips: npt.ArrayLike) -> Ints:
-    """Reason code of each candidate, integers first, then number format, then memory."""
-    here = np.asarray(chips)
-    code = illegal(task.arch, system, task.seq, task.batch, here, lay)  # type: ignore[arg-type]
-    code = np.where((code == Why.OK) & ~np.isfinite(time), Why.NO_DTYPE, code)
+def reasons(
+    task: TrainTask, at: Setting, lay: Layouts, memory: Floats, time: Floats, usable: float, chips: npt.ArrayLike
+) -> Ints:
+    """Reason code of each candidate: integers first, then number format, reach of the network, memory."""
+    code = illegal(task.arch, at.system, task.seq, task.batch, np.asarray(chips), lay)
+    endless = Why.TOO_MANY if has_dtype(task, at) else Why.NO_DTYPE
+    code = np.where((code == Why.OK) & ~np.isfinite(time), endless, code)
     return np.asarray(np.where((code == Why.OK) & (memory > usable), Why.HBM_FULL, code), dtype=np.int64)
+
+
+def has_dtype(task: TrainTask, at: Setting) -> bool:
+    """Whether the chip has a peak and a curve for the task's number format; without a network, time is endless too."""
+    return task.dtype in at.system.chip.peak_flops and task.dtype in at.eff.product
 
 
 def _steps(task: TrainTask, at: Setting, lay: Layouts, time: Parts, shadow: Parts, memory: Parts, usable: float,

@@ -67,7 +67,7 @@ def save_run(engine: Engine, identity: str, *, version: str, data_hash: str, rat
             found = _known(connection, identity, answer)
             if found is not None:
                 return found
-            number = connection.execute(insert(schema.runs).values(head)).inserted_primary_key[0]
+            number = connection.execute(insert(schema.runs).values(head).returning(schema.runs.c.number)).scalar_one()
             _fill(connection, number, schema.costs, cost_rows(plan))
             _fill(connection, number, schema.plan_lines, plan_rows(plan))
             _fill(connection, number, schema.rates, rate_rows(rates))

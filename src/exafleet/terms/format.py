@@ -82,6 +82,8 @@ def money(value: float) -> str:
     >>> money(1.08e9), money(-26_900), money(2.65)
     ('$1.08B', '-$26,900', '$2.65')
     """
+    if abs(value) < 1e-6:  # less than any price per token: rounding left over from sums
+        return "$0"
     number, scale = _scaled(abs(value), _SHORT, 3)
     if scale == "" and 0.1 <= abs(value) < 100:  # cents are written as cents: $2.50, not $2.5
         number = f"{abs(value):.2f}"

@@ -1,7 +1,7 @@
 """Operators of a step as a struct of arrays: sizes, FLOPs and bytes on one chip, for many shardings at once.
 
-Leading axes [..., O] are shardings (tp, cp, ep, etp, micro-batch) or batch sizes; the step floor evaluates each distinct
-one once and gathers. Nothing here knows a chip: bytes and FLOPs only.
+Leading axes [..., O] are shardings (tp, cp, ep, etp, micro-batch) or batch sizes; the step floor evaluates each
+distinct one once and gathers. Nothing here knows a chip: bytes and FLOPs only.
 
 Kinds of operator, and what m, n, k mean for them:
   gemm       C[m, n] = A[m, k] B[k, n]
@@ -141,7 +141,9 @@ def _memory(name: str, part: str, layer: str, count: float, nbytes: npt.ArrayLik
                     m=0.0, n=0.0, k=0.0, nbytes=nbytes)
 
 
-def _quantise(name: str, part: str, layer: str, count: float, dtype: str, elements: npt.ArrayLike) -> Iterator[Operator]:
+def _quantise(
+    name: str, part: str, layer: str, count: float, dtype: str, elements: npt.ArrayLike
+) -> Iterator[Operator]:
     """Reading bf16 and writing the low-precision copy in both orientations; nothing for bf16."""
     if ELEMENT_BYTES[dtype] < ELEMENT_BYTES["bf16"]:
         nbytes = np.asarray(elements) * (ELEMENT_BYTES["bf16"] + 2.0 * ELEMENT_BYTES[dtype])
@@ -192,7 +194,9 @@ def dense_mlp(arch: Arch, shard: Shard, dtype: str) -> Iterator[Operator]:
 
 def _mlp(arch: Arch, shard: Shard, dtype: str, layer: str, count: float, ffn: int) -> Iterator[Operator]:
     inner = ffn / shard.tp
-    yield _gemm(f"{layer} in", "mlp gemm", layer, count, dtype, shard.tokens, inner * (arch.mlp_matrices - 1), arch.hidden)
+    yield _gemm(
+        f"{layer} in", "mlp gemm", layer, count, dtype, shard.tokens, inner * (arch.mlp_matrices - 1), arch.hidden
+    )
     yield _gemm(f"{layer} out", "mlp gemm", layer, count, dtype, shard.tokens, arch.hidden, inner)
     yield _memory(f"{layer} activation", "elementwise", layer, count, 2.0 * arch.mlp_matrices * inner * shard.tokens)
     yield from _quantise(f"{layer} quantise", "elementwise", layer, count, dtype,
@@ -225,7 +229,9 @@ def moe(arch: Arch, shard: Shard, dtype: str) -> Iterator[Operator]:
 def _touched(arch: Arch, shard: Shard) -> Floats:
     """Share of the experts that at least one token of the expert-parallel group is routed to, on average."""
     tokens = shard.tokens * shard.ep * shard.etp / shard.tp
-    return np.asarray(-np.expm1(tokens * np.log1p(-arch.topk / arch.experts))) if arch.topk < arch.experts else np.ones(1)
+    return (
+        np.asarray(-np.expm1(tokens * np.log1p(-arch.topk / arch.experts))) if arch.topk < arch.experts else np.ones(1)
+    )
 
 
 def ssm(arch: Arch, shard: Shard, dtype: str, *, decode: bool = False) -> Iterator[Operator]:
@@ -250,7 +256,16 @@ def head(arch: Arch, shard: Shard, tokens: npt.ArrayLike, *, loss: bool) -> Iter
     """Embedding look-up and the output projection over `tokens` of them, with the loss in training; bf16 as usual."""
     part, layer = "embedding+loss", "head"
     yield _memory("embedding", part, layer, 1.0, 4.0 * arch.hidden * shard.own)
-    yield _gemm("logits", part, layer, 1.0 + (arch.mtp_layers if loss else 0), "bf16", tokens, arch.vocab / shard.tp, arch.hidden)
+    yield _gemm(
+        "logits",
+        part,
+        layer,
+        1.0 + (arch.mtp_layers if loss else 0),
+        "bf16",
+        tokens,
+        arch.vocab / shard.tp,
+        arch.hidden,
+    )
     yield _memory("loss" if loss else "sampling", part, layer, 1.0 + (arch.mtp_layers if loss else 0),
                   (8.0 if loss else 4.0) * np.asarray(tokens) * arch.vocab / shard.tp)
 
@@ -370,5 +385,10 @@ def decode_work(arch: Arch, *, dtype: str, kv_dtype: str, sequences: npt.ArrayLi
     Tokens too few to touch every expert read only the experts they touch.
     """
     shard = _shard(sequences, tp, ep, etp, sequence=False)
-    return gather([*blocks(arch, shard, dtype, decode=True),
-                   *decode_attention(arch, sequences, context, tp, kv_dtype), *head(arch, shard, sequences, loss=False)])
+    return gather(
+        [
+            *blocks(arch, shard, dtype, decode=True),
+            *decode_attention(arch, sequences, context, tp, kv_dtype),
+            *head(arch, shard, sequences, loss=False),
+        ]
+    )

@@ -57,7 +57,8 @@ def sensitivity(plan: Plan, found: Sequence[Sensitivity]) -> Table:
         columns=(Column(title="Fact"), Column(title="Today"), Column(title="Source"),
                  Column(title="Elasticity", kind="number"), Column(title="10 % less", kind="money"),
                  Column(title="10 % more", kind="money"), Column(title="Order book")),
-        rows=rows, chart=charts.tornado(picture, [s.key for s in found], "change of expected cost, million USD"),
+        rows=rows,
+        charts=(("", charts.tornado(picture, [s.key for s in found], "change of expected cost, million USD")),),
     )
 
 

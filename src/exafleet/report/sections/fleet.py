@@ -44,7 +44,7 @@ def placements_by_month(plan: Plan) -> Table:
                  Column(title="System"), Column(title="Change", kind="count"), Column(title="Units", kind="count"),
                  Column(title="Chips", kind="count"), Column(title="Used by")),
         rows=tuple(sorted(rows, key=lambda r: (int(r[0] or 0), str(r[1]), str(r[2]), str(r[3])))),
-        chart=charts.areas(_merged(standing), "chips", "installed chips", "system") if rows else None,
+        charts=(("", charts.bars(_merged(standing), "chips", "installed chips", "system")),),
     )
 
 
@@ -65,15 +65,16 @@ def power(plan: Plan) -> Table:
     """Facility power in use against the limit: one line per site, the months in the picture."""
     market = plan.market
     rows: list[tuple[Cell, ...]] = []
-    picture: list[dict[str, object]] = []
+    pictures: list[tuple[str, charts.Spec]] = []
     for s, site in enumerate(market.scenario.sites):
         used, limit = plan.power[0, s], market.power[s]
         peak = int(np.argmax(used))
         full = int(np.sum((used >= 0.99 * limit) & (limit > 0)))
         rows.append((site.id, float(limit[0]), float(limit[-1]), float(used[peak]), market.start + peak,
                      float(used[peak] / limit[peak]) if limit[peak] > 0 else None, full))
-        picture += [{"month": month_name(market.start + t), "site": site.id, "used": float(used[t]) / 1e6,
-                     "limit": float(limit[t]) / 1e6} for t in range(market.months)]
+        pictures.append((site.name, charts.against_limit(
+            [{"month": month_name(market.start + t), "used": float(used[t]) / 1e6, "limit": float(limit[t]) / 1e6}
+             for t in range(market.months)], "MW")))
     return Table(
         id="power", title="Power against the limit",
         lead=f"Facility power at the meter in the base draw; {_fullest(rows)}.",
@@ -82,7 +83,7 @@ def power(plan: Plan) -> Table:
                  Column(title="Limit at end", kind="power"), Column(title="Peak in use", kind="power"),
                  Column(title="In", kind="month"), Column(title="Of limit", kind="share"),
                  Column(title="Months at limit", kind="count")),
-        rows=tuple(rows), chart=charts.against_limit(picture, "MW", "site") if picture else None,
+        rows=tuple(rows), charts=tuple(pictures),
     )
 
 

@@ -38,7 +38,7 @@ def training(plan: Plan) -> Table:
                  Column(title="Chips", kind="count"), Column(title="Starts", kind="month"),
                  Column(title="Done", kind="month"), Column(title="Latest draw", kind="month"),
                  Column(title="Due", kind="month"), Column(title="Late in", kind="share")),
-        rows=tuple(rows), chart=charts.gantt(bars, [str(b["task"]) for b in bars]) if bars else None,
+        rows=tuple(rows), charts=(("", charts.gantt(bars, [str(b["task"]) for b in bars])),) if bars else (),
     )
 
 
@@ -53,7 +53,7 @@ def demand(plan: Plan) -> Table:
     """Serving and research: share of the demand met, over the horizon and in the worst month."""
     market = plan.market
     rows: list[tuple[Cell, ...]] = []
-    picture: list[dict[str, object]] = []
+    pictures: list[tuple[str, charts.Spec]] = []
     for j, job in enumerate(market.scenario.jobs):
         if isinstance(job, TrainJob):
             continue
@@ -67,9 +67,10 @@ def demand(plan: Plan) -> Table:
         worst = int(np.argmin(month_met))
         rows.append((job.id, job.owner, job.model, float(asked[0].max()) / scale, unit, float(met[0]), float(met.min()),
                      market.start + worst, float(month_met[worst])))
-        for kind, values in (("served", served[0]), ("not served", short[0])):
-            picture += [{"month": month_name(market.start + t), "panel": f"{job.id} [{unit}]", "kind": kind,
-                         "value": float(values[t]) / scale} for t in range(market.months)]
+        kinds = (("served", served[0]), ("not served", short[0]))
+        pictures.append((job.id, charts.demand(
+            [{"month": month_name(market.start + t), "kind": kind, "value": float(values[t]) / scale}
+             for kind, values in kinds for t in range(market.months)], unit)))
     return Table(
         id="demand", title="Demand served", lead=_demand_lead(rows),
         empty="The scenario has no serving or research demand.",
@@ -77,7 +78,7 @@ def demand(plan: Plan) -> Table:
                  Column(title="Peak demand", kind="number"), Column(title="Unit"),
                  Column(title="Served", kind="share"), Column(title="In the worst draw", kind="share"),
                  Column(title="Worst month", kind="month"), Column(title="Served then", kind="share")),
-        rows=tuple(rows), chart=charts.demand(picture, "panel") if picture else None,
+        rows=tuple(rows), charts=tuple(pictures),
     )
 
 

@@ -27,8 +27,8 @@ def cost(plan: Plan) -> Table:
         columns=(Column(title="Part"), Column(title="Mean", kind="money"), Column(title="Base draw", kind="money"),
                  Column(title="Dearest draw", kind="money")),
         rows=tuple(rows),
-        chart=charts.pieces(picture, [str(p["part"]) for p in picture], "million USD, present value, mean of draws")
-        if picture else None,
+        charts=(("", charts.pieces(picture, [str(p["part"]) for p in picture],
+                                   "million USD, present value, mean of draws")),) if picture else (),
     )
 
 
@@ -53,7 +53,7 @@ def cash(plan: Plan) -> Table:
         columns=(Column(title="Quarter"), *(Column(title=o, kind="money") for o in owners),
                  Column(title="All", kind="money")),
         rows=tuple(rows) if owners else (),
-        chart=charts.bars(picture, "cash", "cash out, million USD", "owner") if picture else None,
+        charts=(("", charts.bars(picture, "cash", "cash out, million USD", "owner")),),
     )
 
 

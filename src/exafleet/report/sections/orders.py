@@ -33,8 +33,8 @@ def order_book(plan: Plan) -> Table:
                  Column(title="Price each", kind="money"), Column(title="Total", kind="money"),
                  Column(title="Arrives (quoted)", kind="month"), Column(title="Note")),
         rows=tuple(rows),
-        chart=charts.bars([{"month": m, "system": s, "value": v} for (m, s), v in sorted(bars.items())],
-                          "value", "ordered, million USD", "system") if rows else None,
+        charts=(("", charts.bars([{"month": m, "system": s, "value": v} for (m, s), v in sorted(bars.items())],
+                                 "value", "ordered, million USD", "system")),),
     )
 
 

@@ -36,31 +36,39 @@ def binding(plan: Plan, most: int = 12) -> Table:
 
 
 def one_more(plan: Plan) -> Table:
-    """One more MW at each site; one more unit, and one month earlier, of each system and owner."""
+    """One more MW at each site; one more unit, and the same unit a month earlier, of each system that can be had."""
     market = plan.market
     rows: list[tuple[Cell, ...]] = []
     for s, site in enumerate(market.scenario.sites):
         worth = plan.power_value[s] * 1e6
         if worth.max(initial=0.0) > 0:
             best = int(np.argmax(worth))
-            rows.append((f"1 MW at {site.id}, every month", float(worth.sum()), market.start + best,
-                         float(worth[best])))
-    for o, owner in enumerate(market.scenario.owners):
-        for k, system in enumerate(market.systems):
-            for what, values in (("one more {} for {}", plan.rack_value), ("one {} a month earlier for {}",
-                                                                            plan.month_earlier)):
-                found = values[o, k]
-                if np.nanmax(found, initial=0.0) > 0:
-                    best = int(np.nanargmax(found))
-                    rows.append((what.format(system, owner.id), None, market.start + best, float(found[best])))
+            rows.append((f"MW at {site.id}, all months", "", market.start + best, float(worth.sum()), None))
+    wanted = {offer.system for offer in market.scenario.offers} | {q.system for q in market.scenario.open_orders}
+    for k, system in enumerate(market.systems):
+        if system in wanted and len(market.scenario.owners):
+            first = min((o.arrival for o in plan.orders if o.system == system), default=_first_arrival(plan, system))
+            values = plan.rack_value[:, k, first]
+            owner = int(np.argmax(np.nan_to_num(values, nan=-np.inf)))
+            rows.append((f"{system}", market.scenario.owners[owner].id, market.start + first, float(values[owner]),
+                         float(plan.month_earlier[owner, k, first])))
     return Table(
         id="one-more", title="What one more would be worth",
-        lead="Present value, mean over draws; a system's best month is the arrival month in which it is worth most.",
+        lead="Present value, mean over draws, price not taken off; for the owner who values it most, arriving when the "
+             "first ordered unit arrives (or could).",
         empty="One more of anything would be worth nothing.",
-        columns=(Column(title="One more"), Column(title="All months", kind="money"),
-                 Column(title="Best month", kind="month"), Column(title="Worth then", kind="money")),
+        columns=(Column(title="One more"), Column(title="For"), Column(title="Month", kind="month"),
+                 Column(title="Worth", kind="money"), Column(title="A month earlier adds", kind="money")),
         rows=tuple(rows),
     )
+
+
+def _first_arrival(plan: Plan, system: str) -> int:
+    """First month index a unit could arrive as quoted, within the horizon."""
+    market = plan.market
+    months = [int(t + plan.draws.lead[0, f, t]) for f, offer in enumerate(market.scenario.offers)
+              if offer.system == system for t in np.flatnonzero(market.can_order[f])]
+    return min([*months, market.months - 1])
 
 
 def queue(plan: Plan) -> Table:

@@ -1,0 +1,444 @@
+"""The scenario file as pydantic models: which keys there are, what each means and how it is written.
+
+Everything that describes the format comes from here: reading (facts/scenario.py), the JSON Schema that editors use
+(data/scenario.schema.json, written by `python -m exafleet.facts.scenario_schema`) and the tables of docs/scenario.md.
+Keys and defaults are those of facts/records.py. Importing this imports pydantic: do it inside a function.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.fields import FieldInfo
+
+from exafleet.facts import records
+from exafleet.facts.records import Spread, Steps
+from exafleet.facts.scenario_kinds import (
+    TABLE_SCHEMA,
+    AMonth,
+    Budget,
+    Choice,
+    Day,
+    Flag,
+    Id,
+    Quantiles,
+    Quota,
+    Ref,
+    Series,
+    Several,
+    Subject,
+    Term,
+    Text,
+    Tiers,
+)
+from exafleet.facts.scenario_values import FACT_SCHEMA, MEAN_MONTH, Amount, Kind, amount
+from exafleet.terms.calendar import Month
+from exafleet.terms.units import DATA
+
+YEAR = 12 * MEAN_MONTH
+SCHEMA_FILE = DATA / "scenario.schema.json"
+DTYPES = ("bf16", "fp8", "fp4", "int8", "tf32", "fp6")
+COOLING = ("air", "liquid")
+
+POWER = amount("power", '"150 MW"', unit="W")
+DURATION = amount("time", '"8 wk"', unit="s")
+MONTHS = Amount(dims={"time": 1 / MEAN_MONTH}, unit="mo", example='"12 mo"', bare=True, whole=True, high=1200)
+SHARE = Amount(dims={"number": 1.0}, unit="1", example='"30 %"', bare=True, high=1.0)
+FACTOR = Amount(dims={"number": 1.0}, unit="1", example="1.2", bare=True)
+PER_YEAR = Amount(dims={"rate": YEAR}, unit="1/yr", example='"12 %/yr"', high=10.0)
+DOLLARS = amount("money", '"$4.0B"', unit="USD")
+PER_MONTH = Amount(dims={"money_rate": MEAN_MONTH}, unit="USD/mo", example='"$200k/mo"')
+UNIT_PRICE = Amount(dims={"price_per_unit": 1.0, "price_per_chip": 1.0}, chips={"price_per_chip": 1}, unit="USD/unit",
+                    example='"$3.0M/rack"')
+RENT = amount("rent", '"$2.20/GPU-hr"', unit="USD/GPU-s")
+UNITS = Amount(dims={"system_units": 1.0, "chips": 1.0}, chips={"chips": -1}, unit="units", example='"12,500 units"',
+               bare=True, whole=True)
+SOME_UNITS = Amount(dims={"system_units": 1.0, "chips": 1.0}, chips={"chips": -1}, unit="units", example='"200 racks"')
+PACE = Amount(dims={"install_rate": MEAN_MONTH, "system_units": 1.0}, unit="units/mo", example='"200 racks/mo"')
+CHIPS = Amount(dims={"chips": 1.0}, unit="chips", example='"256 GPUs"', bare=True, whole=True)
+LENT = amount("chips", '"12,000 GPUs"', unit="chips")
+COUNT = Amount(dims={"number": 1.0, "tokens": 1.0}, unit="tokens", example="8192", bare=True, whole=True, low=1)
+TOKENS = amount("tokens", '"1.5T tokens"', unit="tokens", low=1.0)
+LATENCY = amount("time", '"50 ms"', unit="s", low=1e-9)
+OWNER, SITE = Ref(to="owners", example='"xai"'), Ref(to="sites", example='"memphis"')
+HELD = Subject(kind="system", complete=True, example='"gb200-nvl72"')
+SYSTEM = Subject(kind="system", example='"gb200-nvl72"')
+MODEL = Subject(kind="model", example='"llama-3.1-405b"')
+DTYPE = Choice(words=DTYPES, example='"bf16"')
+
+
+class Keys(BaseModel):
+    """Keys of one TOML table; an unknown key is a mistake."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+def key(meaning: str, *, default: Any = ..., **more: Any) -> Any:
+    """A key with its meaning; without a default it must be given."""
+    return Field(default=default, description=meaning, **more)
+
+
+class ScenarioKeys(Keys):
+    """What is asked: the name, the day it is asked on, the horizon and how money is counted."""
+
+    schema_: Annotated[int, Amount(dims={"number": 1.0}, unit="1", example="1", bare=True, whole=True, low=1,
+                                   high=1)] = key(
+        "version of this format", default=1, alias="schema")
+    name: Annotated[str, Text(most=200, example='"xAI and Tesla, December 2024"')] = key("what the plan is called")
+    summary: Annotated[str | None, Text()] = key("one sentence for the reader of the plan", default=None)
+    as_of: Annotated[date, Day()] = key("the day the question is asked; facts published later are not seen")
+    start: Annotated[Month, AMonth()] = key("first month of the plan")
+    months: Annotated[int, Amount(dims={"number": 1.0, "time": 1 / MEAN_MONTH}, unit="mo", example="24", bare=True,
+                                  whole=True, low=1, high=360)] = key("length of the plan, at most 360")
+    currency: Annotated[str, Choice(words=("USD", "CNY", "EUR"), example='"USD"')] = key(
+        "of amounts written without one, as in \"3.0M/rack\"; every amount is converted to US dollars at the last "
+        "monthly rate known on `as_of`", default="USD")
+    discount: Annotated[float, PER_YEAR] = key("discount rate of money, a year")
+    resale: Annotated[float | None, SHARE] = key(
+        "share of its value a used unit keeps after one year; left out: the fact chip-owners.residual_share@1yr",
+        default=None)
+
+
+class RiskKeys(Keys):
+    """How uncertainty is treated: minimise (1 - weight) x mean + weight x CVaR(alpha) of the cost over the draws."""
+
+    draws: Annotated[int, Amount(dims={"number": 1.0}, unit="1", example="5", bare=True, whole=True, low=1,
+                                 high=100_000)] = key("draws of deliveries, the quoted ones being the first", default=5)
+    seed: Annotated[int, Amount(dims={"number": 1.0}, unit="1", example="1", bare=True, whole=True,
+                                high=2**31)] = key("seed of the draws", default=1)
+    alpha: Annotated[float, Amount(dims={"number": 1.0}, unit="1", example="0.9", bare=True, high=0.999)] = key(
+        "the tail that counts: 0.9 is the worst tenth", default=0.9)
+    weight: Annotated[float, SHARE] = key("weight of the tail against the mean", default=0.0)
+
+
+class OwnerKeys(Keys):
+    """Who pays and who uses."""
+
+    id: Annotated[str, Id(example='"xai"')] = key("what the other records call this owner")
+    name: Annotated[str | None, Text(most=200)] = key("in full; left out: the id", default=None)
+    budget: Annotated[Any, Budget(of=DOLLARS, example='{ "2025-01" = "$4.0B" }')] = key(
+        'money by the month it becomes available; a single sum is available at the start; "unlimited" or left out: no '
+        "limit", default=None)
+    quota: Annotated[Any, Quota(of=Series(of=POWER), example='{ memphis = "100 MW" }')] = key(
+        "facility power this owner may use, by site; sites not named: no limit", default=())
+    priority: Annotated[float, FACTOR] = key("weight of this owner's penalties against the other owners'", default=1.0)
+
+
+class SiteKeys(Keys):
+    """A place with power."""
+
+    id: Annotated[str, Id()] = key("what the other records call this site")
+    name: Annotated[str | None, Text(most=200)] = key("in full; left out: the id", default=None)
+    power: Annotated[Steps, Series(of=POWER, example='{ "2025-01" = "150 MW", "2025-07" = "250 MW" }')] = key(
+        "limit at the meter, cooling included; zero before its first month")
+    cooling: Annotated[Any, Several(of=Choice(words=COOLING), empty=False, example='["air", "liquid"]')] = key(
+        "kinds of cooling there are")
+    install_rate: Annotated[float, amount("install_rate", '"4 racks/day"', unit="racks/s")] = key(
+        "rack positions that can be installed; a server may take a fraction of one")
+    pue: Annotated[float, Amount(dims={"number": 1.0}, unit="1", example="1.2", bare=True, low=1.0, high=3.0)] = key(
+        "facility power over IT power")
+    energy_price: Annotated[Steps | None, Series(of=amount("energy_price", '"$60/MWh"', unit="USD/J"),
+                                                 capacity=False)] = key(
+        "of electricity; left out: the newest fact energy_price of `region`", default=None)
+    carbon: Annotated[Steps | None, Series(of=amount("carbon_intensity", '"400 g/kWh"', unit="kg/J"),
+                                           capacity=False)] = key(
+        "emissions of the electricity; left out: the newest fact carbon_intensity of `grid`", default=None)
+    region: Annotated[str | None, Subject(kind="site", example='"site-us-texas"')] = key(
+        "place whose energy price the facts know", default=None)
+    grid: Annotated[str | None, Subject(kind="site", example='"grid-us-tex-erco"')] = key(
+        "grid whose carbon intensity the facts know", default=None)
+    rent: Annotated[float, amount("power_rent", '"$150/kW/mo"', unit="USD/W/s")] = key(
+        "of powered space, on facility power in use", default=0.0)
+    owners: Annotated[Any, Several(of=OWNER, example='["xai", "tesla"]')] = key(
+        "who may install here; left out: everybody", default=())
+
+
+class HoldingKeys(Keys):
+    """Units owned and installed when the plan starts."""
+
+    owner: Annotated[str, OWNER] = key("whose")
+    site: Annotated[str, SITE] = key("where")
+    system: Annotated[str, HELD] = key("what")
+    units: Annotated[int, UNITS] = key("how many; accelerators count by the unit's number of them")
+    bought: Annotated[Month, AMonth(example='"2024-08"')] = key("month of purchase")
+    price: Annotated[float | None, UNIT_PRICE] = key(
+        "what one unit cost; left out: the newest fact unit_price up to the month of purchase", default=None)
+
+
+class QueueKeys(Keys):
+    """A better place in the queue."""
+
+    premium: Annotated[float, Amount(dims={"number": 1.0}, unit="1", example='"10 %"', bare=True, high=10.0)] = key(
+        "share of the price paid more")
+    sooner: Annotated[float, DURATION] = key("how much earlier those units come")
+    units: Annotated[float, SOME_UNITS] = key("most units that can jump the queue")
+
+
+class OfferKeys(Keys):
+    """A supplier's offer of whole units of one system."""
+
+    id: Annotated[str, Id(example='"gb200-dell"')] = key("what the order book calls this offer")
+    supplier: Annotated[str, Text(most=200, example='"Dell"')] = key("who sells")
+    system: Annotated[str, HELD] = key("what is sold")
+    price: Annotated[Steps | None, Series(of=UNIT_PRICE, capacity=False,
+                                          example='{ "2025-01" = "$3.0M/rack", "2025-07" = "$2.8M/rack" }')] = key(
+        "of one unit by month of order, or per accelerator; left out: the newest fact unit_price", default=None)
+    first: Annotated[Month | None, AMonth()] = key("first month orders are taken; left out: the start", default=None)
+    last: Annotated[Month | None, AMonth()] = key("last month orders are taken; left out: the end", default=None)
+    lead: Annotated[Spread | None, Quantiles(of=DURATION, example='["6 wk", "8 wk", "20 wk"]')] = key(
+        "order to arrival: certain, or 10 %, 50 % and 90 % quantiles; left out: the newest fact lead_time",
+        default=None)
+    supply: Annotated[Steps, Series(of=PACE)] = key("most units that arrive in a month; zero before its first month")
+    total: Annotated[float | None, SOME_UNITS] = key(
+        "most units over the whole plan; left out: what `supply` adds up to", default=None)
+    deposit: Annotated[float, SHARE] = key("share of the price paid at order; the rest on arrival", default=0.0)
+    cancel: Annotated[float, SHARE] = key("share of the price lost when cancelled before arrival", default=1.0)
+    tiers: Annotated[Any, Tiers(size=UNITS, example='[{ from = "100 racks", price = "-5 %" }]', price=Amount(
+        dims={"number": 1.0}, unit="1", example='"-5 %"', bare=True, low=-0.99, high=10.0))] = key(
+        "change of the price of the whole order from a size on", default=())
+    queue: QueueKeys | None = key("a better place in the queue for a premium", default=None)
+    fitting: Annotated[float, UNIT_PRICE] = key("shipping, network and installation of one unit", default=0.0)
+    owners: Annotated[Any, Several(of=OWNER, example='["xai"]')] = key("who may order; left out: everybody", default=())
+
+
+class OpenOrderKeys(Keys):
+    """An order placed before the plan starts: it can be kept, deferred or cancelled."""
+
+    id: Annotated[str, Id(example='"h200-ordered"')] = key("what the order book calls it")
+    owner: Annotated[str, OWNER] = key("who ordered")
+    supplier: Annotated[str, Text(most=200, example='"Dell"')] = key("from whom")
+    system: Annotated[str, HELD] = key("what")
+    units: Annotated[int, UNITS] = key("how many; accelerators count by the unit's number of them")
+    promised: Annotated[Month, AMonth()] = key("month the supplier quoted")
+    price: Annotated[float | None, UNIT_PRICE] = key("of one unit; left out: the newest fact unit_price", default=None)
+    paid: Annotated[float, SHARE] = key("share of the price already paid")
+    slip: Annotated[Spread, Quantiles(of=DURATION, example='["0 wk", "4 wk", "13 wk"]')] = key(
+        "how much later than promised: certain, or 10 %, 50 % and 90 % quantiles")
+    cancel: Annotated[float, SHARE] = key("share of the price lost when cancelled", default=1.0)
+    defer: Annotated[float, Amount(dims={"unit_cost_rate": MEAN_MONTH}, unit="USD/unit/mo",
+                                   example='"$2,000/unit/mo"')] = key("cost of one unit one month later", default=0.0)
+    most_deferral: Annotated[int, MONTHS] = key("longest deferral", default=12)
+
+
+class RentalKeys(Keys):
+    """Accelerators rented in somebody else's building."""
+
+    id: Annotated[str, Id(example='"h100-one-year"')] = key("what the plan calls it")
+    provider: Annotated[str, Text(most=200, example='"Oracle"')] = key("who rents out")
+    system: Annotated[str, HELD] = key("what")
+    term: Annotated[int, Term(of=Amount(dims={"time": 1 / MEAN_MONTH}, unit="mo", example='"12 mo"', bare=True,
+                                        whole=True, low=1, high=1200), example='"12 mo" or "on demand"')] = key(
+        'length of one contract; "on demand" is one month')
+    price: Annotated[Steps | None, Series(of=RENT, capacity=False)] = key(
+        "of one accelerator by month the contract starts; left out: the newest fact rent of the chip at this term",
+        default=None)
+    most: Annotated[Steps, Series(of=LENT)] = key(
+        "accelerators that can be rented at once; zero before its first month")
+    first: Annotated[Month | None, AMonth()] = key("first month contracts start; left out: the start", default=None)
+    last: Annotated[Month | None, AMonth()] = key("last month contracts start; left out: the end", default=None)
+    block: Annotated[int, Amount(dims={"chips": 1.0}, unit="chips", example='"64 GPUs"', bare=True, whole=True,
+                                 low=1)] = key("accelerators of one contract", default=8)
+    wait: Annotated[int, MONTHS] = key("from signing to use", default=0)
+    owners: Annotated[Any, Several(of=OWNER, example='["xai"]')] = key("who may rent; left out: everybody", default=())
+
+
+class JobKeys(Keys):
+    """What every job has."""
+
+    id: Annotated[str, Id(example='"grok-3"')] = key("what the plan calls it")
+    owner: Annotated[str, OWNER] = key("whose work it is")
+    model: Annotated[str, MODEL] = key("architecture of the facts, or of a facts.csv beside the scenario")
+    systems: Annotated[Any, Several(of=SYSTEM, example='["gb200-nvl72"]')] = key(
+        "systems it may run on; left out: any", default=())
+    sites: Annotated[Any, Several(of=SITE, example='["memphis"]')] = key("sites it may run at; left out: any",
+                                                                         default=())
+    rent: Annotated[bool, Flag()] = key("it may run on rented accelerators", default=True)
+
+
+class TrainKeys(JobKeys):
+    """A training run."""
+
+    kind: Literal["train"] = key('"train"')
+    tokens: Annotated[float | None, TOKENS] = key("to train on; either this or `flops`", default=None)
+    flops: Annotated[float | None, amount("flop", '"1e26 FLOP"', unit="FLOP", low=1.0)] = key(
+        "to train with, counted as 6 x active parameters x tokens, with the parameters as published", default=None)
+    seq: Annotated[int, COUNT] = key("sequence length in tokens")
+    batch: Annotated[float, TOKENS] = key("global batch")
+    dtype: Annotated[str, DTYPE] = key("of the matrix products; lower precision is never assumed")
+    earliest: Annotated[Month | None, AMonth()] = key("month it can start; left out: the start", default=None)
+    due: Annotated[Month, AMonth()] = key("month by whose end it should be done")
+    value: Annotated[float, DOLLARS] = key("earned when done within the plan", default=0.0)
+    late: Annotated[float, PER_MONTH] = key("penalty of one month's lateness", default=0.0)
+    unfinished: Annotated[float, DOLLARS] = key("penalty when not done within the plan", default=0.0)
+    least: Annotated[int, CHIPS] = key("fewest accelerators it runs on", default=1)
+    most: Annotated[int, CHIPS] = key("most accelerators it runs on; 0 is no limit", default=0)
+    required: Annotated[bool, Flag(example="false")] = key(
+        "it must be done by `due` if everything comes as quoted, or there is no plan", default=False)
+
+
+class ServeKeys(JobKeys):
+    """A service at a latency target."""
+
+    kind: Literal["serve"] = key('"serve"')
+    input_tokens: Annotated[int, COUNT] = key("tokens of a mean request")
+    output_tokens: Annotated[int, COUNT] = key("tokens of a mean answer")
+    ttft: Annotated[float, LATENCY] = key("target of the time to the first token")
+    tpot: Annotated[float, LATENCY] = key("target of the time per output token")
+    dtype: Annotated[str, DTYPE] = key("of the matrix products and weights")
+    kv_dtype: Annotated[str, DTYPE] = key("of the key-value cache", default="bf16")
+    demand: Annotated[Steps, Series(of=amount("token_rate", '"20 ktokens/s"', unit="tokens/s"))] = key(
+        "output tokens; zero before its first month")
+    unserved: Annotated[float, amount("token_price", '"$5/Mtoken"', unit="USD/token")] = key(
+        "penalty of output tokens not served")
+
+
+class ResearchKeys(JobKeys):
+    """A baseline load in hours of a reference system; other systems count by their speed on the model."""
+
+    kind: Literal["research"] = key('"research"')
+    reference: Annotated[str, HELD] = key("system whose accelerators the demand is counted in")
+    demand: Annotated[Steps, Series(of=Amount(dims={"chips": 1.0, "gpu_rate": 1.0}, unit="chips",
+                                              example='"30k GPU-hours/mo"'))] = key(
+        "accelerators kept busy, or their hours a month; zero before its first month")
+    unserved: Annotated[float, RENT] = key("penalty of a reference accelerator's time not served")
+    dtype: Annotated[str, DTYPE] = key("of the matrix products", default="bf16")
+
+
+class LoanKeys(Keys):
+    """Leave for one owner to use another's accelerators where they stand."""
+
+    lender: Annotated[str, OWNER] = key("whose they are")
+    borrower: Annotated[str, OWNER] = key("who may use them")
+    price: Annotated[float, RENT] = key("paid to the lender for one accelerator")
+    most: Annotated[Steps, Series(of=LENT)] = key("accelerators lent at once; zero before its first month")
+
+
+class MoveKeys(Keys):
+    """Units can be moved from one site to another."""
+
+    start: Annotated[str, SITE] = key("from")
+    end: Annotated[str, SITE] = key("to")
+    cost: Annotated[float, amount("price_per_unit", '"$10,000/unit"', unit="USD/unit")] = key("of one unit")
+    months: Annotated[int, MONTHS] = key("without use")
+    most: Annotated[float, PACE] = key("units a month")
+
+
+class FactsKeys(Keys):
+    """Own facts, which win over the package's. facts.csv and subjects.csv beside the scenario are always read."""
+
+    files: Annotated[Any, Several(of=Text(example='"quotes.csv"'), example='["quotes.csv"]')] = key(
+        "more tables of facts beside the scenario", default=())
+    set: dict[str, Any] = key(
+        'facts by key: "h100-sxm.hbm_bw" = "3.2 TB/s", or { value = "3.2 TB/s", source = "own measurement" }',
+        default_factory=dict, json_schema_extra={"example": '{ "h100-sxm.hbm_bw" = "3.2 TB/s" }'})
+
+
+class TablesKeys(Keys):
+    """Arrays kept as CSV files beside the scenario, one row per record with the keys as columns."""
+
+    owners: Annotated[str | None, Text()] = key("file of [[owners]]", default=None)
+    sites: Annotated[str | None, Text()] = key("file of [[sites]]", default=None)
+    holdings: Annotated[str | None, Text()] = key("file of [[holdings]]", default=None)
+    offers: Annotated[str | None, Text(example='"offers.csv"')] = key("file of [[offers]]", default=None)
+    open_orders: Annotated[str | None, Text()] = key("file of [[open_orders]]", default=None)
+    rentals: Annotated[str | None, Text()] = key("file of [[rentals]]", default=None)
+    jobs: Annotated[str | None, Text()] = key("file of [[jobs]]", default=None)
+    loans: Annotated[str | None, Text()] = key("file of [[loans]]", default=None)
+    moves: Annotated[str | None, Text()] = key("file of [[moves]]", default=None)
+
+
+Job = Annotated[TrainKeys | ServeKeys | ResearchKeys, Field(discriminator="kind")]
+
+
+class File(Keys):
+    """A question for exafleet: who owns what, what can be had when and for how much, and what is to be done."""
+
+    scenario: ScenarioKeys
+    sources: dict[str, str] = key("texts that comments and facts refer to, by a short id", default_factory=dict)
+    facts: FactsKeys | None = None
+    tables: TablesKeys | None = None
+    risk: RiskKeys | None = None
+    owners: list[OwnerKeys] = []
+    sites: list[SiteKeys] = []
+    holdings: list[HoldingKeys] = []
+    offers: list[OfferKeys] = []
+    open_orders: list[OpenOrderKeys] = []
+    rentals: list[RentalKeys] = []
+    jobs: list[Job] = []
+    loans: list[LoanKeys] = []
+    moves: list[MoveKeys] = []
+
+
+JOBS: Mapping[str, tuple[type[Keys], type]] = {
+    "train": (TrainKeys, records.TrainJob),
+    "serve": (ServeKeys, records.ServeJob),
+    "research": (ResearchKeys, records.ResearchJob),
+}
+ARRAYS: Mapping[str, tuple[type[Keys], type]] = {
+    "owners": (OwnerKeys, records.Owner),
+    "sites": (SiteKeys, records.Site),
+    "holdings": (HoldingKeys, records.Holding),
+    "offers": (OfferKeys, records.Offer),
+    "open_orders": (OpenOrderKeys, records.OpenOrder),
+    "rentals": (RentalKeys, records.Rental),
+    "jobs": (JobKeys, object),
+    "loans": (LoanKeys, records.Loan),
+    "moves": (MoveKeys, records.Move),
+}
+TABLES = ("scenario", "sources", "facts", "tables", "risk")
+
+
+def kind_of(info: FieldInfo) -> Kind | None:
+    """How a key's value is written."""
+    return next((m for m in info.metadata if isinstance(m, Kind)), None)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of a scenario file, for editors and other programs."""
+    schema = _pruned(File.model_json_schema(by_alias=True))
+    schema["$defs"] |= {"fact": FACT_SCHEMA, "table": TABLE_SCHEMA}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "exafleet scenario", **schema}
+
+
+def _pruned(node: Any) -> Any:
+    """Without what only Python sees: titles made from class names, and null, which TOML cannot write."""
+    if isinstance(node, list):
+        return [_pruned(value) for value in node if value != {"type": "null"}]
+    if not isinstance(node, dict):
+        return node
+    if node in (FACT_SCHEMA, TABLE_SCHEMA):
+        return {"$ref": "#/$defs/fact" if node == FACT_SCHEMA else "#/$defs/table"}
+    kept = {k: _pruned(v) for k, v in node.items()
+            if k != "title" and not (k == "default" and v in (None, (), [], {}))}
+    only = kept.pop("anyOf") if len(kept.get("anyOf", ())) == 1 else []
+    return {**only[0], **kept} if only else kept
+
+
+def schema_text() -> str:
+    """Contents of data/scenario.schema.json."""
+    return json.dumps(json_schema(), indent=1, ensure_ascii=False) + "\n"
+
+
+def sections() -> Iterator[tuple[str, type[Keys]]]:
+    """Every table of a scenario with its heading, in the order of the docs."""
+    yield "[scenario]", ScenarioKeys
+    yield "[risk]", RiskKeys
+    yield from ((f"[[{name}]]", keys) for name, (keys, _) in ARRAYS.items() if name != "jobs")
+    yield "queue (of an offer)", QueueKeys
+    yield from ((f'[[jobs]] kind = "{kind}"', keys) for kind, (keys, _) in JOBS.items())
+    yield "[facts]", FactsKeys
+    yield "[tables]", TablesKeys
+
+
+def main() -> None:
+    """Write data/scenario.schema.json."""
+    Path(SCHEMA_FILE).write_text(schema_text(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""What one more would be worth: duals of the rules, in money per unit, at the plan's whole decisions.
+
+Prices are present values, averaged over the draws with the weights the risk attitude gives them. They hold at the
+margin: the second megawatt may be worth less than the first. Rules of the first stage (supply, budget, ...) are
+priced by letting each order move by one unit around the plan, valued at what one more rack is worth in every draw.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from exafleet.market.market import Floats, Ints
+from exafleet.plan.build import MEGAWATT
+from exafleet.plan.highs import Linear, Solver
+from exafleet.plan.plan import Binding
+from exafleet.plan.twostage import TwoStage
+
+# rule -> (unit of its limit as printed, factor from solver units to that unit, names of its axes before the month)
+RECOURSE_UNITS = {
+    "power": ("MW", 1.0, ("sites",)), "quota": ("MW", 1.0, ("owners", "sites")),
+    "install rate": ("rack position", 1.0, ("sites",)), "move": ("unit", 1.0, ("moves",)),
+    "rental": ("chip", 1.0, ("rentals",)), "loan": ("chip", 1.0, ("loans",)),
+}
+FIRST_UNITS = {
+    "supply": ("unit", ("offers",)), "offer total": ("unit", ("offers",)), "queue": ("unit", ("offers",)),
+    "reserved rental": ("chip", ("rentals",)), "budget": ("USD", ("owners",)),
+}
+
+
+def prices(p: TwoStage, x: Floats, cost: Floats, duals: Floats, slopes: Floats) -> dict[str, Any]:
+    """The price fields of a Plan. cost [N] in solver money, duals [N, M2], slopes [N, X]"""
+    weight = risk_weights(p, cost)
+    worth = -(weight @ duals) * p.build.money
+    first = _first_prices(p, x, weight @ (slopes + p.cost1))
+    arrival = _block(p, "arrivals", worth, p.build.y["warehouse"].shape)
+    by_draw = -np.array([_block(p, "arrivals", d, arrival.shape) for d in duals]) * p.build.money
+    earlier = np.diff(arrival, axis=2, prepend=arrival[:, :, :1]) * -1.0
+    sites = (len(p.build.market.scenario.sites), p.build.market.months)
+    owners = (len(p.build.market.scenario.owners), p.build.market.months)
+    cash = _block(p, "cash", worth, owners) / p.build.money
+    return {
+        "binding": _binding(p, worth, first), "rack_value": arrival, "month_earlier": earlier,
+        "power_value": _block(p, "power", worth, sites) / MEGAWATT,
+        "budget_value": cash + _at(p.build.first_rows.blocks().get("budget"), first, owners) / p.build.money,
+        "premium": _premium(p, by_draw, weight),
+    }
+
+
+def risk_weights(p: TwoStage, cost: Floats) -> Floats:
+    """How much one more dollar in each draw adds to the objective. [N]"""
+    if p.weight == 0:
+        return p.probability
+    order = np.argsort(-cost, kind="stable")
+    left = np.clip(1.0 - p.alpha - np.concatenate([[0.0], p.probability[order].cumsum()[:-1]]), 0.0, None)
+    tail = np.zeros(p.draws)
+    tail[order] = np.minimum(p.probability[order], left)
+    return np.asarray((1.0 - p.weight) * p.probability + p.weight * tail / max(tail.sum(), 1e-300))
+
+
+def _at(block: Ints | None, values: Floats, shape: tuple[int, ...]) -> Floats:
+    if block is None or not len(values):
+        return np.zeros(shape)
+    return np.where(block >= 0, values[np.maximum(block, 0)], 0.0)
+
+
+def _block(p: TwoStage, rule: str, values: Floats, shape: tuple[int, ...]) -> Floats:
+    return _at(p.build.rows.blocks().get(rule), values, shape)
+
+
+def _first_prices(p: TwoStage, x: Floats, slope: Floats) -> Floats:
+    """Worth of one more of each first-stage limit, put to its best use within a unit of the plan. [M1] [USD]"""
+    if not len(x) or not p.first.shape[0]:
+        return np.zeros(p.first.shape[0])
+    amount = p.whole & (p.x_upper > 1.0)
+    free = ~np.isfinite(p.x_upper) | (p.x_lower < 0)
+    lower = np.where(amount, np.maximum(p.x_lower, x - 1.0), np.where(free, p.x_lower, x))
+    upper = np.where(amount, np.minimum(p.x_upper, x + 1.0), np.where(free, p.x_upper, x))
+    found = Solver(Linear(rows=p.first, lower=p.first_lower, upper=p.first_upper, v_lower=lower, v_upper=upper,
+                          cost=slope)).solve()
+    if found.status != "optimal":
+        return np.zeros(p.first.shape[0])
+    return -found.row_dual * p.build.money
+
+
+def _binding(p: TwoStage, worth: Floats, first: Floats) -> tuple[Binding, ...]:
+    found: list[Binding] = []
+    blocks, upper = p.build.rows.blocks(), p.upper[0]
+    for rule, (unit, _, axes) in RECOURSE_UNITS.items():
+        if rule in blocks:
+            found += _named(p, rule, blocks[rule], worth, upper, unit, axes)
+    blocks = p.build.first_rows.blocks()
+    for rule, (unit, axes) in FIRST_UNITS.items():
+        if rule in blocks:
+            scale = p.build.money if unit == "USD" else 1.0
+            found += _named(p, rule, blocks[rule], first / scale, p.first_upper * scale, unit, axes)
+    return tuple(sorted(found, key=lambda b: (-b.price * b.limit, b.rule, b.place, b.month)))
+
+
+def _named(p: TwoStage, rule: str, block: Ints, worth: Floats, limit: Floats, unit: str,
+           axes: tuple[str, ...]) -> list[Binding]:
+    """Rows of one rule that have a price. The last axis is the month where there is one more axis than names."""
+    found = []
+    price = np.where(block >= 0, worth[np.maximum(block, 0)], 0.0) if len(worth) else np.zeros(block.shape)
+    floor = 1e-6 if unit == "USD" else 1e-6 * p.build.money
+    for at in np.argwhere(price > floor).tolist():
+        place = " at ".join(_name(p, axis, i) for axis, i in zip(axes, at, strict=False))
+        month = at[len(axes)] if len(at) > len(axes) else p.build.market.months - 1
+        found.append(Binding(rule=rule, place=place, month=month, limit=float(limit[block[tuple(at)]]),
+                             price=float(price[tuple(at)]), unit=unit))
+    return found
+
+
+def _name(p: TwoStage, axis: str, i: int) -> str:
+    record = getattr(p.build.market.scenario, axis)[i]
+    if axis == "moves":
+        return f"{record.start} to {record.end}"
+    return f"{record.lender} to {record.borrower}" if axis == "loans" else str(record.id)
+
+
+def _premium(p: TwoStage, value: Floats, weight: Floats) -> Floats:
+    """Highest share of the price worth paying to arrive sooner. value [N, O, K, T] -> [F, T]"""
+    market, lead = p.build.market, p.build.draws.lead
+    last = np.broadcast_to(market.resale[None, :, -1:] * market.discount[-1], (*value.shape[1:3], 1))
+    value = np.concatenate([value, np.broadcast_to(last, (*value.shape[:3], 1))], axis=3)
+    worth = np.full(market.price.shape, np.nan)
+    month = np.arange(market.months)
+    for f, offer in enumerate(market.scenario.offers):
+        k = market.systems.index(offer.system)
+        step = max(int(market.sooner[f] + 0.5), 1)
+        late = np.minimum(month + lead[:, f], market.months)
+        soon = np.minimum(np.maximum(month + lead[:, f] - step, month), market.months)
+        rest = market.price[f] * (1.0 - offer.deposit) + offer.fitting
+        gain = np.take_along_axis(value[:, :, k], soon[:, None], axis=2) - np.take_along_axis(
+            value[:, :, k], late[:, None], axis=2)
+        net = gain - (rest * (market.discount[soon] - market.discount[late]))[:, None]
+        best = np.einsum("n,not->ot", weight, net)[market.offered[f]].max(axis=0, initial=0.0)
+        there = market.can_order[f] & (month + lead[0, f] < market.months) & (market.price[f] > 0)
+        worth[f, there] = np.maximum(best, 0.0)[there] / market.price[f, there]
+    return worth

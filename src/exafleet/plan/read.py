@@ -1,0 +1,198 @@
+"""From a solution back to words: a Plan of whole orders and of what follows from them in each draw."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from exafleet.market.market import Floats, Ints
+from exafleet.plan.decompose import Recourse
+from exafleet.plan.plan import PARTS, Contract, Kept, Order, Placement, Plan
+from exafleet.plan.prices import prices
+from exafleet.plan.rules import facility, lent
+from exafleet.plan.twostage import TwoStage
+from exafleet.plan.writtenout import Answer
+from exafleet.terms.calendar import month_name
+from exafleet.terms.parts import Parts
+
+DONE = 1.0 - 1e-6
+ZERO = 1e-7   # smaller amounts are the solver's tolerance, not decisions
+
+
+def read(p: TwoStage, answer: Answer, method: str) -> Plan:
+    """The plan of an answer. Recourse is solved once more at the whole decisions, so that prices are theirs."""
+    x = np.where(p.whole, np.round(answer.x), answer.x)
+    x = np.clip(x, p.x_lower, p.x_upper)
+    y, duals, slopes = _recourse(p, x)
+    cost = _cost(p, x, y)
+    per_draw = cost.sum(axis=1) / p.build.money
+    value = p.risk(per_draw)
+    bound = min(answer.bound, value)
+    money, sets = p.build.money, p.build.sets
+    return Plan(
+        market=p.build.market, draws=p.build.draws, status=answer.status, objective=value * money, bound=bound * money,
+        gap=(value - bound) / abs(value) if value else 0.0, cost=Parts(names=PARTS, values=cost, unit="USD"),
+        expected=Parts(names=PARTS, values=p.probability @ cost, unit="USD"), orders=_orders(p, x), kept=_kept(p, x),
+        contracts=_contracts(p, x), placements=_placements(p, x),
+        holder_owner=sets.holder_owner, holder_site=sets.holder_site, holder_system=sets.holder_system,
+        lane_move=sets.lane_move, lane_owner=sets.lane_owner, lane_system=sets.lane_system,
+        **_recourse_arrays(p, x, y), cash=_cash(p, x, y), **prices(p, x, per_draw, duals, slopes),
+        notes=(*sets.notes, *_unfinished(p, x, y), *p.build.market.notes), method=method, rounds=answer.rounds,
+        rows=answer.rows, columns=answer.columns, first=x)
+
+
+def _recourse(p: TwoStage, x: Floats) -> tuple[Floats, Floats, Floats]:
+    """y [N, Y], row duals [N, M2] and slopes [N, X] of every draw."""
+    y, duals, slopes = np.zeros((p.draws, len(p.y_lower))), np.zeros(p.lower.shape), np.zeros((p.draws, len(x)))
+    if len(p.y_lower):
+        recourse = Recourse(p)
+        for n in range(p.draws):
+            _, slopes[n], y[n], duals[n] = recourse.solve(n, x)
+    return y, duals, slopes
+
+
+def _cost(p: TwoStage, x: Floats, y: Floats) -> Floats:
+    """Present value by part. [N, P] [USD]"""
+    scaled = y * p.scale
+    return np.array([p.parts1[n] @ x + p.parts2 @ scaled[n] + p.part_constant[n] for n in range(p.draws)])
+
+
+def _cash(p: TwoStage, x: Floats, y: Floats) -> Floats:
+    market = p.build.market
+    cash = np.array([p.cash1[n] @ x + p.cash2 @ y[n] for n in range(p.draws)])
+    return cash.reshape(p.draws, len(market.scenario.owners), market.months)
+
+
+def take(block: Ints, values: Floats) -> Floats:
+    """Values of a block's columns, 0 where a column does not exist. values [..., columns] -> [..., block]"""
+    found = np.where(block >= 0, values[..., np.maximum(block, 0)] if values.shape[-1] else 0.0, 0.0)
+    return np.where(np.abs(found) < ZERO, 0.0, found)
+
+
+def _orders(p: TwoStage, x: Floats) -> tuple[Order, ...]:
+    book, market = p.build.book, p.build.market
+    units = take(p.build.x["order"], x)
+    return tuple(
+        Order(offer=market.scenario.offers[book.offer[c]].id, owner=market.scenario.owners[book.owner[c]].id,
+              system=market.systems[book.system[c]], month=int(book.month[c]), units=int(units[c]),
+              tier=int(book.tier[c]), queued=bool(book.queued[c]), price=float(book.price[c] + book.premium[c]),
+              arrival=int(book.arrival[0, c]))
+        for c in sorted(np.flatnonzero(units > 0.5), key=lambda c: (book.month[c], c)))
+
+
+def _kept(p: TwoStage, x: Floats) -> tuple[Kept, ...]:
+    keep, cancel, due = take(p.build.x["keep"], x), take(p.build.x["cancel"], x), p.build.book.due[0]
+    return tuple(
+        Kept(order=order.id, owner=order.owner, system=order.system, cancelled=int(cancel[q]),
+             arrivals=tuple((int(due[q, d]), int(keep[q, d]), int(d)) for d in np.flatnonzero(keep[q] > 0.5)))
+        for q, order in enumerate(p.build.market.scenario.open_orders))
+
+
+def _contracts(p: TwoStage, x: Floats) -> tuple[Contract, ...]:
+    market, signed = p.build.market, take(p.build.x["contract"], x)
+    found = []
+    for r, o, t in np.argwhere(signed > 0.5).tolist():
+        rental, blocks = market.scenario.rentals[r], int(signed[r, o, t])
+        found.append(Contract(
+            rental=rental.id, owner=market.scenario.owners[o].id, system=rental.system, signed=t, blocks=blocks,
+            chips=blocks * rental.block, first=t + rental.wait, price=float(market.rental_price[r, t]),
+            last=min(t + rental.wait + rental.term, market.months) - 1))
+    return tuple(sorted(found, key=lambda c: (c.signed, c.rental, c.owner)))
+
+
+def _placements(p: TwoStage, x: Floats) -> tuple[Placement, ...]:
+    sets, market = p.build.sets, p.build.market
+    started = take(p.build.x["started"], x)
+    found = []
+    for i in np.flatnonzero(started[:, -1] > 0.5) if started.size else ():
+        job, site, rental = market.scenario.jobs[sets.option_job[i]], sets.option_site[i], sets.option_rental[i]
+        place = market.scenario.sites[site].id if site >= 0 else market.scenario.rentals[rental].id
+        found.append(Placement(
+            job=job.id, owner=job.owner, place=place, rented=bool(site < 0),
+            system=market.systems[sets.option_system[i]], chips=int(sets.option_chips[i]),
+            start=int(np.argmax(started[i] > 0.5)), months=int(sets.option_need[i])))
+    return tuple(found)
+
+
+def _recourse_arrays(p: TwoStage, x: Floats, y: Floats) -> dict[str, Any]:
+    b = p.build
+    market, sets, acts = b.market, b.sets, b.acts
+    n, months = p.draws, market.months
+    places = len(sets.holder_owner) + len(market.scenario.rentals)
+    in_use = take(acts.column, y)
+    chips = in_use * market.chips[acts.system][:, None]
+    use = np.zeros((n, len(market.scenario.jobs), places, months))
+    np.add.at(use, (slice(None), acts.job, acts.place), chips)
+    short = take(b.y["short"], y * p.scale) * b.peak[:, None]
+    return {
+        "arrivals": _arrivals(p, x), "warehouse": take(b.y["warehouse"], y), "install": take(b.y["install"], y),
+        "installed": take(b.y["installed"], y), "sold_installed": take(b.y["sold installed"], y),
+        "sold_warehouse": take(b.y["sold warehouse"], y), "moved": take(b.y["moved"], y), "use": use,
+        "short": short, "served": np.maximum(market.demand * b.draws.demand - short, 0.0) * (market.demand > 0),
+        **_runs(p, y), **_rented(p, x, chips), **_meter(p, in_use),
+    }
+
+
+def _arrivals(p: TwoStage, x: Floats) -> Floats:
+    """Arrivals are what the rows of the rule `arrivals` take from the first stage. [N, O, K, T]"""
+    stock = p.build.y["warehouse"]
+    row = p.build.rows.blocks().get("arrivals", np.full(stock.shape, -1, dtype=np.int64))
+    return np.array([take(row, -(p.couple[n] @ x)) for n in range(p.draws)])
+
+
+def _runs(p: TwoStage, y: Floats) -> dict[str, Any]:
+    progress = np.minimum(take(p.build.y["done"], y * p.scale), 1.0)
+    ends = progress >= DONE
+    finish = np.where(ends.any(axis=2), ends.argmax(axis=2), -1)
+    return {"progress": progress, "finish": finish.astype(np.int64)}
+
+
+def _rented(p: TwoStage, x: Floats, chips: Floats) -> dict[str, Floats]:
+    """On-demand chips by owner, contracts by owner, loans."""
+    b, acts, market = p.build, p.build.acts, p.build.market
+    rentals, owners = market.scenario.rentals, market.scenario.owners
+    rented = np.zeros((p.draws, len(rentals), len(owners), market.months))
+    which = np.flatnonzero(acts.place >= len(b.sets.holder_owner))
+    at = acts.place[which] - len(b.sets.holder_owner)
+    demand = np.array([r.term == 1 for r in rentals], dtype=bool)
+    which, at = which[demand[at]], at[demand[at]]
+    np.add.at(rented, (slice(None), at, acts.owner[which]), chips[:, which])
+    loans = np.zeros((p.draws, len(market.scenario.loans), market.months))
+    borrowed, loan = lent(b)
+    np.add.at(loans, (slice(None), loan), chips[:, borrowed])
+    reserved = np.zeros((len(rentals), len(owners), market.months))
+    position = {o.id: i for i, o in enumerate(owners)}
+    for c in _contracts(p, x):
+        r = next(i for i, rental in enumerate(rentals) if rental.id == c.rental)
+        reserved[r, position[c.owner], c.first:c.last + 1] += c.chips
+    return {"rented": rented, "lent": loans, "reserved": reserved}
+
+
+def _meter(p: TwoStage, in_use: Floats) -> dict[str, Floats]:
+    """Facility power at rating, and energy, by site. [N, S, T]"""
+    b, market = p.build, p.build.market
+    which, site, _, watts = facility(b)
+    power = np.zeros((p.draws, len(market.scenario.sites), market.months))
+    energy = power.copy()
+    np.add.at(power, (slice(None), site), in_use[:, which] * watts[:, None])
+    meter = (b.acts.power[which] * market.pue[site])[:, None] * market.seconds
+    np.add.at(energy, (slice(None), site), in_use[:, which] * meter)
+    return {"power": power, "energy": energy}
+
+
+def _unfinished(p: TwoStage, x: Floats, y: Floats) -> tuple[str, ...]:
+    """Runs that could run but are not placed, or do not finish as quoted."""
+    finish, placed = _runs(p, y)["finish"][0], {place.job: place for place in _placements(p, x)}
+    able = set(p.build.sets.option_job.tolist())
+    notes = []
+    for j in sorted(able):
+        job = p.build.market.scenario.jobs[j].id
+        if job not in placed:
+            notes.append(f"{job}: not run: every way to run it costs more than it is worth here.")
+        elif finish[j] < 0:
+            start = month_name(p.build.market.start + placed[job].start)
+            notes.append(f"{job}: starts in {start} and is not done within the horizon.")
+    return tuple(notes)
+
+

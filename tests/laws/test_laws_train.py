@@ -1,0 +1,170 @@
+"""Laws of the training step that hold for every model, chip and layout."""
+
+import itertools
+from dataclasses import replace
+from datetime import date
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exafleet.facts.architecture import arch
+from exafleet.facts.catalogue import load_facts
+from exafleet.facts.hardware import System, system
+from exafleet.step.layouts import Layouts
+from exafleet.step.limits import Limits
+from exafleet.step.search import search_train
+from exafleet.step.train import TrainTask, evaluate
+from exafleet.terms.why import Why
+
+FACTS = load_facts(date(2026, 11, 23))
+MODELS = ("llama-3-8b", "llama-3-70b", "mixtral-8x7b", "deepseek-v3", "gpt-oss-120b", "nemotron-3-nano")
+SYSTEMS = ("dgx-h100", "gb200-nvl72", "dgx-b200", "hgx-a100-80gb", "mi355x-8")
+ways = st.sampled_from([1, 2, 4, 8])
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> tuple[TrainTask, System, Layouts]:
+    model = arch(FACTS, draw(st.sampled_from(MODELS)))
+    moe = bool(model.moe_layers)
+    tp, cp, pp, dp = (draw(st.sampled_from(c)) for c in ([1, 2], [1, 2, 4], [1, 2, 4], [1, 2, 8, 16]))
+    ep = draw(ways) if moe else 1
+    axes = {"tp": tp, "cp": cp, "pp": pp, "dp": dp * ep, "ep": ep, "etp": draw(st.sampled_from([1, tp])) if moe else 1,
+            "mbs": draw(st.sampled_from([1, 2])), "zero": draw(st.integers(0, 3)), "recompute": draw(st.integers(0, 2)),
+            "vpp": draw(st.sampled_from([1, 2])) if pp > 1 else 1}
+    batch = axes["dp"] * axes["mbs"] * draw(st.sampled_from([4, 8, 16]))
+    task = TrainTask(arch=model, seq=draw(st.sampled_from([2048, 8192])), batch=batch)
+    return task, system(FACTS, draw(st.sampled_from(SYSTEMS))), Layouts.of(**{a: [v] for a, v in axes.items()})
+
+
+def step_time(task: TrainTask, on: System, lay: Layouts) -> float:
+    return float(evaluate(task, on, FACTS, lay).time.total[0])
+
+
+def faster(on: System, **factors: float) -> System:
+    chip = on.chip
+    changes: dict[str, object] = {name: getattr(chip, name) * f for name, f in factors.items() if name != "peak_flops"}
+    if "peak_flops" in factors:
+        changes["peak_flops"] = {d: v * factors["peak_flops"] for d, v in chip.peak_flops.items()}
+    return replace(on, chip=replace(chip, **changes))
+
+
+@given(cases(), st.sampled_from(["hbm_bw", "link_bw", "nic_bw", "peak_flops"]), st.floats(1.01, 10))
+@settings(max_examples=80)
+def test_a_better_chip_is_never_slower(case: tuple[TrainTask, System, Layouts], what: str, factor: float) -> None:
+    task, on, lay = case
+    assert step_time(task, faster(on, **{what: factor}), lay) <= step_time(task, on, lay) * (1 + 1e-9)
+
+
+@given(cases())
+@settings(max_examples=60)
+def test_all_rates_doubled_halve_the_time_but_for_latencies(case: tuple[TrainTask, System, Layouts]) -> None:
+    task, on, lay = case
+    twice = step_time(task, faster(on, hbm_bw=2, link_bw=2, nic_bw=2, peak_flops=2), lay)
+    once = step_time(task, on, lay)
+    assert once / 2 <= twice * (1 + 1e-9)
+    assert twice <= once
+
+
+@given(cases())
+@settings(max_examples=60)
+def test_parts_are_nonnegative_and_add_up(case: tuple[TrainTask, System, Layouts]) -> None:
+    steps = evaluate(*case[:2], FACTS, case[2])
+    for parts in (steps.time, steps.shadow, steps.memory):
+        assert (parts.values >= 0).all()
+        assert parts.total == pytest.approx(sum(parts[n] for n in parts.names))
+    assert steps.tokens_per_s == pytest.approx(case[0].batch * case[0].seq / steps.time.total)
+    assert (steps.low <= steps.tokens_per_s).all()
+    assert (steps.tokens_per_s <= steps.high).all()
+    assert ((steps.mfu > 0) & (steps.mfu < 1)).all()
+
+
+@given(cases())
+@settings(max_examples=60)
+def test_an_axis_of_one_costs_nothing(case: tuple[TrainTask, System, Layouts]) -> None:
+    task, on, lay = case
+    steps = evaluate(task, on, FACTS, lay)
+    alone = {"tp": lay.tp[0] == 1, "cp": lay.cp[0] == 1, "ep": lay.ep[0] == 1 and lay.etp[0] == 1,
+             "pp bubble": lay.pp[0] == 1, "pp p2p": lay.pp[0] == 1,
+             "dp": lay.dp[0] * lay.cp[0] == 1 and lay.tp[0] * lay.ep[0] == 1, "recompute": lay.recompute[0] == 0}
+    for part, is_one in alone.items():
+        if is_one:
+            assert float(steps.time[part][0]) == 0.0, part
+
+
+@given(cases())
+@settings(max_examples=60)
+def test_memory_grows_with_the_micro_batch(case: tuple[TrainTask, System, Layouts]) -> None:
+    task, on, lay = case
+    task = replace(task, batch=task.batch * 4)
+    small, large = (evaluate(task, on, FACTS, replace(lay, mbs=lay.mbs * f)) for f in (1, 4))
+    assert large.memory["activations"] >= small.memory["activations"] * (1 - 1e-9)
+    assert large.memory.total >= small.memory.total * (1 - 1e-9)
+
+
+@given(cases())
+@settings(max_examples=60)
+def test_sharing_out_and_recomputing_save_memory(case: tuple[TrainTask, System, Layouts]) -> None:
+    task, on, lay = case
+    by_zero = [evaluate(task, on, FACTS, replace(lay, zero=np.array([z]))).memory for z in range(4)]
+    for parts in ("optimizer", "gradients"):
+        assert all(b[parts] <= a[parts] for a, b in itertools.pairwise(by_zero))
+    by_mode = [
+        float(evaluate(task, on, FACTS, replace(lay, recompute=np.array([m]))).memory["activations"][0]) for m in (0, 1)
+    ]
+    assert by_mode[1] <= by_mode[0]
+
+
+@given(cases())
+@settings(max_examples=40)
+def test_more_micro_batches_never_lower_the_rate(case: tuple[TrainTask, System, Layouts]) -> None:
+    task, on, lay = case
+    few, many = (evaluate(replace(task, batch=task.batch * f), on, FACTS, lay).tokens_per_s[0] for f in (1, 4))
+    assert many >= few * (1 - 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("name", "where", "chips"), [("llama-3-70b", "dgx-h100", 64), ("mixtral-8x7b", "gb200-nvl72", 64)]
+)
+def test_search_finds_the_best_of_what_it_lists(name: str, where: str, chips: int) -> None:
+    task, on = TrainTask(arch=arch(FACTS, name), seq=4096, batch=128), system(FACTS, where)
+    found = search_train(task, on, chips, FACTS)
+    assert found.best is not None
+    assert found.pareto is not None
+    assert found.best.why[0] == Why.OK
+    assert found.best.layouts.chips[0] == chips
+    assert found.best.memory.total[0] <= found.best.usable
+    # Along the front time rises and memory falls.
+    assert (np.diff(found.pareto.time.total) >= 0).all()
+    assert (np.diff(found.pareto.memory.total) < 0).all()
+    # A search held to one layout is that layout.
+    lay = found.pareto.layouts.at([found.pareto.layouts.tp.size - 1])
+    fixed = Limits(
+        **{
+            a: (int(getattr(lay, a)[0]),) * 2
+            for a in ("tp", "cp", "ep", "etp", "pp", "vpp", "dp", "mbs", "zero", "recompute")
+        }
+    )
+    one = search_train(task, on, chips, FACTS, limits=fixed)
+    assert one.best is not None
+    assert one.best.time.total[0] == pytest.approx(found.pareto.time.total[-1])
+
+
+def test_more_memory_never_hurts() -> None:
+    task, on = TrainTask(arch=arch(FACTS, "llama-3-70b"), seq=8192, batch=64), system(FACTS, "dgx-h100")
+    small, large = (search_train(task, faster(on, hbm_bytes=f), 64, FACTS).best for f in (1, 3))
+    assert small is not None
+    assert large is not None
+    assert large.tokens_per_s[0] >= small.tokens_per_s[0]
+
+
+def test_what_cannot_run_says_why() -> None:
+    on = system(FACTS, "hgx-a100-80gb")
+    assert search_train(
+        TrainTask(arch=arch(FACTS, "llama-3-8b"), seq=4096, batch=64, dtype="fp8"), on, 8, FACTS
+    ).why.keys() == {Why.NO_DTYPE}
+    assert search_train(TrainTask(arch=arch(FACTS, "llama-3.1-405b"), seq=8192, batch=64), on, 8, FACTS).best is None
+    why = search_train(TrainTask(arch=arch(FACTS, "llama-3.1-405b"), seq=8192, batch=64), on, 8, FACTS).why
+    assert why.get(Why.HBM_FULL, 0) > 0
+    assert Why.OK not in why

@@ -1,0 +1,162 @@
+"""The array step against a scalar one written out from the same curves, layout by layout; search against trying."""
+
+import itertools
+import math
+from datetime import date
+
+import numpy as np
+import pytest
+
+from exafleet.facts.architecture import arch
+from exafleet.facts.catalogue import load_facts
+from exafleet.facts.hardware import system
+from exafleet.ops.collective import Channel
+from exafleet.step.layouts import Layouts
+from exafleet.step.limits import PLANNING, Limits
+from exafleet.step.search import search_train
+from exafleet.step.train import Setting, TrainTask, evaluate, setting
+from exafleet.terms.why import Why
+
+FACTS = load_facts(date(2026, 11, 23))
+
+
+def product(at: Setting, m: float, n: float, k: float, dtype: str) -> float:
+    """Forward, activation gradient and weight gradient of one product."""
+    c, chip, width, total = at.eff.product[dtype], at.system.chip, {"bf16": 2, "fp8": 1}[dtype], 0.0
+    for rows, cols, depth in ((m, n, k), (m, k, n), (n, k, m)):
+        flops = 2 * (rows + c.m0) * (cols + c.n0) * (depth + c.k0) / (c.compute * chip.peak_flops[dtype])
+        moved = (width * (rows * depth + depth * cols) + 2 * rows * cols) / (c.memory * chip.hbm_bw)
+        total += c.launch + (flops**c.corner + moved**c.corner) ** (1 / c.corner)
+    return total
+
+
+def moved(at: Setting, nbytes: float) -> float:
+    """Forward and backward of a memory-bound kernel."""
+    return sum(at.eff.moving.launch + f * nbytes / (at.eff.moving.share * at.system.chip.hbm_bw) for f in (1.0, 1.5))
+
+
+def ring(channel: Channel, nbytes: float, ranks: int) -> float:
+    if ranks == 1:
+        return 0.0
+    slow = 1 + math.sqrt(channel.half / nbytes)
+    return channel.latency * max(math.log2(ranks), 1) + nbytes * (ranks - 1) / ranks / channel.bandwidth * slow
+
+
+def scalar_step(task: TrainTask, at: Setting, tp: int, pp: int, vpp: int, dp: int, mbs: int) -> dict[str, float]:
+    """One dense step inside one scale-up domain, ZeRO-1, no recomputation."""
+    a, how, chip, d = task.arch, at.how, at.system.chip, task.dtype
+    t = mbs * task.seq
+    q, kv, f = a.heads * a.head_dim, 2 * a.head_dim * max(a.kv_heads / tp, 1), a.ffn / tp
+    cast = (lambda n: moved(at, 4 * n)) if d == "fp8" else (lambda n: 0.0)
+    gemm = product(at, t, q / tp + kv, a.hidden, d) + product(at, t, a.hidden, q / tp, d)
+    mlp = product(at, t, 2 * f, a.hidden, d) + product(at, t, a.hidden, f, d)
+    rotary = 4 * (q + a.kv_heads * a.head_dim) / tp * t
+    light = 2 * moved(at, 8 * a.hidden * t / tp) + moved(at, rotary) + moved(at, 6 * f * t)
+    light += cast(a.hidden * t / tp + t * q / tp) + cast(a.hidden * t / tp + f * t)
+    flops = 4 * q / tp * t * task.seq / 2
+    share = at.eff.attention.top * task.seq / (task.seq + at.eff.attention.half)
+    peak = chip.peak_flops["bf16"]
+    core = (
+        2 * at.eff.attention.launch + flops / (peak * share) + 2.5 * flops / (peak * share * at.eff.attention.backward)
+    )
+    head = (
+        moved(at, 4 * a.hidden * t / tp)
+        + product(at, t, a.vocab / tp, a.hidden, "bf16")
+        + moved(at, 8 * t * a.vocab / tp)
+    )
+    blocks = math.ceil(a.layers / (pp * vpp)) * vpp
+    spare = pp * blocks - a.layers
+    layer = (gemm + mlp + light + core) / how.speed
+    head = max(head / how.speed - (math.ceil(spare / 2) * layer if pp > 1 else 0), 0)
+    net, whole = at.net, 2 * t * a.hidden
+    gather, scatter = ring(net.link["all_gather"], whole, tp), ring(net.link["reduce_scatter"], whole, tp)
+    tensor = blocks * (2 * 2 * (gather + scatter) + 2 * gather) * (1 - how.tp_hidden)
+    c, message = net.link["p2p"], whole / tp
+    one_way = c.latency + message / c.bandwidth * (1 + math.sqrt(c.half / message))
+    send = 2 * vpp * one_way * ((1 - how.pp_hidden) if vpp > 1 else 1) if pp > 1 else 0.0
+    one = blocks * layer + head + tensor + send
+    count = task.batch / (dp * mbs)
+    weights = a.layers * (2 * a.hidden * (q + a.kv_heads * a.head_dim) + 3 * a.hidden * a.ffn) + a.hidden * (
+        2 * a.layers + 1
+    )
+    mine = (weights * blocks / a.layers + a.hidden * a.vocab * (1 if pp > 1 else 2)) / tp
+    traffic = blocks * (ring(net.link["reduce_scatter"], at.each.gradient * mine / blocks, dp)
+                        + ring(net.link["all_gather"], at.each.weight * mine / blocks, dp))
+    parts = {"compute": blocks * layer * count, "head": head * count, "tp": tensor * count, "pp p2p": send * count,
+             "pp bubble": (pp - 1) / vpp * one,
+             "dp": max(traffic - how.dp_hidden * one, how.dp_floor * traffic),
+             "optimizer": mine / dp * (2 * at.each.optimizer + at.each.gradient + at.each.weight)
+             / (chip.hbm_bw * at.eff.moving.share),
+             "host": how.host_step + max(how.host_layer * blocks - one, 0) * count}
+    parts["straggler"] = how.straggler * max(math.log2(tp * pp * dp / 8), 0) * sum(parts.values())
+    return parts
+
+
+@pytest.mark.parametrize("dtype", ["bf16", "fp8"])
+@pytest.mark.parametrize(
+    ("tp", "pp", "vpp", "dp", "mbs"),
+    [
+        (1, 1, 1, 8, 1),
+        (2, 2, 1, 2, 1),
+        (2, 2, 4, 16, 2),
+        (4, 4, 2, 2, 1),
+        (8, 1, 1, 8, 1),
+        (1, 3, 1, 8, 1),
+        (2, 5, 3, 4, 1),
+    ],
+)
+def test_array_step_is_the_scalar_step(dtype: str, tp: int, pp: int, vpp: int, dp: int, mbs: int) -> None:
+    task = TrainTask(arch=arch(FACTS, "llama-3-8b"), seq=4096, batch=dp * mbs * 16, dtype=dtype)
+    on = system(FACTS, "gb200-nvl72")
+    expected = scalar_step(task, setting(task, on, FACTS), tp, pp, vpp, dp, mbs)
+    lay = Layouts.of(tp=[tp], pp=[pp], vpp=[vpp], dp=[dp], mbs=[mbs])
+    time = evaluate(task, on, FACTS, lay).time
+    for part in ("tp", "pp p2p", "pp bubble", "dp", "optimizer", "host", "straggler"):
+        assert float(time[part][0]) == pytest.approx(expected[part], rel=1e-9, abs=1e-15), part
+    compute = sum(float(time[n][0]) for n in ("attention gemm", "mlp gemm", "attention core", "elementwise"))
+    assert compute == pytest.approx(expected["compute"], rel=1e-9)
+    assert float(time.total[0]) == pytest.approx(sum(expected.values()), rel=1e-9)
+
+
+@pytest.mark.parametrize(("name", "chips"), [("llama-3-8b", 16), ("mixtral-8x7b", 32)])
+def test_search_is_the_best_of_trying_every_layout_one_by_one(name: str, chips: int) -> None:
+    task, on, best = TrainTask(arch=arch(FACTS, name), seq=4096, batch=32), system(FACTS, "dgx-h100"), (math.inf, "")
+    axes = itertools.product([1, 2, 4], [1, 2], [1, 2, 4], [1, 2], [1, 4], [1, 3], [0, 1])
+    tried = [(tp, cp, pp, vpp, ep, z, r) for tp, cp, pp, vpp, ep, z, r in axes if chips % (tp * cp * pp) == 0]
+    for tp, cp, pp, vpp, ep, zero, recompute in tried:
+        lay = Layouts.of(tp=[tp], cp=[cp], pp=[pp], vpp=[vpp], ep=[ep], dp=[chips // (tp * cp * pp)], zero=[zero],
+                         recompute=[recompute])
+        one = evaluate(task, on, FACTS, lay, chips)
+        if one.why[0] == Why.OK:
+            best = min(best, (float(one.time.total[0]), one.layouts.words()[0]))
+    limits = Limits(tp=(1, 4), cp=(1, 2), pp=(1, 4), vpp=(1, 2), ep=(1, 4), etp=(1, 1), mbs=(1, 1), zero=(1, 3),
+                    recompute=(0, 1))
+    found = search_train(task, on, chips, FACTS, limits=limits).best
+    assert found is not None
+    # The search also tries two-way experts and ZeRO-2, so it may only be better.
+    assert float(found.time.total[0]) <= best[0] * (1 + 1e-9)
+    assert float(found.time.total[0]) > 0.97 * best[0]
+
+
+def test_many_layouts_at_once_are_the_layouts_one_by_one() -> None:
+    task, on = (
+        TrainTask(arch=arch(FACTS, "deepseek-v3"), seq=4096, batch=1024, dtype="fp8"),
+        system(FACTS, "gb200-nvl72"),
+    )
+    lay = Layouts.of(tp=[1, 2, 4], pp=[8, 4, 2], ep=[32, 16, 8], dp=[32, 32, 32], vpp=[2, 1, 4], zero=[1, 3, 0])
+    together = evaluate(task, on, FACTS, lay)
+    for i in range(3):
+        alone = evaluate(task, on, FACTS, lay.at([i]))
+        np.testing.assert_allclose(alone.time.values[0], together.time.values[i], rtol=1e-12)
+        np.testing.assert_allclose(alone.memory.values[0], together.memory.values[i], rtol=1e-12)
+
+
+@pytest.mark.parametrize(("name", "where", "chips", "batch", "dtype"), [
+    ("llama-3.1-405b", "dgx-h100", 16384, 2048, "bf16"), ("llama-3-8b", "dgx-h100", 64, 1024, "bf16"),
+    ("deepseek-v3", "gb200-nvl72", 576, 4608, "fp8")])
+def test_planning_limits_lose_next_to_nothing(name: str, where: str, chips: int, batch: int, dtype: str) -> None:
+    task, on = TrainTask(arch=arch(FACTS, name), seq=8192, batch=batch, dtype=dtype), system(FACTS, where)
+    full, quick = (search_train(task, on, chips, FACTS, limits=limits).best for limits in (None, PLANNING))
+    assert full is not None
+    assert quick is not None
+    assert float(quick.time.total[0]) <= 1.02 * float(full.time.total[0])
