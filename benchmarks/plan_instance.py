@@ -12,6 +12,7 @@ import resource
 import time
 from dataclasses import dataclass
 from datetime import date
+from itertools import pairwise
 
 import numpy as np
 
@@ -40,7 +41,6 @@ from exafleet.market.market import MEAN_MONTH, Market, market_of
 from exafleet.terms.why import Why
 
 START = 2025 * 12
-CHIP = {"peak_flops": {"bf16": 1e15}, "hbm_bytes": 8e10, "hbm_bw": 3e12, "link_bw": 4.5e11, "nic_bw": 5e10}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +76,8 @@ def _system(i: int) -> System:
     liquid = i >= 2
     chips = 72 if liquid else 8
     watts = chips * (1450.0 if not liquid else 2000.0 + 120.0 * i)
-    chip = Chip(id=f"c{i}", name=f"c{i}", vendor="v", family="f", tdp=1000.0, **CHIP)
+    chip = Chip(id=f"c{i}", name=f"c{i}", vendor="v", family="f", tdp=1000.0, peak_flops={"bf16": 1e15},
+                hbm_bytes=8e10, hbm_bw=3e12, link_bw=4.5e11, nic_bw=5e10)
     return System(id=f"sys{i}", name=f"sys{i}", chip=chip, chips=chips, domain=chips, power_max=watts, liquid=liquid,
                   racks=1.0 if liquid else 0.25)
 
@@ -94,8 +95,8 @@ def _site(i: int, months: int, scale: float, money: float, rng: np.random.Genera
     steps = Steps(months=(START + months // 4, START + months // 2), values=(2 * base, 3 * base), before=base)
     cooling = (("air", "liquid"), ("liquid",), ("air", "liquid"), ("air",))[i % 4]
     return Site(id=f"site{i}", name=f"site {i}", power=steps, cooling=cooling, install_rate=12.0 * scale / 86400.0,
-                pue=1.15 + 0.05 * (i % 3), energy_price=Steps.constant(money * 60e-6 / 3600), rent=money * 1e-8 * (i % 2),
-                carbon=Steps.constant(1e-7))
+                pue=1.15 + 0.05 * (i % 3), energy_price=Steps.constant(money * 60e-6 / 3600),
+                rent=money * 1e-8 * (i % 2), carbon=Steps.constant(1e-7))
 
 
 def _holdings(owners: list[str], sites: tuple[Site, ...], scale: float, money: float) -> tuple[Holding, ...]:
@@ -130,14 +131,14 @@ def _open_orders(owners: list[str], systems: list[str], months: int, scale: floa
 
 def _rentals(machines: dict[str, System], scale: float, money: float) -> tuple[Rental, ...]:
     most = Steps.constant(np.ceil(4000 * scale / 8) * 8)
-    return tuple(Rental(id=f"rent{i}", provider="cloud", system=k, price=Steps.constant(money * price / 3600), term=term,
-                        most=most, first=START, last=START + 600, block=64 if term > 1 else 8)
+    return tuple(Rental(id=f"rent{i}", provider="cloud", system=k, price=Steps.constant(money * price / 3600),
+                        term=term, most=most, first=START, last=START + 600, block=64 if term > 1 else 8)
                  for i, (k, price, term) in enumerate(zip(list(machines) * 2, (3.2, 2.1), (1, 12), strict=False)))
 
 
 def _loans(owners: list[str], scale: float, money: float) -> tuple[Loan, ...]:
     return tuple(Loan(lender=a, borrower=b, price=money * 2.0 / 3600, most=Steps.constant(20000 * scale))
-                 for a, b in zip(owners, owners[1:], strict=False))
+                 for a, b in pairwise(owners))
 
 
 def _moves(sites: tuple[Site, ...], money: float) -> tuple[Move, ...]:
@@ -150,8 +151,9 @@ def _job(i: int, owners: list[str], months: int, scale: float, money: float, rng
     level = scale * float(rng.uniform(0.6, 1.4))
     if i % 4 in (0, 2):
         due = START + min(months - 1, 6 + 3 * i)
-        return TrainJob(id=f"train{i}", owner=owner, model="m", tokens=6e13 * level, seq=8192, batch=1.6e7, dtype="bf16",
-                        earliest=START + i, due=due, value=1.5e9 * level * money, late=8e7 * level * money,
+        return TrainJob(id=f"train{i}", owner=owner, model="m", tokens=6e13 * level, seq=8192, batch=1.6e7,
+                        dtype="bf16", earliest=START + i, due=due, value=1.5e9 * level * money,
+                        late=8e7 * level * money,
                         unfinished=3e8 * level * money, least=8)
     ramp = Steps(months=tuple(START + t for t in range(1, months)),
                  values=tuple(float(np.exp(0.05 * t)) for t in range(1, months)), before=1.0)
@@ -175,9 +177,9 @@ def _rates(jobs: tuple[Job, ...], machines: dict[str, System], sizes: int, scale
             power[j, k, :len(chips)] = chips * system.power_max / system.chips * 0.8
     why = np.where(work > 0, int(Why.OK), int(Why.TOO_MANY))
     layout = tuple(tuple(("",) * sizes for _ in machines) for _ in jobs)
-    return Rates(jobs=tuple(j.id for j in jobs), systems=tuple(machines), units=tuple("token" for _ in jobs), sizes=size,
-                 work_per_s=work, low=0.8 * work, high=1.2 * work, power=power, goodput=np.where(work > 0, 0.95, 0.0),
-                 mfu=np.zeros(shape), why=why, layout=layout)
+    return Rates(jobs=tuple(j.id for j in jobs), systems=tuple(machines), units=tuple("token" for _ in jobs),
+                 sizes=size, work_per_s=work, low=0.8 * work, high=1.2 * work, power=power,
+                 goodput=np.where(work > 0, 0.95, 0.0), mfu=np.zeros(shape), why=why, layout=layout)
 
 
 def _candidates(job: Job, system: System, sizes: int, scale: float) -> tuple[np.ndarray, np.ndarray]:
@@ -207,7 +209,8 @@ def main() -> None:
 
     def progress(phase: str, rounds: int, bound: float, value: float) -> None:
         if given.verbose:
-            print(f"{time.process_time() - began:7.1f} s  {phase:8s} {rounds:4d} {bound:14.6g} {value:14.6g}", flush=True)
+            used = time.process_time() - began
+            print(f"{used:7.1f} s  {phase:8s} {rounds:4d} {bound:14.6g} {value:14.6g}", flush=True)
 
     plan = solve_market(case.market, case.rates, draw(case.market, given.draws, given.seed), gap=given.gap,
                         progress=progress, method=given.method)

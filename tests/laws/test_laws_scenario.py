@@ -1,4 +1,4 @@
-"""Laws of the scenario format: any text gives a Scenario or an ExafleetError; units, order and spelling do not matter."""
+"""Laws of the scenario format: any text gives a Scenario or an ExafleetError; units and order do not matter."""
 
 from __future__ import annotations
 
@@ -46,25 +46,33 @@ def outcome(data: bytes | str) -> World | ExafleetError:
         folder = Path(name)
         shutil.copy(TINY / "demand.csv", folder / "demand.csv")
         (folder / "scenario.toml").write_bytes(data.encode("utf-8", "replace") if isinstance(data, str) else data)
-        try:
-            return load_world(folder)
-        except ExafleetError as error:
-            assert error.problems
-            assert all(p.what and p.where for p in error.problems), error.problems
-            assert name not in str(error)
-            return error
+        found = loaded(folder)
+    if isinstance(found, ExafleetError):
+        assert found.problems
+        assert all(p.what and p.where for p in found.problems), found.problems
+        assert name not in str(found)
+    return found
+
+
+def loaded(folder: Path) -> World | ExafleetError:
+    try:
+        return load_world(folder)
+    except ExafleetError as error:
+        return error
 
 
 # ------------------------------------------------------------------------------------------------------------- fuzzing
 SCALARS = st.one_of(
-    st.sampled_from(['"150 MW"', '"2.5e400 MW"', '"-1 kW"', '"$3M/rack"', "1", "-1", "0", "1e308", "nan", "inf", "true",
-                     '""', '" "', "2024-12-19", "2024-12-19T00:00:00Z", "07:32:00", '"2025-01"', '"0000-00"', '"9999-12"',
-                     "9" * 400, "[]", "{}", '["a", ["b"]]', '{ fact = "x" }', '{ fact = 3 }', '{ table = "demand.csv" }',
-                     '{ table = "demand.csv", column = "app" }', '{ table = "\\u0000", column = "app" }',
+    st.sampled_from(['"150 MW"', '"2.5e400 MW"', '"-1 kW"', '"$3M/rack"', "1", "-1", "0", "1e308", "nan", "inf",
+                     "true", '""', '" "', "2024-12-19", "2024-12-19T00:00:00Z", "07:32:00", '"2025-01"', '"0000-00"',
+                     '"9999-12"', "9" * 400, "[]", "{}", '["a", ["b"]]', '{ fact = "x" }', '{ fact = 3 }',
+                     '{ table = "demand.csv" }', '{ table = "demand.csv", column = "app" }',
+                     '{ table = "\\u0000", column = "app" }',
                      '{ low = 1, mid = "1 wk", high = "2 wk" }', '"unlimited"', '"GB200"', "\"lab\"", '["lab", "lab"]',
                      '{ "2025-01" = "1 MW", x = 3 }', '[{ from = "1 units", price = "-5 %" }]', "'''a\nb'''"]),
     st.text(max_size=8).map(lambda t: '"' + "".join(c for c in t if c.isprintable() and c not in '"\\') + '"'))
-KEYS = st.sampled_from(sorted({w for w in WORDS if w.isidentifier()}) + ["a.b", '"x y"', "fact", "schema", "region"])
+KEYS = st.sampled_from([*sorted(w for w in WORDS if w.isidentifier()), "a.b",
+                        '"x y"', "fact", "schema", "region"])
 HEADS = st.sampled_from(["[scenario]", "[risk]", "[facts]", "[facts.set]", "[tables]", "[sources]", "[[owners]]",
                          "[[sites]]", "[[holdings]]", "[[offers]]", "[[open_orders]]", "[[rentals]]", "[[jobs]]",
                          "[[loans]]", "[[moves]]", "[jobs]", "[offers.queue]", "[x.y]"])
@@ -121,10 +129,8 @@ def test_any_table_gives_a_scenario_or_an_error(csv: str) -> None:
     with tempfile.TemporaryDirectory() as name:
         shutil.copy(TINY / "scenario.toml", Path(name) / "scenario.toml")
         (Path(name) / "demand.csv").write_text(csv, encoding="utf-8")
-        try:
-            load_world(Path(name))
-        except ExafleetError as error:
-            assert all("demand.csv" in str(p) for p in error.problems)
+        found = loaded(Path(name))
+    assert not isinstance(found, ExafleetError) or all("demand.csv" in str(p) for p in found.problems)
 
 
 # ------------------------------------------------------------------------------------------------------------- locator
@@ -168,7 +174,8 @@ def swapped(*swaps: tuple[str, str]) -> Scenario:
     ('rent = "$150/kW/mo"', 'rent = "1,800 USD/kW/yr"'), ('price = "$3.0M/rack"', 'price = "3 MUSD/rack"'),
     ('tokens = "2T tokens"', 'tokens = "2000 Btokens"'), ('most = "128 GPUs"', 'most = "128 chips"'),
     ('tpot = "50 ms"', 'tpot = "0.05 s"'), ('late = "$200k/mo"', 'late = "2.4e6 USD/yr"'),
-    ('carbon = "400 g/kWh"', 'carbon = "400 kg/MWh"'), ('budget = "unlimited"\n', "\n"), ("priority = 2.0", "priority = 2"),
+    ('carbon = "400 g/kWh"', 'carbon = "400 kg/MWh"'), ('budget = "unlimited"\n', "\n"),
+    ("priority = 2.0", "priority = 2"),
 ])
 def test_the_same_in_other_words_is_the_same_scenario(old: str, new: str) -> None:
     one, two = swapped(), swapped((old, new))
@@ -200,7 +207,8 @@ def test_the_order_of_the_keys_of_a_record_does_not_matter() -> None:
 @given(st.data())
 def test_scaling_by_a_factor_and_back_gives_the_same_number(data: st.DataObject) -> None:
     tiny = load_world(TINY)
-    scalable = [k for k in tiny.keys() if k.value and k.unit not in ("mo", "tokens", "chips", "units", "1")]
+    every = tiny.keys()
+    scalable = [k for k in every if k.value and k.unit not in ("mo", "tokens", "chips", "units", "1")]
     one = data.draw(st.sampled_from(scalable))
     factor = data.draw(st.floats(0.1, 10.0))
     scaled = tiny.scaled(one.key, factor)

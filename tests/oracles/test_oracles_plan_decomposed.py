@@ -10,13 +10,14 @@ from exafleet.plan.sets import sets
 from exafleet.plan.twostage import two_stage
 from exafleet.plan.writtenout import solve_written_out
 
-CASES = [dict(seed=1), dict(seed=2, weight=0.5), dict(seed=3, budget=False), dict(seed=4, owners=2, jobs=6),
-         dict(seed=5, systems=4, sites=3, jobs=5), dict(seed=6, owners=2, months=10, weight=0.3)]
+SMALL = {"months": 7, "systems": 3, "sites": 2, "owners": 1, "jobs": 4, "sizes": 2, "scale": 0.01}
+CASES = [{"seed": 1}, {"seed": 2, "weight": 0.5}, {"seed": 3, "budget": False}, {"seed": 4, "owners": 2, "jobs": 6},
+         {"seed": 5, "systems": 4, "sites": 3, "jobs": 5}, {"seed": 6, "owners": 2, "months": 10, "weight": 0.3}]
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_two_ways_agree(case: dict[str, float]) -> None:
-    given = instance(**{"months": 7, "systems": 3, "sites": 2, "owners": 1, "jobs": 4, "sizes": 2, "scale": 0.01, **case})
+    given = instance(**{**SMALL, **case})
     draws = draw(given.market, 3, 1, rates=given.rates, demand_growth=0.2)
     problem = two_stage(given.market, draws, sets(given.market, given.rates, draws))
     whole, split = solve_written_out(problem, 0.0), solve_decomposed(problem, 0.0)

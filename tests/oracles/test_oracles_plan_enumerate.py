@@ -45,8 +45,8 @@ def scenario(weight: float, power: float, budget: float | None) -> Scenario:
         Offer(id="a", supplier="s", system="node", price=Steps.constant(2.4e5), first=START, last=START + 1,
               lead=CONSTANT, supply=Steps.constant(2), total=3, deposit=0.3, fitting=4e3),
         Offer(id="b", supplier="s", system="node", price=Steps.constant(2.2e5), first=START, last=START,
-              lead=Spread(low=2 * MEAN_MONTH, mid=2 * MEAN_MONTH, high=2 * MEAN_MONTH), supply=Steps.constant(2), total=2,
-              queue=Queue(premium=0.04, sooner=MEAN_MONTH, units=1)),
+              lead=Spread(low=2 * MEAN_MONTH, mid=2 * MEAN_MONTH, high=2 * MEAN_MONTH), supply=Steps.constant(2),
+              total=2, queue=Queue(premium=0.04, sooner=MEAN_MONTH, units=1)),
     )
     owner = Owner(id="o", name="o", budget=None if budget is None else ((START, budget), (START + 2, budget)))
     open_order = OpenOrder(id="q", owner="o", supplier="s", system="node", units=1, promised=START + 1, price=2.3e5,
@@ -75,7 +75,8 @@ def rates() -> Rates:
 def draws(n: int) -> Draws:
     lead = np.array([[1, 2], [2, 2], [1, 3]])[:n]
     return Draws(probability=np.full(n, 1 / n), lead=np.repeat(lead[:, :, None], T, axis=2),
-                 slip=np.array([[0], [1], [0]])[:n], demand=np.ones((n, 2, T)) * np.array([1.0, 1.3, 0.8])[:n, None, None],
+                 slip=np.array([[0], [1], [0]])[:n],
+                 demand=np.ones((n, 2, T)) * np.array([1.0, 1.3, 0.8])[:n, None, None],
                  rate=np.array([[1.0, 1.0], [0.9, 1.1], [1.0, 0.8]])[:n], seed=0)
 
 
@@ -166,7 +167,7 @@ def fixed(market, orders, kept, d: Draws, n: int) -> float:
     return cost - late * resale[-1] * discount[-1]
 
 
-def recourse(s: Scenario, market, orders, kept, option, d: Draws, n: int) -> float:
+def recourse(s: Scenario, market, orders, kept, option, d: Draws, n: int) -> float:  # noqa: PLR0915 (one flat oracle)
     """Least cost of what follows in draw n. Columns per month: wh, in, sold wh, install, sold in, use, run, short,
     done, hand, owed."""
     names = ("wh", "inst", "sw", "put", "si", "use", "run", "short", "done", "hand", "owed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -98,6 +99,7 @@ def rates(scenario: Scenario, as_of: AsOf = None, form: Form = Format.table) -> 
 def answer(scenario: Path, *, as_of: str | None, draws: int | None, seed: int | None, quick: bool,
            progress: Progress) -> Answer:
     """Scenario -> World -> Rates -> Draws -> Plan -> Trace -> Report; raises FactError and NoPlan."""
+    from exafleet.fleet.goodput import chip_mtbf
     from exafleet.market.draws import draw
     from exafleet.market.market import market
     from exafleet.plan.solve import solve_market
@@ -110,14 +112,29 @@ def answer(scenario: Path, *, as_of: str | None, draws: int | None, seed: int | 
     with progress.phase("solving"):
         sold = market(world, found)
         futures = draw(sold, draws or risk.draws, risk.seed if seed is None else seed, rates=found)
-        plan = solve_market(sold, found, futures)
+        plan = _stoppable(lambda stop: solve_market(sold, found, futures, stop=stop))
     with progress.phase("replaying"):
-        trace = replay(plan, found, seed=futures.seed)
+        trace = replay(plan, found, chip_mtbf=chip_mtbf(world.facts), seed=futures.seed)
     what_if: tuple[Sensitivity, ...] = ()
     if not quick:
         with progress.phase("varying facts"):
             what_if = sensitivity(world, found, plan, progress=progress.count)
     return Answer(world=world, rates=found, plan=plan, report=report(world, found, plan, trace, what_if))
+
+
+def _stoppable(solve: Callable[[Callable[[], bool]], Plan]) -> Plan:
+    """The plan, solved beside the main thread, so that Ctrl-C ends the command even in the middle of a solve."""
+    from concurrent.futures import ThreadPoolExecutor
+    from threading import Event
+
+    asked = Event()
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        future = beside.submit(solve, asked.is_set)
+        try:
+            return future.result()
+        except KeyboardInterrupt:
+            asked.set()
+            raise
 
 
 def _rates(scenario: Path, as_of: str | None, progress: Progress) -> tuple[World, Rates]:

@@ -265,7 +265,7 @@ def _head(document: Document, reading: Reading, found: Found) -> dict[str, Any]:
 
 
 def _horizon(raw: Any, reading: Reading) -> bool:
-    """Start and length, each for itself: a mistake elsewhere in [scenario] must not raise others against the horizon."""
+    """Start and length, each for itself: a mistake elsewhere in [scenario] must not raise others about months."""
     from exafleet.facts.scenario_schema import ScenarioKeys, kind_of
     from exafleet.facts.scenario_values import Where, Wrong
 

@@ -1,7 +1,7 @@
 """The scenario file as pydantic models: which keys there are, what each means and how it is written.
 
 Everything that describes the format comes from here: reading (facts/scenario.py), the JSON Schema that editors use
-(data/scenario.schema.json, written by `python -m exafleet.facts.scenario_schema`) and the tables of docs/scenario.md.
+(data/scenario.schema.json, written by `python -m exafleet.facts.scenario_docs`) and the tables of docs/scenario.md.
 Keys and defaults are those of facts/records.py. Importing this imports pydantic: do it inside a function.
 """
 
@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import date
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -47,7 +47,7 @@ COOLING = ("air", "liquid")
 
 POWER = amount("power", '"150 MW"', unit="W")
 DURATION = amount("time", '"8 wk"', unit="s")
-MONTHS = Amount(dims={"time": 1 / MEAN_MONTH}, unit="mo", example='"12 mo"', bare=True, whole=True, high=1200)
+MONTHS = Amount(dims={"time": 1 / MEAN_MONTH}, unit="mo", example='"2 mo"', bare=True, whole=True, high=1200)
 SHARE = Amount(dims={"number": 1.0}, unit="1", example='"30 %"', bare=True, high=1.0)
 FACTOR = Amount(dims={"number": 1.0}, unit="1", example="1.2", bare=True)
 PER_YEAR = Amount(dims={"rate": YEAR}, unit="1/yr", example='"12 %/yr"', high=10.0)
@@ -99,7 +99,7 @@ class ScenarioKeys(Keys):
         "of amounts written without one, as in \"3.0M/rack\"; every amount is converted to US dollars at the last "
         "monthly rate known on `as_of`", default="USD")
     discount: Annotated[float, PER_YEAR] = key("discount rate of money, a year")
-    resale: Annotated[float | None, SHARE] = key(
+    resale: Annotated[float | None, replace(SHARE, example='"72 %"')] = key(
         "share of its value a used unit keeps after one year; left out: the fact chip-owners.residual_share@1yr",
         default=None)
 
@@ -202,7 +202,8 @@ class OfferKeys(Keys):
         dims={"number": 1.0}, unit="1", example='"-5 %"', bare=True, low=-0.99, high=10.0))] = key(
         "change of the price of the whole order from a size on", default=())
     queue: QueueKeys | None = key("a better place in the queue for a premium", default=None)
-    fitting: Annotated[float, UNIT_PRICE] = key("shipping, network and installation of one unit", default=0.0)
+    fitting: Annotated[float, replace(UNIT_PRICE, example='"$450k/rack"')] = key(
+        "shipping, network and installation of one unit", default=0.0)
     owners: Annotated[Any, Several(of=OWNER, example='["xai"]')] = key("who may order; left out: everybody", default=())
 
 
@@ -433,12 +434,3 @@ def sections() -> Iterator[tuple[str, type[Keys]]]:
     yield from ((f'[[jobs]] kind = "{kind}"', keys) for kind, (keys, _) in JOBS.items())
     yield "[facts]", FactsKeys
     yield "[tables]", TablesKeys
-
-
-def main() -> None:
-    """Write data/scenario.schema.json."""
-    Path(SCHEMA_FILE).write_text(schema_text(), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

@@ -106,6 +106,12 @@ def system_mtbf(chips: npt.ArrayLike, failure_rate: float) -> Floats:
     return np.asarray(NODE_CHIPS / (np.asarray(chips, dtype=np.float64) * failure_rate))
 
 
+def chip_mtbf(facts: Facts) -> float:
+    """Mean time between failures that one chip's share of a server causes; infinite where no figure is known. [s]"""
+    rate = facts.try_value(f"{NODE}.node_failure_rate")
+    return NODE_CHIPS / rate if rate else math.inf
+
+
 def young_interval(stall: npt.ArrayLike, mtbf: npt.ArrayLike) -> Floats:
     """Young's first-order optimum: sqrt(2 stall mtbf). [s]"""
     return np.asarray(np.sqrt(2.0 * np.asarray(stall, dtype=np.float64) * np.asarray(mtbf)))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from exafleet.facts.records import Offer, OpenOrder
 from exafleet.market.market import Floats, Ints, Market
 
 if TYPE_CHECKING:
@@ -68,13 +69,14 @@ def draw(market: Market, n: int, seed: int, *, rates: Rates | None = None, suppl
         raise ValueError(f"at least one draw is needed, got {n}")
     normal = np.random.Generator(np.random.PCG64(seed)).standard_normal
     offers, orders = market.scenario.offers, market.scenario.open_orders
-    suppliers = sorted({x.supplier for x in (*offers, *orders)})
+    deliveries: tuple[Offer | OpenOrder, ...] = (*offers, *orders)
+    suppliers = sorted({x.supplier for x in deliveries})
     jobs = len(market.scenario.jobs)
     widths = (len(suppliers), len(market.systems), len(offers) + len(orders), jobs, jobs)
     shocks = np.vstack([np.zeros((1, sum(widths))), normal((n - 1, sum(widths)))])
     by_supplier, by_system, own, asked, model = np.split(shocks, np.cumsum(widths)[:-1], axis=1)
-    who = np.array([suppliers.index(x.supplier) for x in (*offers, *orders)], dtype=np.int64)
-    what = np.array([market.systems.index(x.system) for x in (*offers, *orders)], dtype=np.int64)
+    who = np.array([suppliers.index(x.supplier) for x in deliveries], dtype=np.int64)
+    what = np.array([market.systems.index(x.system) for x in deliveries], dtype=np.int64)
     delay = (np.sqrt(supplier) * by_supplier[:, who] + np.sqrt(system) * by_system[:, what]
              + np.sqrt(max(0.0, 1.0 - supplier - system)) * own)
     lead = _months(spread_quantile(market.lead, delay[:, :len(offers)]))

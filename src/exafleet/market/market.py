@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -212,7 +212,7 @@ def _window(first: Sequence[int], last: Sequence[int], months: Ints) -> Bools:
     return np.asarray((begin <= months) & (months <= end))
 
 
-def _offers(scenario: Scenario, months: Ints) -> dict[str, npt.NDArray[np.generic]]:
+def _offers(scenario: Scenario, months: Ints) -> dict[str, Any]:
     offers, orders = scenario.offers, scenario.open_orders
     return {
         "price": _steps([f.price for f in offers], months),
@@ -226,7 +226,7 @@ def _offers(scenario: Scenario, months: Ints) -> dict[str, npt.NDArray[np.generi
     }
 
 
-def _rentals(scenario: Scenario, months: Ints) -> dict[str, npt.NDArray[np.generic]]:
+def _rentals(scenario: Scenario, months: Ints) -> dict[str, Any]:
     rentals = scenario.rentals
     return {
         "rental_price": _steps([r.price for r in rentals], months),

@@ -71,7 +71,12 @@ def fabric(facts: Facts, system: System) -> Fabric:
                 for key in missing
             ]
         )
-    return Fabric(system=system.id, domain=system.domain, link=link, nic=nic)
+    return Fabric(system=system.id, domain=reach(system), link=link, nic=nic)
+
+
+def reach(system: System) -> int:
+    """Chips joined by `link_bw`: the scale-up domain, or the cards of one server, which meet over its bus."""
+    return system.chips if system.domain == 1 and system.chip.link_bw > 0 else system.domain
 
 
 def local_ranks(ranks: npt.ArrayLike, stride: npt.ArrayLike, domain: int) -> Floats:
@@ -137,4 +142,4 @@ def p2p(nbytes: npt.ArrayLike, distance: npt.ArrayLike, net: Fabric) -> Floats:
     two = np.full(np.shape(message), 2.0)
     link = _phase(net.link.get("p2p"), message, message, two)
     nic = _phase(net.nic.get("p2p"), message, message, two)
-    return np.where(near & bool(net.link), link, nic if net.nic else link)
+    return np.where(near & bool(net.link), link, nic)

@@ -82,4 +82,4 @@ def _most(market: Market, offer: Ints, owner: Ints, system: Ints, arrival: Ints)
 def _due(market: Market, draws: Draws) -> Ints:
     longest = max((q.most_deferral for q in market.scenario.open_orders), default=0)
     when = market.promised[None, :] + draws.slip
-    return np.maximum(when[:, :, None] + np.arange(min(longest, market.months) + 1), 0)
+    return np.asarray(np.maximum(when[:, :, None] + np.arange(min(longest, market.months) + 1), 0))

@@ -51,7 +51,7 @@ class Activities:
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """Everything a rule may look at or add to. `couple[n]` holds first-stage entries of recourse rows of draw n only."""
+    """Everything a rule may look at or add to. `couple[n]` is the first stage in the rows of draw n only."""
 
     market: Market
     draws: Draws
@@ -128,7 +128,7 @@ def _first_columns(x: Members, market: Market, sets: Sets, orders: Book) -> None
     np.logical_or.at(job, sets.option_job, begun)
     x.add("begun", job, upper=1.0, integer=True)
     x.add("quoted", _wanted(market, sets)[:, :, None] & np.ones(months, dtype=bool))
-    limited = np.isfinite(market.budget).any(axis=1)
+    limited = np.asarray(np.isfinite(market.budget).any(axis=1))
     x.add("committed", limited[:, None] & np.ones(months, dtype=bool), lower=-np.inf)
 
 
@@ -182,7 +182,7 @@ def _recourse_columns(y: Members, market: Market, sets: Sets, job_owner: Ints) -
     runs = np.zeros((len(kinds), months), dtype=bool)
     np.logical_or.at(runs, sets.option_job, np.ones((len(sets.option_job), months), dtype=bool))
     y.add("done", runs, upper=1.0)
-    limited = np.isfinite(market.budget).any(axis=1)
+    limited = np.asarray(np.isfinite(market.budget).any(axis=1))
     y.add("in hand", limited[:, None] & always)
     y.add("overdraft", limited[:, None] & always)
     job = np.concatenate([sets.pair_job, sets.option_job[sets.gang_option]])

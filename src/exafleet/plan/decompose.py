@@ -2,13 +2,10 @@
 
 Each recourse problem, solved at a trial point, gives its cost and the slope of its cost in every decision: a cut that
 the master keeps. The trial point lies between the master's answer (out) and the best point known (in), which keeps
-early cuts from being wasted far away [1]. One cut per draw and round (multi-cut); recourse problems start from the
-basis they ended with, so that a round costs little more than the pivots it needs. When the relaxed master has
-converged, the same cuts serve the integer master.
-
-The slope in an order column is also what an answer needs: the value of one more rack arriving in that month.
-
-[1] sources.csv: ben-ameur-neto-2007
+early cuts from being wasted far away (in-out separation, Ben-Ameur and Neto 2007). One cut per draw and round
+(multi-cut); recourse problems start from the basis they ended with, so that a round costs little more than the pivots
+it needs. When the relaxed master has converged, whole points come from diving in it; the integer master is solved,
+with the same cuts, only where they do not close the gap.
 """
 
 from __future__ import annotations

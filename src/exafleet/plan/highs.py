@@ -57,7 +57,8 @@ class Solver:
                       highspy.HighsModelStatus.kUnboundedOrInfeasible: "infeasible",
                       highspy.HighsModelStatus.kSolutionLimit: "stopped",
                       highspy.HighsModelStatus.kIterationLimit: "stopped"}
-        for name, value in {"output_flag": False, "threads": 1, "random_seed": 0, "parallel": "off", **options}.items():
+        fixed = {"output_flag": False, "threads": 1, "random_seed": 0, "parallel": "off"}
+        for name, value in {**fixed, **options}.items():
             self._highs.setOptionValue(name, value)
         self._pass(problem)
         self._mixed = problem.whole is not None and bool(problem.whole.any())
@@ -69,8 +70,8 @@ class Solver:
         whole = np.zeros(len(problem.cost)) if problem.whole is None else problem.whole
         self._highs.passModel(
             len(problem.cost), rows.shape[0], rows.nnz, 2, 1, problem.offset, problem.cost, problem.v_lower,
-            problem.v_upper, problem.lower, problem.upper, rows.indptr.astype(np.int32), rows.indices.astype(np.int32), rows.data,
-            np.asarray(whole).astype(np.int32))
+            problem.v_upper, problem.lower, problem.upper, rows.indptr.astype(np.int32),
+            rows.indices.astype(np.int32), rows.data, np.asarray(whole).astype(np.int32))
 
     def _listen(self, stop: Stop) -> None:
         def ask(event: Any) -> None:
@@ -138,12 +139,13 @@ def _quiet() -> Any:
     """A HiGHS instance that says nothing, not even its name: it greets as soon as callbacks are switched on."""
     import highspy
 
-    class Quiet(highspy.Highs):  # type: ignore[misc]
+    class Quiet(highspy.Highs):
         def enableCallbacks(self) -> None:  # noqa: N802
             self.silent()
-            super().enableCallbacks()
+            super().enableCallbacks()  # type: ignore[no-untyped-call]
 
-    return Quiet()
+    made: Any = Quiet
+    return made()
 
 
 @contextmanager

@@ -106,7 +106,7 @@ def _sales(b: Build) -> None:
     """Used units sold, and what is left at the end, at the used price of the system."""
     sets, resale, month = b.sets, b.market.resale, np.arange(b.market.months)
     stock = b.y["warehouse"]
-    owner, system = np.indices(stock.shape[:2])
+    owner, system = np.arange(stock.shape[0])[:, None], np.arange(stock.shape[1])
     _pay(b, b.ledger, "resale", owner[..., None], month, b.y["sold warehouse"], -resale[system, :-1])
     _pay(b, b.ledger, "resale", sets.holder_owner[:, None], month, b.y["sold installed"],
          -resale[sets.holder_system, :-1])

@@ -66,8 +66,16 @@ def _cash(p: TwoStage, x: Floats, y: Floats) -> Floats:
 
 def take(block: Ints, values: Floats) -> Floats:
     """Values of a block's columns, 0 where a column does not exist. values [..., columns] -> [..., block]"""
-    found = np.where(block >= 0, values[..., np.maximum(block, 0)] if values.shape[-1] else 0.0, 0.0)
+    padded = np.concatenate([values, np.zeros((*values.shape[:-1], 1))], axis=-1)
+    found = padded[..., block]
     return np.where(np.abs(found) < ZERO, 0.0, found)
+
+
+def pool(values: Floats, group: Ints, count: int) -> Floats:
+    """Sums of the rows of each group. values [N, X, T], group [X] -> [N, count, T]"""
+    total = np.zeros((count, len(values), values.shape[2]))
+    np.add.at(total, group, values.swapaxes(0, 1))
+    return total.swapaxes(0, 1)
 
 
 def _orders(p: TwoStage, x: Floats) -> tuple[Order, ...]:
@@ -122,8 +130,8 @@ def _recourse_arrays(p: TwoStage, x: Floats, y: Floats) -> dict[str, Any]:
     places = len(sets.holder_owner) + len(market.scenario.rentals)
     in_use = take(acts.column, y)
     chips = in_use * market.chips[acts.system][:, None]
-    use = np.zeros((n, len(market.scenario.jobs), places, months))
-    np.add.at(use, (slice(None), acts.job, acts.place), chips)
+    jobs = len(market.scenario.jobs)
+    use = pool(chips, acts.job * places + acts.place, jobs * places).reshape(n, jobs, places, months)
     short = take(b.y["short"], y * p.scale) * b.peak[:, None]
     return {
         "arrivals": _arrivals(p, x), "warehouse": take(b.y["warehouse"], y), "install": take(b.y["install"], y),
@@ -152,15 +160,14 @@ def _rented(p: TwoStage, x: Floats, chips: Floats) -> dict[str, Floats]:
     """On-demand chips by owner, contracts by owner, loans."""
     b, acts, market = p.build, p.build.acts, p.build.market
     rentals, owners = market.scenario.rentals, market.scenario.owners
-    rented = np.zeros((p.draws, len(rentals), len(owners), market.months))
     which = np.flatnonzero(acts.place >= len(b.sets.holder_owner))
     at = acts.place[which] - len(b.sets.holder_owner)
     demand = np.array([r.term == 1 for r in rentals], dtype=bool)
     which, at = which[demand[at]], at[demand[at]]
-    np.add.at(rented, (slice(None), at, acts.owner[which]), chips[:, which])
-    loans = np.zeros((p.draws, len(market.scenario.loans), market.months))
+    rented = pool(chips[:, which], at * len(owners) + acts.owner[which], len(rentals) * len(owners))
+    rented = rented.reshape(p.draws, len(rentals), len(owners), market.months)
     borrowed, loan = lent(b)
-    np.add.at(loans, (slice(None), loan), chips[:, borrowed])
+    loans = pool(chips[:, borrowed], loan, len(market.scenario.loans))
     reserved = np.zeros((len(rentals), len(owners), market.months))
     position = {o.id: i for i, o in enumerate(owners)}
     for c in _contracts(p, x):
@@ -173,12 +180,10 @@ def _meter(p: TwoStage, in_use: Floats) -> dict[str, Floats]:
     """Facility power at rating, and energy, by site. [N, S, T]"""
     b, market = p.build, p.build.market
     which, site, _, watts = facility(b)
-    power = np.zeros((p.draws, len(market.scenario.sites), market.months))
-    energy = power.copy()
-    np.add.at(power, (slice(None), site), in_use[:, which] * watts[:, None])
     meter = (b.acts.power[which] * market.pue[site])[:, None] * market.seconds
-    np.add.at(energy, (slice(None), site), in_use[:, which] * meter)
-    return {"power": power, "energy": energy}
+    sites = len(market.scenario.sites)
+    return {"power": pool(in_use[:, which] * watts[:, None], site, sites),
+            "energy": pool(in_use[:, which] * meter, site, sites)}
 
 
 def _unfinished(p: TwoStage, x: Floats, y: Floats) -> tuple[str, ...]:

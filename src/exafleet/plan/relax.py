@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from exafleet.facts.records import TrainJob
 from exafleet.market.market import Floats, Ints
 from exafleet.plan.highs import Linear, Solver
 from exafleet.plan.twostage import TwoStage
@@ -63,7 +64,7 @@ def _required(p: TwoStage) -> list[Problem]:
     """One line for each run that must be done in time."""
     market = p.build.market
     return [Problem(where=job.where, what=f"{job.id} is required by the end of {month_name(job.due)}")
-            for job in market.scenario.jobs if getattr(job, "required", False)]
+            for job in market.scenario.jobs if isinstance(job, TrainJob) and job.required]
 
 
 def _loosen(p: TwoStage, kinds: tuple[Loosening, ...]) -> list[str]:
@@ -109,7 +110,8 @@ def _slacks(blocks: dict[str, Ints], kinds: list[Loosening]) -> tuple[Ints, Ints
 
 def _words(p: TwoStage, used: Floats, owners: list[tuple[Loosening, Ints]], row: Ints, column: Ints,
            activity: Floats) -> list[str]:
-    texts, late = [], {}
+    texts: list[str] = []
+    late: dict[int, float] = {}
     for i in np.flatnonzero(used > 1e-6):
         kind, rows = owners[i]
         bound = p.first_upper[rows] if kind.sign > 0 else p.first_lower[rows]

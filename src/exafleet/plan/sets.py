@@ -86,7 +86,7 @@ def sets(market: Market, rates: Rates, draws: Draws) -> Sets:
     """Everything that can exist in this market with these rates."""
     index = Index.of(market)
     holders = np.argwhere(_holders(market, index)).reshape(-1, 3)
-    lanes = _lanes(market, index, holders)
+    lanes: dict[str, Any] = _lanes(market, index, holders)
     reach = reachable(market, index, draws)
     return Sets(holder_owner=holders[:, 0], holder_site=holders[:, 1], holder_system=holders[:, 2], **lanes,
                 **_uses(market, rates, index, holders, reach))

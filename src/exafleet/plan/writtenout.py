@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from exafleet.market.market import Floats
 from exafleet.plan.highs import Linear, Solver, Stop
 from exafleet.plan.twostage import TwoStage
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +62,7 @@ def write_out(p: TwoStage) -> Linear:
         whole=np.append(whole, np.zeros(n + 1, dtype=bool)), offset=fixed_cost(p))
 
 
-def _links(p: TwoStage) -> tuple[object, object]:
+def _links(p: TwoStage) -> tuple[csr_matrix, csr_matrix]:
     from scipy.sparse import csr_matrix
 
     n, count = p.draws, len(p.link_column)

@@ -92,26 +92,26 @@ class _Life:
         return np.asarray(mean)
 
 
-def replay(plan: Plan, rates: Rates, *, draw: int = 0, between_failures: Floats | None = None,
+def replay(plan: Plan, rates: Rates, *, draw: int = 0, chip_mtbf: float = np.inf,
            detail: Detail | None = None, seed: int = 0) -> Trace:
     """Live through one draw of a plan.
 
-    draw              which of the plan's draws                                                       index
-    between_failures  mean time between failures of one chip of each job's system; inf is never       [J] [s]
-    detail            what is lived through exactly; everything by default
-    seed              of the failures
+    draw       which of the plan's draws
+    chip_mtbf  mean time between failures that one chip causes; inf is never           [s]
+    detail     what is lived through exactly; everything by default
+    seed       of the failures
 
     The recourse of the draw (where racks go, who borrows, what is rented) is taken from the plan; what follows from it
     is computed afresh from the rates.
     """
-    life = _Lived(plan, rates, draw, detail or Detail(), between_failures, np.random.Generator(np.random.PCG64(seed)))
+    life = _Lived(plan, rates, draw, detail or Detail(), chip_mtbf, np.random.Generator(np.random.PCG64(seed)))
     return life.through(seed)
 
 
 class _Lived:
     """One life: set up, handle every event in the order of time, read the trace."""
 
-    def __init__(self, plan: Plan, rates: Rates, draw: int, detail: Detail, between: Floats | None,
+    def __init__(self, plan: Plan, rates: Rates, draw: int, detail: Detail, chip_mtbf: float,
                  rng: np.random.Generator) -> None:
         market = plan.market
         self.plan, self.rates, self.draw, self.detail, self.rng = plan, rates, draw, detail, rng
@@ -123,7 +123,7 @@ class _Lived:
         self.installed, self.owned = np.zeros((holders, months)), np.zeros((holders, months))
         self.progress, self.served = np.zeros((jobs, months)), np.zeros((jobs, months))
         self.used, self.lent = np.zeros((holders, months)), np.zeros((holders, months))
-        self.runs = self._runs(between)
+        self.runs = self._runs(chip_mtbf)
         self.changes = self._changes(held)
 
     def through(self, seed: int) -> Trace:
@@ -194,12 +194,12 @@ class _Lived:
 
     # -- runs -------------------------------------------------------------------------------------------------------
 
-    def _runs(self, between: Floats | None) -> list[_Run]:
+    def _runs(self, chip_mtbf: float) -> list[_Run]:
         market = self.plan.market
         jobs = {job.id: j for j, job in enumerate(market.scenario.jobs)}
-        return [self._run(jobs[p.job], p, between) for p in self.plan.placements]
+        return [self._run(jobs[p.job], p, chip_mtbf) for p in self.plan.placements]
 
-    def _run(self, j: int, placed: Placement, between: Floats | None) -> _Run:
+    def _run(self, j: int, placed: Placement, chip_mtbf: float) -> _Run:
         market = self.plan.market
         job = market.scenario.jobs[j]
         assert isinstance(job, TrainJob)
@@ -207,7 +207,7 @@ class _Lived:
         size = int(np.flatnonzero(self.rates.sizes[at] == placed.chips)[0])
         speed = float(self.rates.work_per_s[at][size] / job.tokens * self.plan.draws.rate[self.draw, j])
         goodput = float(self.rates.goodput[at][size])
-        stops = np.inf if between is None or not self.detail.failures else float(between[j]) / placed.chips
+        stops = chip_mtbf / placed.chips if self.detail.failures else np.inf
         if np.isfinite(stops):
             speed /= goodput
         return _Run(job=j, holders=self._group(j, placed), chips=float(placed.chips), speed=speed, between=stops,

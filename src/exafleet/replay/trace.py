@@ -17,7 +17,7 @@ class Trace:
     finish     when a run was done, from the plan's start; NaN when it was not        [J]    [s]
     waited     time a placed run stood still because its gang was not complete        [J]    [s]
     stops      failures that stopped a run                                            [J]
-    lost       time lost to them, restart and repeated work included                  [J]    [s]
+    lost       time lost to them: restart, repeated work and the checkpoints that limit it   [J] [s]
     served     work served, mean over the month; 0 for training                       [J, T] [work/s]
     installed  units standing at the month's end                                      [H, T]
     owned      chips standing, mean over the month                                    [H, T]

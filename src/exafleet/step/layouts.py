@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from exafleet.facts.architecture import Arch
 from exafleet.facts.hardware import System
+from exafleet.ops.collective import reach
 from exafleet.step.limits import RECOMPUTE, Limits
 from exafleet.terms.why import Why
 
@@ -94,7 +95,7 @@ def illegal(arch: Arch, system: System, seq: int, batch: int, chips: int | Ints,
         (batch % micro == 0) & cut & _tensor_ok(arch, lay.tp) & _experts_ok(arch, lay) & interleaves(arch, batch, lay)
     )
     code = np.where(even, Why.OK, Why.NOT_DIVISIBLE)
-    code = np.where(lay.tp > system.domain, Why.TOO_MANY, code)
+    code = np.where(lay.tp > reach(system), Why.TOO_MANY, code)
     code = np.where(lay.chips > chips, Why.TOO_MANY, code)
     return np.asarray(np.where(lay.chips < chips, Why.TOO_FEW, code), dtype=np.int64)
 
@@ -191,7 +192,7 @@ def _inner(arch: Arch, limits: Limits) -> Layouts:
 
 
 def _tensor_ways(arch: Arch, system: System, chips: int) -> Ints:
-    return divisors(max(arch.heads, arch.ssm_heads, 1), min(system.domain, chips, 64))
+    return divisors(max(arch.heads, arch.ssm_heads, 1), min(reach(system), chips, 64))
 
 
 def _stages(arch: Arch, chips: int) -> Ints:

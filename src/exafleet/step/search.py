@@ -104,7 +104,8 @@ def _chunk(task: TrainTask, at: Setting, lay: Layouts, tab: Shards, place: npt.N
     pipe = stage(task.arch, task.batch, lay)
     has = held(task.arch, lay, pipe.share)
     here = gathered(tab, place, (lay.tp.shape[0], 1))
-    spent, _ = columns(task, at, lay, here, pipe, has)
+    with np.errstate(invalid="ignore"):  # out of reach is an endless time, and endless less endless is no number
+        spent, _ = columns(task, at, lay, here, pipe, has)
     shape = lay.shape
     time = np.broadcast_to(sum(spent.values()), shape)
     memory = np.broadcast_to(sum(memory_columns(task, at, lay, here, pipe, has).values()), shape)

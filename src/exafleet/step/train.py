@@ -138,7 +138,8 @@ def columns(task: TrainTask, at: Setting, lay: Layouts, tab: Mapping[str, Floats
     again = _choose(mode, tab["again0"], tab["again1"], tab["again2"]) * share
     tp = (tab["tp"] + np.where(mode == 2, tab["tp_again"], 0.0)) * share
     ep = (tab["ep"] + np.where(mode == 2, tab["ep_again"], 0.0)) * share
-    send = 2.0 * lay.vpp * collective.p2p(tab["message"], lay.tp * lay.cp * lay.dp, at.net)
+    # A pipeline that leaves its domain is paced by the hops that do.
+    send = 2.0 * lay.vpp * collective.p2p(tab["message"], lay.chips - 1, at.net)
     send = np.where(lay.pp > 1, send, 0.0)
     tp_seen, ep_seen = (1.0 - how.tp_hidden) * tp, (1.0 - how.ep_hidden) * ep
     send_seen = send * np.where(lay.vpp > 1, 1.0 - how.pp_hidden, 1.0)
@@ -263,7 +264,7 @@ def has_dtype(task: TrainTask, at: Setting) -> bool:
 def _steps(task: TrainTask, at: Setting, lay: Layouts, time: Parts, shadow: Parts, memory: Parts, usable: float,
            why: Ints) -> Steps:
     total = time.total
-    rate = task.batch * task.seq / total
+    rate = np.divide(task.batch * task.seq, total, out=np.zeros_like(total), where=np.isfinite(total))
     peak = at.system.chip.peak_flops.get(task.dtype, np.nan)
     mfu = rate * flops_per_token(task.arch, task.seq, mtp=True) / (lay.chips * peak)
     return Steps(layouts=lay, time=time, shadow=shadow, memory=memory, usable=usable, tokens_per_s=rate, mfu=mfu,

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 # by the rules that bind and by the highest queue premium.
 VARIED = ("price", "fitting", "power", "pue", "energy_price", "rent", "install_rate", "budget", "discount", "resale",
           "tokens", "value", "late", "unfinished", "demand", "unserved", "most")
+_SHORT = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,9 +58,14 @@ def scenario_variations(world: World, base: Case) -> Iterator[Variation]:
     systems = {name: world.system(name) for name in base.market.systems}
     for one in world.keys():
         if one.term in VARIED and one.value > 0 and not one.key.startswith("scenario.months"):
-            where = f"{one.where}: {one.source}" if one.source else one.where
-            yield Variation(key=one.key, written=_written(one), source=where,
+            yield Variation(key=one.key, written=_written(one), source=_source(one),
                             case=_vary_scenario(world, base, one.key, systems))
+
+
+def _source(one: ScenarioKey) -> str:
+    """Line of the scenario, and the beginning of the comment beside the number."""
+    said = one.source if len(one.source) <= _SHORT else one.source[:_SHORT].rsplit(" ", 1)[0] + " ..."
+    return f"{one.where}: {said}" if said else one.where
 
 
 def _written(one: ScenarioKey) -> str:
@@ -120,10 +126,12 @@ def _vary_fact(world: World, base: Case, name: str, key: str, rate: Callable[[Wo
 
 
 def merged(old: Rates, new: Rates, system: str) -> Rates:
-    """`old` with the work and power of one system taken from `new`, where the same job runs at the same size."""
+    """`old` with the work and power of one system taken from `new`; sizes that `new` has not rated change as those do."""
     k, fresh = old.systems.index(system), new.systems.index(system)
     work, power, low, high = (np.array(a) for a in (old.work_per_s, old.power, old.low, old.high))
     for j, job in enumerate(old.jobs):
+        if job not in new.jobs:
+            continue
         at = new.jobs.index(job)
         place = {int(size): z for z, size in enumerate(new.sizes[at, fresh]) if size > 0}
         for z, size in enumerate(old.sizes[j, k]):
@@ -131,6 +139,10 @@ def merged(old: Rates, new: Rates, system: str) -> Rates:
                 there = at, fresh, place[int(size)]
                 work[j, k, z], power[j, k, z] = new.work_per_s[there], new.power[there]
                 low[j, k, z], high[j, k, z] = new.low[there], new.high[there]
+        known = [z for z, size in enumerate(old.sizes[j, k]) if int(size) in place and old.work_per_s[j, k, z] > 0]
+        other = [z for z, size in enumerate(old.sizes[j, k]) if int(size) not in place]
+        if known and other:
+            work[j, k, other] *= float(np.mean(work[j, k, known] / old.work_per_s[j, k, known]))
     return replace(old, work_per_s=work, power=power, low=low, high=high)
 
 

@@ -1,5 +1,7 @@
 """Every mistake the format knows: told with file, line and key, all of them at once, and never as a traceback."""
 
+# ruff: noqa: E501, ISC004  (expected texts read better as they are)
+
 from __future__ import annotations
 
 import functools

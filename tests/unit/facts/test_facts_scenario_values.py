@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from exafleet.facts import records
-from exafleet.facts.records import OpenOrder, Spread, Steps, TrainJob
+from exafleet.facts.records import OpenOrder, ResearchJob, ServeJob, Spread, Steps, TrainJob
 from exafleet.facts.world import World, load_world
 from exafleet.terms.calendar import month
 
@@ -98,6 +98,9 @@ def test_open_orders_and_rentals(tiny: World) -> None:
 
 def test_jobs(tiny: World) -> None:
     base, app, ablations = tiny.scenario.jobs
+    assert isinstance(base, TrainJob)
+    assert isinstance(app, ServeJob)
+    assert isinstance(ablations, ResearchJob)
     assert (base.tokens, base.batch, base.value) == (2e12, 4e6, 2e6)
     close(base.late, 200_000.0)
     close(app.unserved, 5e-6)
@@ -138,7 +141,8 @@ def test_a_value_may_be_a_fact_and_follows_it(tmp_path: Path) -> None:
     close(world.scenario.open_orders[0].price, 288_142 / 2)
     dearer = world.with_fact("hgx-h100.unit_price@2024-07", "$300,000/unit")
     close(dearer.scenario.open_orders[0].price, 150_000)
-    key = next(k for k in world.keys() if k.key == "open_orders.h100-ordered.price")
+    keys = world.keys()
+    key = next(k for k in keys if k.key == "open_orders.h100-ordered.price")
     assert key.source.startswith("fact hgx-h100.unit_price@2024-07 (epoch-prices, 2024-07")
 
 
@@ -200,7 +204,7 @@ def test_plain_numbers_in_a_column_take_the_unit_beside_it(tmp_path: Path) -> No
     (tmp_path / "numbers.csv").write_text("month,app\n2025-01,5\n2025-04,10\n2025-09,20\n", encoding="utf-8")
     world = swapped(tmp_path, ('table = "demand.csv", column = "app"',
                                'table = "numbers.csv", column = "app", unit = "ktokens/s"'))
-    assert world.scenario.jobs[1].demand == load_world(TINY).scenario.jobs[1].demand
+    assert world.scenario.jobs[1] == load_world(TINY).scenario.jobs[1]
 
 
 def test_notes_tell_what_is_no_mistake(tmp_path: Path) -> None:
@@ -214,7 +218,8 @@ def test_arrival_before_the_first_shipment_is_only_a_note(tmp_path: Path) -> Non
     swaps = (("as_of = 2024-12-19", "as_of = 2025-06-30"), ('start = "2025-01"', 'start = "2024-09"'),
              ('last = "2025-08"\nlead = { low = "8 wk"', 'last = "2025-08"\nlead = { low = "0 wk"'),
              ('price = "$3.0M/rack"\nfirst = "2025-01"', 'price = "$3.0M/rack"\nfirst = "2024-10"'),
-             ('price = { "2024-12"', 'price = { "2024-09"'), ('energy_price = { "2025-01"', 'energy_price = { "2024-09"'))
+             ('price = { "2024-12"', 'price = { "2024-09"'),
+             ('energy_price = { "2025-01"', 'energy_price = { "2024-09"'))
     notes = swapped(tmp_path, *swaps).notes
     assert len(notes) == 1
     assert "could arrive in 2024-10, before gb200-nvl72 first shipped (2024-12" in notes[0]

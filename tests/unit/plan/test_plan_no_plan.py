@@ -61,7 +61,8 @@ def test_the_named_relaxation_is_enough() -> None:
 
 def test_payments_beyond_the_budget_name_the_owner_and_the_money() -> None:
     case = instance(**SMALL)
-    orders = tuple(replace(q, units=100, cancel=0.9, paid=0.1) for q in case.market.scenario.open_orders)
+    dear = {"units": 100, "cancel": 0.9, "paid": 0.1, "most_deferral": 0}
+    orders = tuple(replace(q, **dear) for q in case.market.scenario.open_orders)
     market = replace(case.market, scenario=replace(case.market.scenario, open_orders=orders),
                      budget=np.full((1, case.market.months), 1e6))
     with pytest.raises(NoPlan) as error:
@@ -75,7 +76,7 @@ def test_a_due_month_that_is_too_early_names_the_delay() -> None:
     case = instance(**SMALL)
     first = case.market.scenario.jobs[0]
     assert isinstance(first, TrainJob)
-    market = must(case, tokens=first.tokens, due=first.earliest)
+    market = must(case, tokens=3 * first.tokens, due=first.earliest)
     with pytest.raises(NoPlan) as error:
         attempt(market, case)
     assert any("months later" in t for t in error.value.relaxations)

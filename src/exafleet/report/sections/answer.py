@@ -82,7 +82,7 @@ def replayed(plan: Plan, trace: Trace) -> Table:
         empty="The plan runs no training job.",
         columns=(Column(title="Run"), Column(title="Done as planned"), Column(title="Done when lived"),
                  Column(title="Days waiting for its gang", kind="number"), Column(title="Failures", kind="count"),
-                 Column(title="Days lost to them", kind="number")),
+                 Column(title="Days lost to failures and checkpoints", kind="number")),
         rows=tuple(rows),
     )
 
