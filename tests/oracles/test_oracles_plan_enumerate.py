@@ -35,7 +35,7 @@ START = 2025 * 12
 CHIP = Chip(id="c", name="c", vendor="v", family="f", peak_flops={"bf16": 1e15}, hbm_bytes=8e10, hbm_bw=3e12,
             link_bw=4e11, nic_bw=5e10, tdp=700.0)
 NODE = System(id="node", name="node", chip=CHIP, chips=CHIPS, domain=8, power_max=WATTS, liquid=False, racks=0.25)
-ENERGY, RENT, UNSERVED, RESALE, DISCOUNT = 1e-8, 2e-9, 9e-4, 0.7, 0.1
+ENERGY, RENT, UNSERVED, RESALE, DISCOUNT = 1e-8, 2e-9, 3e-3, 0.7, 0.1
 TOKENS, RATE = 4e10, 2500.0
 CONSTANT = Spread(low=MEAN_MONTH, mid=MEAN_MONTH, high=MEAN_MONTH)
 

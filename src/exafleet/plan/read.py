@@ -55,7 +55,8 @@ def _recourse(p: TwoStage, x: Floats) -> tuple[Floats, Floats, Floats]:
 def _cost(p: TwoStage, x: Floats, y: Floats) -> Floats:
     """Present value by part. [N, P] [USD]"""
     scaled = y * p.scale
-    return np.array([p.parts1[n] @ x + p.parts2 @ scaled[n] + p.part_constant[n] for n in range(p.draws)])
+    cost = np.array([p.parts1[n] @ x + p.parts2 @ scaled[n] + p.part_constant[n] for n in range(p.draws)])
+    return np.where(np.abs(cost) < ZERO * p.build.money, 0.0, cost)
 
 
 def _cash(p: TwoStage, x: Floats, y: Floats) -> Floats:

@@ -23,13 +23,21 @@ def cost(plan: Plan) -> Table:
     return Table(
         id="cost", title="What it costs",
         lead=f"Net present cost {words.money(float(plan.expected.total))} in the mean of {plan.draws.count} draws; "
-             "penalties count as costs, values and residuals as negative costs.",
+             f"penalties count as costs, values and residuals as negative costs.{_risk(plan)}",
         columns=(Column(title="Part"), Column(title="Mean", kind="money"), Column(title="Base draw", kind="money"),
                  Column(title="Dearest draw", kind="money")),
         rows=tuple(rows),
         charts=(("", charts.pieces(picture, [str(p["part"]) for p in picture],
                                    "million USD, present value, mean of draws")),) if picture else (),
     )
+
+
+def _risk(plan: Plan) -> str:
+    risk = plan.market.scenario.risk
+    if risk.weight == 0:
+        return ""
+    return (f" The plan minimises {words.money(plan.objective)}: {words.percent(1 - risk.weight)} of the mean plus "
+            f"{words.percent(risk.weight)} of the mean over the worst {words.percent(1 - risk.alpha)} of the draws.")
 
 
 def cash(plan: Plan) -> Table:
