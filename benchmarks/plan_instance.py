@@ -121,7 +121,7 @@ def _offer(i: int, system: str, months: int, scale: float, money: float) -> Offe
 
 def _open_orders(owners: list[str], systems: list[str], months: int, scale: float,
                  money: float) -> tuple[OpenOrder, ...]:
-    if len(systems) < 3:
+    if len(systems) < 3 or not owners:
         return ()
     slip = Spread(low=0.0, mid=MEAN_MONTH, high=4 * MEAN_MONTH)
     return (OpenOrder(id="open0", owner=owners[0], supplier="supplier2", system="sys2", units=max(1, int(360 * scale)),

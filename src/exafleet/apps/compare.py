@@ -15,21 +15,52 @@ if TYPE_CHECKING:
     from exafleet.facts.hardware import System
     from exafleet.report.table import Table
 
-_TRAIN_COLUMNS = {"system": "text", "layout": "text", "tokens/s": "token_rate", "80 % band": "text", "per chip": "number", "per watt": "number", "MFU": "share", "IT power": "power"}
-_SERVE_COLUMNS = {"system": "text", "layout": "text", "tokens/s": "token_rate", "80 % band": "text", "per chip": "number", "per watt": "number", "first token": "time",
-                  "per token": "time", "IT power": "power"}
+_TRAIN_COLUMNS = {
+    "system": "text",
+    "layout": "text",
+    "tokens/s": "token_rate",
+    "80 % band": "text",
+    "per chip": "number",
+    "per watt": "number",
+    "MFU": "share",
+    "IT power": "power",
+}
+_SERVE_COLUMNS = {
+    "system": "text",
+    "layout": "text",
+    "tokens/s": "token_rate",
+    "80 % band": "text",
+    "per chip": "number",
+    "per watt": "number",
+    "first token": "time",
+    "per token": "time",
+    "IT power": "power",
+}
 
 
 def compare(
     model: Model,
-    systems: Annotated[str, typer.Option("--systems", metavar="A,B,C", help="Systems to compare, separated by commas.")],
-    gpus: Annotated[int, typer.Option("--gpus", min=1, max=10**7, metavar="N", help=(
-        "Accelerators of each system. With --serve, at most so many in one replica."))],
+    systems: Annotated[
+        str, typer.Option("--systems", metavar="A,B,C", help="Systems to compare, separated by commas.")
+    ],
+    gpus: Annotated[
+        int,
+        typer.Option(
+            "--gpus",
+            min=1,
+            max=10**7,
+            metavar="N",
+            help=("Accelerators of each system. With --serve, at most so many in one replica."),
+        ),
+    ],
     serve: Annotated[bool, typer.Option("--serve", help="Compare serving instead of training.")] = False,
     dtype: Annotated[Dtype, typer.Option("--dtype", help="Number format of the matrix products.")] = Dtype.bf16,
-    seq: Annotated[int, typer.Option("--seq", min=1, max=2**24, metavar="TOKENS", help="Tokens in a training sequence.")] = 8192,
-    batch: Annotated[str, typer.Option("--batch", metavar="SIZE", help=(
-        'Training sequences in a step, or "16M tokens".'))] = "2048",
+    seq: Annotated[
+        int, typer.Option("--seq", min=1, max=2**24, metavar="TOKENS", help="Tokens in a training sequence.")
+    ] = 8192,
+    batch: Annotated[
+        str, typer.Option("--batch", metavar="SIZE", help=('Training sequences in a step, or "16M tokens".'))
+    ] = "2048",
     input_tokens: InputTokens = 1024,
     output_tokens: OutputTokens = 1024,
     ttft: FirstToken = "2 s",
@@ -57,16 +88,28 @@ def compare(
     arch = arch_of(facts, model)
     machines = {name.strip(): system(facts, name.strip()) for name in systems.split(",") if name.strip()}
     if serve:
-        service = serve_task(arch, input_tokens, output_tokens, seconds(ttft, "--ttft"), seconds(tpot, "--tpot"),
-                             dtype.value, kv_dtype.value)
+        service = serve_task(
+            arch,
+            input_tokens,
+            output_tokens,
+            seconds(ttft, "--ttft"),
+            seconds(tpot, "--tpot"),
+            dtype.value,
+            kv_dtype.value,
+        )
         found = _each(machines, lambda machine: serve_figures(service, machine, gpus, facts))
         title = f"Serving {arch.name}: {input_tokens:,} tokens in, {output_tokens:,} out, {ttft} and {tpot}"
     else:
         task = TrainTask(arch=arch, seq=seq, batch=sequences(batch, seq), dtype=dtype.value)
         found = _each(machines, lambda machine: train_figures(task, machine, gpus, facts))
         title = f"Training {arch.name} on {gpus:,} accelerators: sequences of {seq:,}, {task.batch:,} in a step"
-    report = Report(title=f"{title}, {dtype.value}", subtitle=f"facts as of {facts.as_of.isoformat()}", summary=_refusals(found),
-                    cards=(), tables=(_speed_table(found, serve), _parts_table(found, "token_parts" if serve else "time_parts")))
+    report = Report(
+        title=f"{title}, {dtype.value}",
+        subtitle=f"facts as of {facts.as_of.isoformat()}",
+        summary=_refusals(found),
+        cards=(),
+        tables=(_speed_table(found, serve), _parts_table(found, "token_parts" if serve else "time_parts")),
+    )
     show(report, form, {"as_of": facts.as_of.isoformat(), "systems": found})
 
 
@@ -75,7 +118,9 @@ def _each(machines: Mapping[str, System], figures: Callable[[System], dict[str, 
     from exafleet.terms.errors import FactError, MissingFact, NoAnswer, Problem
 
     if not machines:
-        raise FactError(Problem(where="--systems", what="no system is named", remedy='Write e.g. "hgx-h100,gb200-nvl72".'))
+        raise FactError(
+            Problem(where="--systems", what="no system is named", remedy='Write e.g. "hgx-h100,gb200-nvl72".')
+        )
     found = []
     for machine in machines.values():
         try:
@@ -96,12 +141,27 @@ def _speed_table(found: list[dict[str, Any]], serve: bool) -> Table:
     titles = _SERVE_COLUMNS if serve else _TRAIN_COLUMNS
     last = ("ttft", "tpot") if serve else ("mfu",)
     rows = tuple(
-        (d["system"], d["layout"], d["tokens_per_s"], band(d["tokens_per_s_low"], d["tokens_per_s_high"], short),
-         d["tokens_per_s"] / d["gpus"], d["tokens_per_s"] / d["power"], *(d[name] for name in last), d["power"])
-        for d in found if "cannot" not in d)
-    return Table(id="systems", title="Side by side", empty="No system runs it.",
-                 lead="Tokens a second; per chip and per watt of IT power in tokens/s.",
-                 columns=tuple(Column(title=t, kind=k) for t, k in titles.items()), rows=rows)
+        (
+            d["system"],
+            d["layout"],
+            d["tokens_per_s"],
+            band(d["tokens_per_s_low"], d["tokens_per_s_high"], short),
+            d["tokens_per_s"] / d["gpus"],
+            d["tokens_per_s"] / d["power"],
+            *(d[name] for name in last),
+            d["power"],
+        )
+        for d in found
+        if "cannot" not in d
+    )
+    return Table(
+        id="systems",
+        title="Side by side",
+        empty="No system runs it.",
+        lead="Tokens a second; per chip and per watt of IT power in tokens/s.",
+        columns=tuple(Column(title=t, kind=k) for t, k in titles.items()),
+        rows=rows,
+    )
 
 
 def _parts_table(found: list[dict[str, Any]], key: str) -> Table:
@@ -112,7 +172,11 @@ def _parts_table(found: list[dict[str, Any]], key: str) -> Table:
     names = dict.fromkeys(name for d in able for name, value in d[key].items() if value > 0)
     rows = [(name, *(d[key].get(name) or None for d in able)) for name in names]
     total = ("total", *(sum(d[key].values()) for d in able))
-    return Table(id="parts", title="Where the time goes", lead="Exposed parts of a training step, or of one output token.",
-                 empty="No system runs it.",
-                 columns=(Column(title="part"), *(Column(title=d["system"], kind="time") for d in able)),
-                 rows=(*rows, total) if able else ())
+    return Table(
+        id="parts",
+        title="Where the time goes",
+        lead="Exposed parts of a training step, or of one output token.",
+        empty="No system runs it.",
+        columns=(Column(title="part"), *(Column(title=d["system"], kind="time") for d in able)),
+        rows=(*rows, total) if able else (),
+    )

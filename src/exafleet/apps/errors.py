@@ -1,7 +1,10 @@
 """The only place where an error becomes text on stderr and an exit code.
 
-0  done               1  a bug in exafleet (with its traceback)      2  bad input, or a file that cannot be read or written
-3  no feasible answer                                              130  stopped with Ctrl-C
+0    done
+1    a bug in exafleet, with its traceback
+2    bad input, or a file that cannot be read or written
+3    no feasible answer
+130  stopped with Ctrl-C
 """
 
 from __future__ import annotations

@@ -20,8 +20,13 @@ app = typer.Typer(help=__doc__.partition(": ")[2].capitalize(), no_args_is_help=
 
 @app.command()
 def show(
-    what: Annotated[str, typer.Argument(metavar="SUBJECT|KEY", help=(
-        "A chip, system, model, market, ... by id or name; or one fact by key, such as gb200-gpu.hbm_bw."))],
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="SUBJECT|KEY",
+            help=("A chip, system, model, market, ... by id or name; or one fact by key, such as gb200-gpu.hbm_bw."),
+        ),
+    ],
     as_of: AsOf = None,
     form: Form = Format.table,
 ) -> None:
@@ -62,8 +67,9 @@ def search(
     facts = facts_as_of(as_of)
     found = facts.search(" ".join(words))
     data = {"as_of": facts.as_of.isoformat(), "facts": [_data(facts, f.key) for f in found]}
-    table = _table("found", "Facts", f"Facts in which every word occurs: {len(found):,}.",
-                   [_row(f, f.key) for f in found])
+    table = _table(
+        "found", "Facts", f"Facts in which every word occurs: {len(found):,}.", [_row(f, f.key) for f in found]
+    )
     print_report(_report(" ".join(words), facts, [table, _sources(facts, found)]), form, data)
 
 
@@ -89,22 +95,30 @@ def check(
     found = review(facts)
     raise_all(FactError, found.mistakes)
     rows = sum(len(many) for by_at in facts.table.values() for many in by_at.values())
-    typer.echo(f"{rows:,} rows: {found.facts:,} facts about {len(facts.subjects.by_id):,} subjects "
-               f"from {len(facts.sources):,} sources. Nothing wrong was found.")
+    typer.echo(
+        f"{rows:,} rows: {found.facts:,} facts about {len(facts.subjects.by_id):,} subjects "
+        f"from {len(facts.sources):,} sources. Nothing wrong was found."
+    )
     remarks = [f"cannot be planned with: {g.kind} {g.subject} lacks {', '.join(g.lacks)}" for g in found.gaps]
     remarks += [f"sources of the same standing disagree: {key}" for key in found.disagreements]
     remarks += [f"source without facts: {source}" for source in found.unused_sources]
     if every:
         typer.echo("\n".join(remarks))
     elif remarks:
-        typer.echo(f"Good to know: {len(found.gaps):,} subjects lack a term a plan needs, {len(found.disagreements):,} "
-                   "facts have sources that disagree (--all lists them).")
+        typer.echo(
+            f"Good to know: {len(found.gaps):,} subjects lack a term a plan needs, {len(found.disagreements):,} "
+            "facts have sources that disagree (--all lists them)."
+        )
 
 
 @app.command()
 def diff(
-    as_of: Annotated[list[str], typer.Option("--as-of", metavar="DATE", help="Give it twice: the earlier day, the later.")],
-    words: Annotated[list[str] | None, typer.Argument(help="Only facts in which every one of these words occurs.")] = None,
+    as_of: Annotated[
+        list[str], typer.Option("--as-of", metavar="DATE", help="Give it twice: the earlier day, the later.")
+    ],
+    words: Annotated[
+        list[str] | None, typer.Argument(help="Only facts in which every one of these words occurs.")
+    ] = None,
     form: Form = Format.table,
 ) -> None:
     """Show what became known, and what changed, between two days.
@@ -125,9 +139,18 @@ def diff(
     before, after = (load_facts(d) for d in days)
     wanted = {f.key for f in after.search(" ".join(words or []))}
     changes = [c for c in difference(before, after) if c.key in wanted]
-    data = {"from": days[0].isoformat(), "to": days[1].isoformat(),
-            "changes": [{"key": c.key, "before": None if c.before is None else _plain(before, c.before),
-                         "after": _plain(after, c.after)} for c in changes]}
+    data = {
+        "from": days[0].isoformat(),
+        "to": days[1].isoformat(),
+        "changes": [
+            {
+                "key": c.key,
+                "before": None if c.before is None else _plain(before, c.before),
+                "after": _plain(after, c.after),
+            }
+            for c in changes
+        ],
+    }
     print_report(_report(f"Facts from {days[0]} to {days[1]}", after, [_diff_table(changes)]), form, data)
 
 
@@ -137,12 +160,23 @@ def _diff_table(changes: list[Change]) -> Table:
 
     new = sum(c.before is None for c in changes)
     return Table(
-        id="changes", title="What changed", lead=f"{new:,} facts became known, {len(changes) - new:,} changed.",
+        id="changes",
+        title="What changed",
+        lead=f"{new:,} facts became known, {len(changes) - new:,} changed.",
         empty="Nothing became known and nothing changed.",
         columns=tuple(Column(title=t) for t in ("fact", "before", "after", "kind", "source", "published")),
-        rows=tuple((c.key, None if c.before is None else written(c.before.value, c.before.unit),
-                    written(c.after.value, c.after.unit), c.after.kind, c.after.source, c.after.as_of.isoformat())
-                   for c in changes))
+        rows=tuple(
+            (
+                c.key,
+                None if c.before is None else written(c.before.value, c.before.unit),
+                written(c.after.value, c.after.unit),
+                c.after.kind,
+                c.after.source,
+                c.after.as_of.isoformat(),
+            )
+            for c in changes
+        ),
+    )
 
 
 def _by_key(facts: Facts, what: str) -> list[Fact]:
@@ -187,16 +221,23 @@ def _key_table(facts: Facts, found: list[Fact]) -> Table:
     word = term(found[0].term)
     rows = [row for fact in found for row in _rows(facts, fact, fact.key)]
     notes = [f.note for f in found if f.note]
-    return _table("fact", found[0].key.partition("@")[0], f"{word.name}: {word.meaning} ({word.basis}). "
-                  + " ".join(notes), rows)
+    return _table(
+        "fact", found[0].key.partition("@")[0], f"{word.name}: {word.meaning} ({word.basis}). " + " ".join(notes), rows
+    )
 
 
 def _table(name: str, title: str, lead: str, rows: list[tuple[str, ...]]) -> Table:
     from exafleet.report.table import Column, Table
 
     titles = ("fact", "value", "low to high", "kind", "source: place in it", "published")
-    return Table(id=name, title=title, lead=lead, empty="No fact is known as of this date.",
-                 columns=tuple(Column(title=t) for t in titles), rows=tuple(rows))
+    return Table(
+        id=name,
+        title=title,
+        lead=lead,
+        empty="No fact is known as of this date.",
+        columns=tuple(Column(title=t) for t in titles),
+        rows=tuple(rows),
+    )
 
 
 def _sources(facts: Facts, shown: list[Fact]) -> Table:
@@ -204,9 +245,14 @@ def _sources(facts: Facts, shown: list[Fact]) -> Table:
     from exafleet.report.table import Column, Table
 
     names = dict.fromkeys(f.source for f in shown if f.source in facts.sources)
-    return Table(id="sources", title="Sources", lead="What the short names stand for.", empty="No source is named.",
-                 columns=(Column(title="source"), Column(title="title")),
-                 rows=tuple((name, facts.sources[name]) for name in names))
+    return Table(
+        id="sources",
+        title="Sources",
+        lead="What the short names stand for.",
+        empty="No source is named.",
+        columns=(Column(title="source"), Column(title="title")),
+        rows=tuple((name, facts.sources[name]) for name in names),
+    )
 
 
 def _rows(facts: Facts, fact: Fact, label: str) -> list[tuple[str, ...]]:
@@ -218,8 +264,14 @@ def _row(fact: Fact, label: str) -> tuple[str, ...]:
     from exafleet.terms.format import written
 
     around = "" if fact.low == fact.high else f"{written(fact.low, fact.unit)} to {written(fact.high, fact.unit)}"
-    return (label, written(fact.value, fact.unit), around, fact.kind, f"{fact.source}: {fact.where}",
-            fact.as_of.isoformat())
+    return (
+        label,
+        written(fact.value, fact.unit),
+        around,
+        fact.kind,
+        f"{fact.source}: {fact.where}",
+        fact.as_of.isoformat(),
+    )
 
 
 def _report(title: str, facts: Facts, tables: list[Table]) -> Any:
@@ -239,7 +291,17 @@ def _plain(facts: Facts, fact: Fact) -> dict[str, Any]:
     from exafleet.terms.term import term
     from exafleet.terms.units import base_unit
 
-    return {"key": fact.key, "value": fact.value, "low": fact.low, "high": fact.high,
-            "unit": base_unit(term(fact.term).dimension), "written": written(fact.value, fact.unit), "kind": fact.kind,
-            "source": fact.source, "title": facts.sources.get(fact.source, ""), "where": fact.where,
-            "published": fact.as_of.isoformat(), "note": fact.note}
+    return {
+        "key": fact.key,
+        "value": fact.value,
+        "low": fact.low,
+        "high": fact.high,
+        "unit": base_unit(term(fact.term).dimension),
+        "written": written(fact.value, fact.unit),
+        "kind": fact.kind,
+        "source": fact.source,
+        "title": facts.sources.get(fact.source, ""),
+        "where": fact.where,
+        "published": fact.as_of.isoformat(),
+        "note": fact.note,
+    }

@@ -33,7 +33,7 @@ def facts_as_of(words: str | None) -> Facts:
 
 def arch_of(facts: Facts, words: str) -> Arch:
     """A model by the path of its config.json, or by its name; raises FactError."""
-    if words.endswith(".json") or "/" in words and Path(words).exists():
+    if words.endswith(".json") or ("/" in words and Path(words).exists()):
         from exafleet.facts.huggingface import arch_from_config
 
         path = Path(words)

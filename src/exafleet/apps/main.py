@@ -23,8 +23,15 @@ class Commands(TyperGroup):
 
 
 # Help is plain text: rich would cost a fifth of a second before it can say anything.
-app = typer.Typer(cls=Commands, no_args_is_help=True, rich_markup_mode=None, add_completion=False, epilog=EPILOG,
-                  pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]})
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    add_completion=False,
+    epilog=EPILOG,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 
 
 def _version(asked: bool) -> None:
@@ -37,10 +44,12 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def root(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True,
-                                          help="Print the version and stop.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", envvar="EXAFLEET_DEBUG",
-                                        help="Show tracebacks instead of messages.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", envvar="EXAFLEET_DEBUG", help="Show tracebacks instead of messages.")
+    ] = False,
 ) -> None:
     """Plans fleets of AI accelerators: how fast, how many watts, what it costs, what to order when.
 

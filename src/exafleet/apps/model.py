@@ -42,8 +42,13 @@ def show(
 
     arch = arch_of(facts_as_of(as_of), model)
     counts = _counts(arch, seq)
-    report = Report(title=arch.name, subtitle=_shape(arch), summary=_summary(counts, seq), cards=(),
-                    tables=(_parameter_table(counts), _bytes_table(counts)))
+    report = Report(
+        title=arch.name,
+        subtitle=_shape(arch),
+        summary=_summary(counts, seq),
+        cards=(),
+        tables=(_parameter_table(counts), _bytes_table(counts)),
+    )
     print_report(report, form, {"id": arch.id, "name": arch.name, **counts, "architecture": _dimensions(arch)})
 
 
@@ -53,8 +58,10 @@ def _counts(arch: Arch, seq: int) -> dict[str, Any]:
 
     parameters = counts.parameters(arch)
     return {
-        "parameters": float(parameters.total), "active_parameters": counts.active_parameters(arch),
-        "parameters_by_part": parameters.as_dict(), "seq": seq,
+        "parameters": float(parameters.total),
+        "active_parameters": counts.active_parameters(arch),
+        "parameters_by_part": parameters.as_dict(),
+        "seq": seq,
         "flops_per_token_forward": float(counts.flops_per_token(arch, seq, train=False)),
         "flops_per_token_training": float(counts.flops_per_token(arch, seq, train=True)),
         "kv_bytes_per_token": {d: counts.kv_bytes_per_token(arch, d) for d in ("bf16", "fp8")},
@@ -65,8 +72,12 @@ def _counts(arch: Arch, seq: int) -> dict[str, Any]:
 
 def _shape(arch: Arch) -> str:
     """The architecture in one line."""
-    words = [f"{arch.layers} layers", f"hidden {arch.hidden:,}", f"{arch.heads} heads ({arch.kv_heads} KV)",
-             f"vocabulary {arch.vocab:,}"]
+    words = [
+        f"{arch.layers} layers",
+        f"hidden {arch.hidden:,}",
+        f"{arch.heads} heads ({arch.kv_heads} KV)",
+        f"vocabulary {arch.vocab:,}",
+    ]
     if arch.experts:
         words.append(f"{arch.experts} experts, {arch.topk} per token, in {arch.moe_layers} layers")
     if arch.ssm_layers:
@@ -80,10 +91,10 @@ def _summary(counts: dict[str, Any], seq: int) -> tuple[str, ...]:
     total, active = counts["parameters"], counts["active_parameters"]
     used = "all of them" if active == total else words.short(active)
     forward, training = counts["flops_per_token_forward"], counts["flops_per_token_training"]
+    work = f"{words.si(forward, 'FLOP')} forward and {words.si(training, 'FLOP')} in training"
     return (
         f"{words.short(total)} parameters ({words.count(total)}), of which a token uses {used}.",
-        f"One token of a sequence of {seq:,} takes {words.si(forward, 'FLOP')} forward and "
-        f"{words.si(training, 'FLOP')} in training (attention counted causally, nothing recomputed).",
+        f"One token of a sequence of {seq:,} takes {work} (attention counted causally, nothing recomputed).",
     )
 
 
@@ -92,10 +103,13 @@ def _parameter_table(counts: dict[str, Any]) -> Table:
 
     total = counts["parameters"]
     rows = [(name, value, value / total) for name, value in counts["parameters_by_part"].items() if value]
-    return Table(id="parameters", title="Parameters", lead="They add up to the total.",
-                 columns=(Column(title="part"), Column(title="parameters", kind="count"),
-                          Column(title="share", kind="share")),
-                 rows=(*rows, ("total", total, 1.0)))
+    return Table(
+        id="parameters",
+        title="Parameters",
+        lead="They add up to the total.",
+        columns=(Column(title="part"), Column(title="parameters", kind="count"), Column(title="share", kind="share")),
+        rows=(*rows, ("total", total, 1.0)),
+    )
 
 
 def _bytes_table(counts: dict[str, Any]) -> Table:
@@ -103,11 +117,18 @@ def _bytes_table(counts: dict[str, Any]) -> Table:
     from exafleet.terms.format import data
 
     kv, cache = counts["kv_bytes_per_token"], counts["cache_bytes_of_one_sequence"]
-    rows = [(d, data(v), data(kv[d]) if d in kv else None, data(cache[d]) if d in cache else None)
-            for d, v in counts["weight_bytes"].items()]
+    rows = [
+        (d, data(v), data(kv[d]) if d in kv else None, data(cache[d]) if d in cache else None)
+        for d, v in counts["weight_bytes"].items()
+    ]
     titles = ("format", "weights", "KV cache per token", f"cache of {counts['seq']:,} tokens")
-    return Table(id="bytes", title="Memory", lead="Weights as served: embedding, head and norms stay bf16.",
-                 columns=tuple(Column(title=t) for t in titles), rows=tuple(rows))
+    return Table(
+        id="bytes",
+        title="Memory",
+        lead="Weights as served: embedding, head and norms stay bf16.",
+        columns=tuple(Column(title=t) for t in titles),
+        rows=tuple(rows),
+    )
 
 
 def _dimensions(arch: Arch) -> dict[str, Any]:

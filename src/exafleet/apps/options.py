@@ -30,16 +30,37 @@ class Dtype(StrEnum):
     int8 = "int8"
 
 
-AsOf = Annotated[str | None, typer.Option("--as-of", metavar="DATE", help=(
-    "Use only facts published by this day (2024-12-19, 2024-12 or 2024). Default: every fact; for a scenario, its own "
-    "date."))]
+AsOf = Annotated[
+    str | None,
+    typer.Option(
+        "--as-of",
+        metavar="DATE",
+        help=(
+            "Use only facts published by this day (2024-12-19, 2024-12 or 2024). Default: every fact; for a scenario, "
+            "its own date."
+        ),
+    ),
+]
 Form = Annotated[Format, typer.Option("--format", help="Tables for people, or JSON with base units.")]
-Model = Annotated[str, typer.Argument(metavar="MODEL", help=(
-    "Name of a model (see `exafleet facts search model`), or the path of a Hugging Face config.json."))]
+Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help=("Name of a model (see `exafleet facts search model`), or the path of a Hugging Face config.json."),
+    ),
+]
 Scenario = Annotated[Path, typer.Argument(metavar="SCENARIO", help="A scenario.toml, or the folder that holds one.")]
-Store = Annotated[str | None, typer.Option("--store", metavar="URL", help=(
-    "Where runs are kept: a SQLite file or a database URL. Default: EXAFLEET_STORE, else a file in the user's data "
-    "folder."))]
+Store = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="URL",
+        help=(
+            "Where runs are kept: a SQLite file or a database URL. Default: EXAFLEET_STORE, else a file in the user's "
+            "data folder."
+        ),
+    ),
+]
 
 
 def span(words: str | None, option: str) -> tuple[int, int] | None:
@@ -54,8 +75,14 @@ def span(words: str | None, option: str) -> tuple[int, int] | None:
     low = int(found[1]) if found else 0
     high = low if not (found and found[2]) else int(found[3]) if found[3] else 2**20
     if not 1 <= low <= high:
-        raise FactError(Problem(where=option, what="not a range of whole numbers from 1 up", got=repr(words),
-                                allowed='a number such as "8", or a range such as "1..16"'))
+        raise FactError(
+            Problem(
+                where=option,
+                what="not a range of whole numbers from 1 up",
+                got=repr(words),
+                allowed='a number such as "8", or a range such as "1..16"',
+            )
+        )
     return low, high
 
 
@@ -76,8 +103,14 @@ def sequences(words: str, seq: int) -> int:
     plain = re.fullmatch(r"\s*(\d[\d_,]*)\s*(sequences?)?\s*", words)
     number = float(re.sub("[_,]", "", plain[1])) if plain else _quantity(words, "--batch", "tokens") / seq
     if not 0.5 <= number < 1e9:
-        raise FactError(Problem(where="--batch", what="a batch holds at least one sequence", got=repr(words),
-                                allowed='sequences such as "1024", or tokens such as "16M tokens"'))
+        raise FactError(
+            Problem(
+                where="--batch",
+                what="a batch holds at least one sequence",
+                got=repr(words),
+                allowed='sequences such as "1024", or tokens such as "16M tokens"',
+            )
+        )
     return round(number) if plain else _divisible(number)
 
 

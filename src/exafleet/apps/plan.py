@@ -36,12 +36,24 @@ class Answer:
 def plan(
     scenario: Scenario,
     as_of: AsOf = None,
-    draws: Annotated[int | None, typer.Option("--draws", min=1, max=1000, metavar="N", help=(
-        "Futures to plan for; the first is always the quoted one. Default: the scenario's."))] = None,
-    seed: Annotated[int | None, typer.Option("--seed", min=0, max=2**31 - 1, metavar="N",
-                                             help="Seed of the futures. Default: the scenario's.")] = None,
-    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help=(
-        "Write the report as one self-contained HTML file with charts."))] = None,
+    draws: Annotated[
+        int | None,
+        typer.Option(
+            "--draws",
+            min=1,
+            max=1000,
+            metavar="N",
+            help=("Futures to plan for; the first is always the quoted one. Default: the scenario's."),
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", min=0, max=2**31 - 1, metavar="N", help="Seed of the futures. Default: the scenario's."),
+    ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="FILE", help=("Write the report as one self-contained HTML file with charts.")),
+    ] = None,
     json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the report as JSON.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Leave out what would change the answer.")] = False,
     no_store: Annotated[bool, typer.Option("--no-store", help="Do not keep this run.")] = False,
@@ -96,8 +108,9 @@ def rates(scenario: Scenario, as_of: AsOf = None, form: Form = Format.table) -> 
     show(rates_report(world, found), form, {"as_of": world.as_of.isoformat(), "rates": rate_rows(found)})
 
 
-def answer(scenario: Path, *, as_of: str | None, draws: int | None, seed: int | None, quick: bool,
-           progress: Progress) -> Answer:
+def answer(
+    scenario: Path, *, as_of: str | None, draws: int | None, seed: int | None, quick: bool, progress: Progress
+) -> Answer:
     """Scenario -> World -> Rates -> Draws -> Plan -> Trace -> Report; raises FactError and NoPlan."""
     from exafleet.fleet.goodput import chip_mtbf
     from exafleet.market.draws import draw
@@ -157,10 +170,21 @@ def keep(found: Answer, text: str, asked: str | None, *, options: str) -> None:
 
     world, plan = found.world, found.plan
     try:
-        identity = run_id(version=__version__, data_hash=world.data_hash, scenario=world.scenario,
-                          options=f"{options} draws {plan.draws.count} seed {plan.draws.seed}")
-        saved = save_run(open_store(location(asked)), identity, version=__version__, data_hash=world.data_hash,
-                         rates=found.rates, plan=plan, report=text)
+        identity = run_id(
+            version=__version__,
+            data_hash=world.data_hash,
+            scenario=world.scenario,
+            options=f"{options} draws {plan.draws.count} seed {plan.draws.seed}",
+        )
+        saved = save_run(
+            open_store(location(asked)),
+            identity,
+            version=__version__,
+            data_hash=world.data_hash,
+            rates=found.rates,
+            plan=plan,
+            report=text,
+        )
     except StoreError as error:
         note(f"warning: this run was not kept. {error}")
         return

@@ -34,9 +34,8 @@ def train_relaxations(task: TrainTask, system: System, chips: int, facts: Facts,
         if _runs(replace(task, batch=batch), system, chips, facts, limits):
             found.append(f"--batch {batch}")
             break
-    for dtype in ("bf16", "fp8"):
-        if dtype != task.dtype and dtype in system.chip.peak_flops and _runs(replace(task, dtype=dtype), system, chips, facts, limits):
-            found.append(f"--dtype {dtype}")
+    others = [d for d in ("bf16", "fp8") if d != task.dtype and d in system.chip.peak_flops]
+    found += [f"--dtype {d}" for d in others if _runs(replace(task, dtype=d), system, chips, facts, limits)]
     shorter = task.seq // 4
     if shorter >= 512 and _runs(replace(task, seq=shorter), system, chips, facts, limits):
         found.append(f"--seq {shorter}")
@@ -61,9 +60,8 @@ def serve_relaxations(task: ServeTask, system: System, asked: ServeResult, facts
         if runs(more):
             found.append(f"--gpus {more}: the smallest size tried that fits")
             break
-    for dtype in ("bf16", "fp8", "fp4"):
-        if dtype != task.dtype and runs(asked.chips, dtype=dtype):
-            found.append(f"--dtype {dtype}")
+    others = [d for d in ("bf16", "fp8", "fp4") if d != task.dtype]
+    found += [f"--dtype {d}" for d in others if runs(asked.chips, dtype=d)]
     if task.kv_dtype != "fp8" and runs(asked.chips, kv_dtype="fp8"):
         found.append("--kv-dtype fp8")
     return tuple(found)

@@ -50,7 +50,9 @@ def list_(store: Store = None, form: Form = Format.table) -> None:
 
 @app.command()
 def show(
-    run: Annotated[str, typer.Argument(metavar="ID", help='Number or id of a run, the beginning of its id, or "last".')],
+    run: Annotated[
+        str, typer.Argument(metavar="ID", help='Number or id of a run, the beginning of its id, or "last".')
+    ],
     part: Annotated[Part, typer.Option("--part", help="What to show of it.")] = Part.report,
     store: Store = None,
     form: Form = Format.table,
@@ -72,8 +74,9 @@ def show(
         return
     rows = lines_of(engine, found["number"], _TABLES[part])
     titles = tuple(rows[0]) if rows else ()
-    table = _table(part.value, part.value.capitalize(), f"{len(rows):,} rows.", titles, rows,
-                   money=("expected", "base"))
+    table = _table(
+        part.value, part.value.capitalize(), f"{len(rows):,} rows.", titles, rows, money=("expected", "base")
+    )
     print_report(_report(found["name"], f"run {found['number']} ({found['id']})", table), form, {part.value: rows})
 
 
@@ -103,15 +106,20 @@ def _show_report(found: dict[str, Any], form: Format) -> None:
     print_report(report_from_json(json.loads(found["report"])), form)
 
 
-def _table(name: str, title: str, lead: str, titles: tuple[str, ...], rows: list[dict[str, Any]],
-           money: tuple[str, ...] = ()) -> Table:
+def _table(
+    name: str, title: str, lead: str, titles: tuple[str, ...], rows: list[dict[str, Any]], money: tuple[str, ...] = ()
+) -> Table:
     from exafleet.report.table import Column, Table
 
-    kinds = {t: "money" if t in money else "number" for t in titles
-             if any(isinstance(r[t], int | float) for r in rows)}
-    return Table(id=name, title=title, lead=lead, empty="Nothing was kept.",
-                 columns=tuple(Column(title=t.replace("_", " "), kind=kinds.get(t, "text")) for t in titles),
-                 rows=tuple(tuple(str(r[t]) if isinstance(r[t], bool) else r[t] for t in titles) for r in rows))
+    kinds = {t: "money" if t in money else "number" for t in titles if any(isinstance(r[t], int | float) for r in rows)}
+    return Table(
+        id=name,
+        title=title,
+        lead=lead,
+        empty="Nothing was kept.",
+        columns=tuple(Column(title=t.replace("_", " "), kind=kinds.get(t, "text")) for t in titles),
+        rows=tuple(tuple(str(r[t]) if isinstance(r[t], bool) else r[t] for t in titles) for r in rows),
+    )
 
 
 def _report(title: str, subtitle: str, table: Table) -> Report:

@@ -30,12 +30,22 @@ def check(scenario: Scenario, as_of: AsOf = None) -> None:
 
     world = load_world(scenario, as_of=day(as_of))
     found = world.scenario
-    counts = {"owners": found.owners, "sites": found.sites, "holdings": found.holdings, "offers": found.offers,
-              "open orders": found.open_orders, "rentals": found.rentals, "jobs": found.jobs, "loans": found.loans,
-              "moves": found.moves}
+    counts = {
+        "owners": found.owners,
+        "sites": found.sites,
+        "holdings": found.holdings,
+        "offers": found.offers,
+        "open orders": found.open_orders,
+        "rentals": found.rentals,
+        "jobs": found.jobs,
+        "loans": found.loans,
+        "moves": found.moves,
+    }
     said = ", ".join(f"{len(many):,} {name}" for name, many in counts.items() if many)
-    typer.echo(f"{found.name}: {month_name(found.start)} to {month_name(found.start + found.months - 1)}, "
-               f"as of {world.as_of.isoformat()}: {said}. Nothing wrong was found.")
+    typer.echo(
+        f"{found.name}: {month_name(found.start)} to {month_name(found.start + found.months - 1)}, "
+        f"as of {world.as_of.isoformat()}: {said}. Nothing wrong was found."
+    )
 
 
 @app.command()
@@ -53,7 +63,9 @@ def schema() -> None:
 
 @app.command()
 def new(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder to make; it may exist if it is empty of these files.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Folder to make; it may exist if it is empty of these files.")
+    ],
 ) -> None:
     """Write a small scenario that plans, with a comment on every line that you would change.
 
@@ -64,9 +76,16 @@ def new(
     from exafleet.apps.files import write_text
     from exafleet.terms.errors import FactError, Problem, raise_all
 
-    raise_all(FactError, [Problem(where=str(folder / name), what="exists already",
-                                  remedy="Name another folder: nothing is overwritten.")
-                          for name in FILES if (folder / name).exists()])
+    raise_all(
+        FactError,
+        [
+            Problem(
+                where=str(folder / name), what="exists already", remedy="Name another folder: nothing is overwritten."
+            )
+            for name in FILES
+            if (folder / name).exists()
+        ],
+    )
     folder.mkdir(parents=True, exist_ok=True)
     for name in FILES:
         write_text(folder / name, (TEMPLATES / name).read_text(encoding="utf-8"))

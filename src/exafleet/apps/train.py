@@ -17,8 +17,14 @@ if TYPE_CHECKING:
     from exafleet.step.train import Steps, TrainTask
     from exafleet.terms.errors import NothingFits
 
-SystemName = Annotated[str, typer.Option("--system", metavar="SYSTEM", help=(
-    "Id or name of a system, such as gb200-nvl72 or hgx-h100 (see `exafleet facts search system`)."))]
+SystemName = Annotated[
+    str,
+    typer.Option(
+        "--system",
+        metavar="SYSTEM",
+        help=("Id or name of a system, such as gb200-nvl72 or hgx-h100 (see `exafleet facts search system`)."),
+    ),
+]
 _RANGE = "A..B"
 
 
@@ -32,8 +38,17 @@ def train(
     gpus: Annotated[int, typer.Option("--gpus", min=1, max=10**7, metavar="N", help="Accelerators the run takes.")],
     dtype: Annotated[Dtype, typer.Option("--dtype", help="Number format of the matrix products.")] = Dtype.bf16,
     seq: Annotated[int, typer.Option("--seq", min=1, max=2**24, metavar="TOKENS", help="Tokens in a sequence.")] = 8192,
-    batch: Annotated[str, typer.Option("--batch", metavar="SIZE", help=(
-        'Sequences in a step, or "16M tokens"; tokens are rounded by up to 5 % to a number that layouts can divide.'))] = "2048",
+    batch: Annotated[
+        str,
+        typer.Option(
+            "--batch",
+            metavar="SIZE",
+            help=(
+                'Sequences in a step, or "16M tokens"; tokens are rounded by up to 5 % to a number that layouts '
+                "can divide."
+            ),
+        ),
+    ] = "2048",
     tp: Annotated[str | None, _ways("--tp", "Tensor-parallel ways")] = None,
     pp: Annotated[str | None, _ways("--pp", "Pipeline stages")] = None,
     cp: Annotated[str | None, _ways("--cp", "Context-parallel ways")] = None,
@@ -72,18 +87,27 @@ def train(
     show(*_answer(task, machine, gpus, facts, found, found.best, top, form))
 
 
-def _answer(task: TrainTask, system: System, gpus: int, facts: Facts, found: TrainResult, best: Steps, top: int,
-            form: Format) -> tuple[Any, Format, dict[str, Any]]:
+def _answer(
+    task: TrainTask, system: System, gpus: int, facts: Facts, found: TrainResult, best: Steps, top: int, form: Format
+) -> tuple[Any, Format, dict[str, Any]]:
     """Report, form and flat JSON of a search that found something."""
     from exafleet.report.table import Report
 
     data = figures(task, system, gpus, facts, best)
-    data |= {"as_of": facts.as_of.isoformat(), "candidates": found.count, "why": {w.name: n for w, n in found.why.items()},
-             "pareto": [_listed(found, i) for i in range(_count(found, top))]}
+    data |= {
+        "as_of": facts.as_of.isoformat(),
+        "candidates": found.count,
+        "why": {w.name: n for w, n in found.why.items()},
+        "pareto": [_listed(found, i) for i in range(_count(found, top))],
+    }
     report = Report(
         title=f"Training {task.arch.name} on {gpus:,} accelerators of {system.name}",
-        subtitle=f"{task.dtype}, sequences of {task.seq:,}, {task.batch:,} in a step; facts as of {facts.as_of.isoformat()}",
-        summary=_sentences(data), cards=(), tables=(_time_table(data), _memory_table(data), _list_table(data), _why_table(data)))
+        subtitle=f"{task.dtype}, sequences of {task.seq:,}, {task.batch:,} in a step; "
+        f"facts as of {facts.as_of.isoformat()}",
+        summary=_sentences(data),
+        cards=(),
+        tables=(_time_table(data), _memory_table(data), _list_table(data), _why_table(data)),
+    )
     return report, form, data
 
 
@@ -94,12 +118,25 @@ def figures(task: TrainTask, system: System, gpus: int, facts: Facts, best: Step
     watts = power(system, facts, Activity.TRAINING, gpus)
     time, memory = best.time.at(0), best.memory.at(0)
     return {
-        "model": task.arch.id, "system": system.id, "gpus": gpus, "dtype": task.dtype, "seq": task.seq,
-        "batch_sequences": task.batch, "layout": best.layouts.words()[0], "step_time": float(time.total),
-        "time_parts": time.as_dict(), "hidden_time": best.shadow.at(0).as_dict(), "memory": float(memory.total),
-        "memory_parts": memory.as_dict(), "memory_usable": best.usable, "tokens_per_s": float(best.tokens_per_s[0]),
-        "tokens_per_s_low": float(best.low[0]), "tokens_per_s_high": float(best.high[0]), "mfu": float(best.mfu[0]),
-        "power": float(watts.total), "power_parts": watts.as_dict(),
+        "model": task.arch.id,
+        "system": system.id,
+        "gpus": gpus,
+        "dtype": task.dtype,
+        "seq": task.seq,
+        "batch_sequences": task.batch,
+        "layout": best.layouts.words()[0],
+        "step_time": float(time.total),
+        "time_parts": time.as_dict(),
+        "hidden_time": best.shadow.at(0).as_dict(),
+        "memory": float(memory.total),
+        "memory_parts": memory.as_dict(),
+        "memory_usable": best.usable,
+        "tokens_per_s": float(best.tokens_per_s[0]),
+        "tokens_per_s_low": float(best.low[0]),
+        "tokens_per_s_high": float(best.high[0]),
+        "mfu": float(best.mfu[0]),
+        "power": float(watts.total),
+        "power_parts": watts.as_dict(),
         "power_rated": float(rated_power(system, facts).total) * gpus,
     }
 
@@ -122,21 +159,27 @@ def _count(found: TrainResult, top: int) -> int:
 def _listed(found: TrainResult, i: int) -> dict[str, Any]:
     steps = found.pareto
     assert steps is not None
-    return {"layout": steps.layouts.words()[i], "step_time": float(steps.time.total[i]),
-            "memory": float(steps.memory.total[i]), "tokens_per_s": float(steps.tokens_per_s[i]), "mfu": float(steps.mfu[i])}
+    return {
+        "layout": steps.layouts.words()[i],
+        "step_time": float(steps.time.total[i]),
+        "memory": float(steps.memory.total[i]),
+        "tokens_per_s": float(steps.tokens_per_s[i]),
+        "mfu": float(steps.mfu[i]),
+    }
 
 
 def _sentences(d: dict[str, Any]) -> tuple[str, ...]:
     from exafleet.terms import format as words
 
-    each = d["tokens_per_s"] / d["gpus"]
+    rate, watts = d["tokens_per_s"], d["power"]
+    band = words.band(d["tokens_per_s_low"], d["tokens_per_s_high"], words.token_rate)
+    each = f"{words.power(watts / d['gpus'])} per accelerator, network included; rated {words.power(d['power_rated'])}"
+    mfu = f"MFU is {words.percent(d['mfu'])} of the dense {d['dtype']} peak"
     return (
         f"Best layout: {d['layout']}.",
-        f"{words.token_rate(d['tokens_per_s'])}, {words.significant(each)} tokens/s per accelerator; 80 % band "
-        f"{words.band(d['tokens_per_s_low'], d['tokens_per_s_high'], words.token_rate)}.",
-        f"A step takes {words.duration(d['step_time'])}; MFU is {words.percent(d['mfu'])} of the dense {d['dtype']} peak.",
-        f"It draws {words.power(d['power'])} of IT power ({words.power(d['power'] / d['gpus'])} per accelerator, network "
-        f"included; rated {words.power(d['power_rated'])}), {words.significant(d['power'] / d['tokens_per_s'])} J/token.",
+        f"{words.token_rate(rate)}, {words.significant(rate / d['gpus'])} tokens/s per accelerator; 80 % band {band}.",
+        f"A step takes {words.duration(d['step_time'])}; {mfu}.",
+        f"It draws {words.power(watts)} of IT power ({each}), {words.significant(watts / rate)} J/token.",
         "Failures are not taken off here; `exafleet rates` does.",
     )
 
@@ -146,9 +189,13 @@ def _time_table(d: dict[str, Any]) -> Table:
 
     rows = [(name, s, s / d["step_time"]) for name, s in d["time_parts"].items() if s > 0]
     hidden = [(f"{name} (hidden, not added)", s, None) for name, s in d["hidden_time"].items() if s > 0]
-    return Table(id="step", title="Where the step goes", lead="Exposed time: what the step waits for. The parts add up.",
-                 columns=(Column(title="part"), Column(title="time", kind="time"), Column(title="share", kind="share")),
-                 rows=(*rows, ("total", d["step_time"], 1.0), *hidden))
+    return Table(
+        id="step",
+        title="Where the step goes",
+        lead="Exposed time: what the step waits for. The parts add up.",
+        columns=(Column(title="part"), Column(title="time", kind="time"), Column(title="share", kind="share")),
+        rows=(*rows, ("total", d["step_time"], 1.0), *hidden),
+    )
 
 
 def _memory_table(d: dict[str, Any]) -> Table:
@@ -156,40 +203,61 @@ def _memory_table(d: dict[str, Any]) -> Table:
     from exafleet.terms.format import data
 
     rows = [(name, b, b / d["memory_usable"]) for name, b in d["memory_parts"].items() if b > 0]
-    return Table(id="memory", title="Memory of the fullest accelerator", lead=f"{data(d['memory_usable'])} can be used.",
-                 columns=(Column(title="part"), Column(title="memory", kind="bytes"),
-                          Column(title="share of usable", kind="share")),
-                 rows=(*rows, ("total", d["memory"], d["memory"] / d["memory_usable"])))
+    return Table(
+        id="memory",
+        title="Memory of the fullest accelerator",
+        lead=f"{data(d['memory_usable'])} can be used.",
+        columns=(
+            Column(title="part"),
+            Column(title="memory", kind="bytes"),
+            Column(title="share of usable", kind="share"),
+        ),
+        rows=(*rows, ("total", d["memory"], d["memory"] / d["memory_usable"])),
+    )
 
 
 def _list_table(d: dict[str, Any]) -> Table:
     from exafleet.report.table import Column, Table
 
     return Table(
-        id="layouts", title="Fast layouts and what they need",
+        id="layouts",
+        title="Fast layouts and what they need",
         lead="No other layout is both faster and needs less memory (Pareto), fastest first.",
-        columns=(Column(title="layout"), Column(title="step", kind="time"), Column(title="tokens/s", kind="token_rate"),
-                 Column(title="MFU", kind="share"), Column(title="memory", kind="bytes")),
-        rows=tuple((p["layout"], p["step_time"], p["tokens_per_s"], p["mfu"], p["memory"]) for p in d["pareto"]))
+        columns=(
+            Column(title="layout"),
+            Column(title="step", kind="time"),
+            Column(title="tokens/s", kind="token_rate"),
+            Column(title="MFU", kind="share"),
+            Column(title="memory", kind="bytes"),
+        ),
+        rows=tuple((p["layout"], p["step_time"], p["tokens_per_s"], p["mfu"], p["memory"]) for p in d["pareto"]),
+    )
 
 
 def _why_table(d: dict[str, Any]) -> Table:
     from exafleet.report.table import Column, Table
     from exafleet.terms.why import SENTENCES, Why
 
-    return Table(id="why", title="What became of the candidates", lead=f"{d['candidates']:,} layouts were timed.",
-                 columns=(Column(title="outcome"), Column(title="layouts", kind="count")),
-                 rows=tuple((SENTENCES[Why[name]], n) for name, n in d["why"].items()))
+    return Table(
+        id="why",
+        title="What became of the candidates",
+        lead=f"{d['candidates']:,} layouts were timed.",
+        columns=(Column(title="outcome"), Column(title="layouts", kind="count")),
+        rows=tuple((SENTENCES[Why[name]], n) for name, n in d["why"].items()),
+    )
 
 
-def _nothing_fits(task: TrainTask, system: System, gpus: int, facts: Facts, limits: Limits, found: TrainResult, *,
-                  tried: bool = True) -> NothingFits:
+def _nothing_fits(
+    task: TrainTask, system: System, gpus: int, facts: Facts, limits: Limits, found: TrainResult, *, tried: bool = True
+) -> NothingFits:
     """The reasons, and (when `tried`) questions near this one that were tried and do have an answer."""
     from exafleet.apps.relax import train_relaxations
     from exafleet.terms.errors import NothingFits, Problem
     from exafleet.terms.why import SENTENCES, Why
 
     reasons = "; ".join(f"{SENTENCES[w]} ({n:,} layouts)" for w, n in found.why.items() if w is not Why.OK)
+    asked = f"{task.arch.name} in {task.dtype} on {gpus:,} accelerators of {system.name}"
     return NothingFits(
-        Problem(what=f"no layout trains {task.arch.name} in {task.dtype} on {gpus:,} accelerators of {system.name}: {reasons}"),
-        relaxations=train_relaxations(task, system, gpus, facts, limits) if tried else ())
+        Problem(what=f"no layout trains {asked}: {reasons}"),
+        relaxations=train_relaxations(task, system, gpus, facts, limits) if tried else (),
+    )

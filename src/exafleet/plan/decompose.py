@@ -242,20 +242,42 @@ def lowest(p: TwoStage) -> float:
 
 def solve_decomposed(p: TwoStage, gap: float, stop: Stop | None = None, progress: Progress | None = None) -> Answer:
     """In-out L-shaped method: relaxed rounds to half the gap, then integer rounds until bound and best point meet."""
-    recourse = Recourse(p, stop)
-    state = _State(p, recourse, gap, progress)
+    ear = _Ear(stop)
+    state = _State(p, Recourse(p, ear), gap, progress)
+    master = Master(p, ear)
     try:
-        master = Master(p, stop)
         _relaxed_rounds(master, state)
         _diving_rounds(master, state)
         _integer_rounds(master, state)
     except Infeasible:
         return Answer(status="infeasible", x=np.zeros(0), value=np.inf, bound=-np.inf)
     except Stopped:
+        ear.open = False
+        if state.best is None and state.rounds:
+            _rescue(master, state)
         if state.best is None:
             return Answer(status="nothing", x=np.zeros(0), value=np.inf, bound=state.bound)
-        state.stopped = True
     return state.answer()
+
+
+class _Ear:
+    """The question whether to stop, which can be closed while a last whole point is found."""
+
+    def __init__(self, stop: Stop | None) -> None:
+        self.open, self._stop = True, stop
+
+    def __call__(self) -> bool:
+        return self.open and self._stop is not None and self._stop()
+
+
+def _rescue(master: Master, state: _State) -> None:
+    """One whole point from what is known, when the stop came before there was any."""
+    try:
+        x = master.dive()
+    except Infeasible:
+        return
+    if x is not None:
+        state.try_point(master, x)
 
 
 class _State:
@@ -266,7 +288,7 @@ class _State:
         self.bound, self.value, self.relaxed_value = -np.inf, np.inf, np.inf
         self.centre: Floats | None = None
         self.best: tuple[Floats, Floats] | None = None
-        self.rounds, self.stopped = 0, False
+        self.rounds = 0
 
     def try_point(self, master: Master, x: Floats) -> float:
         """Cost of a point; its cuts go to the master. The solver's tolerance may leave it a hair outside its bounds."""

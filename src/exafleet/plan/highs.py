@@ -75,8 +75,7 @@ class Solver:
 
     def _listen(self, stop: Stop) -> None:
         def ask(event: Any) -> None:
-            if stop():
-                event.data_in.user_interrupt = True
+            event.data_in.user_interrupt = stop()
 
         self._highs.cbSimplexInterrupt += ask
         self._highs.cbMipInterrupt += ask

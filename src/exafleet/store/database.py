@@ -46,8 +46,9 @@ def location(asked: str | None = None, environment: Mapping[str, str] = os.envir
     try:
         return make_url(words)
     except ArgumentError:
-        raise StoreError(Problem(what="not a database URL",
-                                 allowed="a file, or e.g. postgresql+psycopg://user@host/exafleet")) from None
+        raise StoreError(
+            Problem(what="not a database URL", allowed="a file, or e.g. postgresql+psycopg://user@host/exafleet")
+        ) from None
 
 
 def shown(url: URL) -> str:
@@ -74,12 +75,18 @@ def open_store(url: URL, *, create: bool = True) -> Engine:
 def problem(url: URL, error: Exception) -> Problem:
     """A database's complaint as a Problem, without its SQL."""
     if isinstance(error, NoSuchModuleError | ImportError):
-        return Problem(where=shown(url), what=f'no driver for "{url.drivername}" is installed',
-                       remedy="Install one, e.g. pip install psycopg, and write postgresql+psycopg://...")
+        return Problem(
+            where=shown(url),
+            what=f'no driver for "{url.drivername}" is installed',
+            remedy="Install one, e.g. pip install psycopg, and write postgresql+psycopg://...",
+        )
     cause = error.orig if isinstance(error, DBAPIError) else error
     text = str(cause.strerror if isinstance(cause, OSError) and cause.strerror else cause)
-    return Problem(where=shown(url), what=f"the store cannot be used: {text.strip().splitlines()[0]}",
-                   remedy=f"Name another with --store or {VARIABLE}, or plan with --no-store.")
+    return Problem(
+        where=shown(url),
+        what=f"the store cannot be used: {text.strip().splitlines()[0]}",
+        remedy=f"Name another with --store or {VARIABLE}, or plan with --no-store.",
+    )
 
 
 def _engine(url: URL, create: bool) -> Engine:
@@ -108,9 +115,15 @@ def _prepare(connection: Connection, url: URL, create: bool) -> None:
         _create(connection)
     found = connection.execute(select(schema.schema_version.c.version)).scalar_one()
     if found > schema.VERSION:
-        raise StoreError(Problem(where=shown(url), what="this store was made by a newer exafleet",
-                                 got=f"version {found}", allowed=f"version {schema.VERSION} or older",
-                                 remedy="Update exafleet, or name another store."))
+        raise StoreError(
+            Problem(
+                where=shown(url),
+                what="this store was made by a newer exafleet",
+                got=f"version {found}",
+                allowed=f"version {schema.VERSION} or older",
+                remedy="Update exafleet, or name another store.",
+            )
+        )
     for version in range(found, schema.VERSION):
         MIGRATIONS[version](connection)
         connection.execute(schema.schema_version.update().values(version=version + 1))

@@ -33,10 +33,20 @@ def rate_rows(rates: Rates) -> list[Row]:
 
 def _rate(rates: Rates, j: int, k: int, z: int) -> Row:
     at = (j, k, z)
-    return {"job": rates.jobs[j], "system": rates.systems[k], "size": int(rates.sizes[at]), "unit": rates.units[j],
-            "work_per_s": float(rates.work_per_s[at]), "low": float(rates.low[at]), "high": float(rates.high[at]),
-            "power": float(rates.power[at]), "goodput": float(rates.goodput[at]), "mfu": float(rates.mfu[at]),
-            "why": Why(int(rates.why[at])).name, "layout": rates.layout[j][k][z]}
+    return {
+        "job": rates.jobs[j],
+        "system": rates.systems[k],
+        "size": int(rates.sizes[at]),
+        "unit": rates.units[j],
+        "work_per_s": float(rates.work_per_s[at]),
+        "low": float(rates.low[at]),
+        "high": float(rates.high[at]),
+        "power": float(rates.power[at]),
+        "goodput": float(rates.goodput[at]),
+        "mfu": float(rates.mfu[at]),
+        "why": Why(int(rates.why[at])).name,
+        "layout": rates.layout[j][k][z],
+    }
 
 
 def plan_rows(plan: Plan) -> list[Row]:
@@ -52,55 +62,116 @@ def plan_rows(plan: Plan) -> list[Row]:
 
 def _order(o: Order, start: int) -> Row:
     detail = f"arrives {month_name(start + o.arrival)}" + (", queue premium paid" if o.queued else "")
-    return {"action": "order", "month": month_name(start + o.month), "owner": o.owner, "subject": o.offer,
-            "system": o.system, "place": "", "amount": o.units, "unit": "unit", "price": o.price,
-            "price_unit": "USD/unit", "detail": detail}
+    return {
+        "action": "order",
+        "month": month_name(start + o.month),
+        "owner": o.owner,
+        "subject": o.offer,
+        "system": o.system,
+        "place": "",
+        "amount": o.units,
+        "unit": "unit",
+        "price": o.price,
+        "price_unit": "USD/unit",
+        "detail": detail,
+    }
 
 
 def _kept(k: Kept, start: int) -> Iterator[Row]:
-    same = {"owner": k.owner, "subject": k.order, "system": k.system, "place": "", "unit": "unit", "price": None,
-            "price_unit": ""}
+    same = {
+        "owner": k.owner,
+        "subject": k.order,
+        "system": k.system,
+        "place": "",
+        "unit": "unit",
+        "price": None,
+        "price_unit": "",
+    }
     for month, units, deferred in k.arrivals:
-        yield {**same, "action": "defer" if deferred else "keep", "month": month_name(start + month), "amount": units,
-               "detail": f"{deferred} months later" if deferred else ""}
+        yield {
+            **same,
+            "action": "defer" if deferred else "keep",
+            "month": month_name(start + month),
+            "amount": units,
+            "detail": f"{deferred} months later" if deferred else "",
+        }
     if k.cancelled:
         yield {**same, "action": "cancel", "month": month_name(start), "amount": k.cancelled, "detail": ""}
 
 
 def _contract(c: Contract, start: int) -> Row:
-    return {"action": "contract", "month": month_name(start + c.signed), "owner": c.owner, "subject": c.rental,
-            "system": c.system, "place": "", "amount": c.chips, "unit": "GPU", "price": c.price,
-            "price_unit": "USD/s", "detail": f"{month_name(start + c.first)} to {month_name(start + c.last)}"}
+    return {
+        "action": "contract",
+        "month": month_name(start + c.signed),
+        "owner": c.owner,
+        "subject": c.rental,
+        "system": c.system,
+        "place": "",
+        "amount": c.chips,
+        "unit": "GPU",
+        "price": c.price,
+        "price_unit": "USD/s",
+        "detail": f"{month_name(start + c.first)} to {month_name(start + c.last)}",
+    }
 
 
 def _placement(p: Placement, start: int) -> Row:
-    return {"action": "train", "month": month_name(start + p.start), "owner": p.owner, "subject": p.job,
-            "system": p.system, "place": p.place, "amount": p.chips, "unit": "GPU", "price": None,
-            "price_unit": "", "detail": f"{p.months} months" + (" in rented accelerators" if p.rented else "")}
+    return {
+        "action": "train",
+        "month": month_name(start + p.start),
+        "owner": p.owner,
+        "subject": p.job,
+        "system": p.system,
+        "place": p.place,
+        "amount": p.chips,
+        "unit": "GPU",
+        "price": None,
+        "price_unit": "",
+        "detail": f"{p.months} months" + (" in rented accelerators" if p.rented else ""),
+    }
 
 
 def ledger_rows(plan: Plan) -> list[Row]:
     """Chips by owner, place, system and month with deliveries as quoted: had, used, and lent to other owners."""
     owners = [o.id for o in plan.market.scenario.owners]
     job_owner = np.array([owners.index(j.owner) for j in plan.market.scenario.jobs], dtype=np.int64)
-    return [*_holder_rows(plan, owners, job_owner), *_warehouse_rows(plan, owners), *_rental_rows(plan, owners, job_owner)]
+    return [
+        *_holder_rows(plan, owners, job_owner),
+        *_warehouse_rows(plan, owners),
+        *_rental_rows(plan, owners, job_owner),
+    ]
 
 
 def _holder_rows(plan: Plan, owners: list[str], job_owner: Any) -> Iterator[Row]:
     m = plan.market
     for h, (o, s, k) in enumerate(zip(plan.holder_owner, plan.holder_site, plan.holder_system, strict=True)):
         use = plan.use[0, :, h, :]
-        yield from _months(plan, owner=owners[o], place=m.scenario.sites[s].id, rented=False, system=m.systems[k],
-                           chips=plan.installed[0, h] * m.chips[k], used=use.sum(axis=0),
-                           lent=use[job_owner != o].sum(axis=0))
+        yield from _months(
+            plan,
+            owner=owners[o],
+            place=m.scenario.sites[s].id,
+            rented=False,
+            system=m.systems[k],
+            chips=plan.installed[0, h] * m.chips[k],
+            used=use.sum(axis=0),
+            lent=use[job_owner != o].sum(axis=0),
+        )
 
 
 def _warehouse_rows(plan: Plan, owners: list[str]) -> Iterator[Row]:
     none = np.zeros(plan.market.months)
     for o, owner in enumerate(owners):
         for k, system in enumerate(plan.market.systems):
-            yield from _months(plan, owner=owner, place=WAREHOUSE, rented=False, system=system,
-                               chips=plan.warehouse[0, o, k] * plan.market.chips[k], used=none, lent=none)
+            yield from _months(
+                plan,
+                owner=owner,
+                place=WAREHOUSE,
+                rented=False,
+                system=system,
+                chips=plan.warehouse[0, o, k] * plan.market.chips[k],
+                used=none,
+                lent=none,
+            )
 
 
 def _rental_rows(plan: Plan, owners: list[str], job_owner: Any) -> Iterator[Row]:
@@ -108,12 +179,25 @@ def _rental_rows(plan: Plan, owners: list[str], job_owner: Any) -> Iterator[Row]
     for r, rental in enumerate(plan.market.scenario.rentals):
         for o, owner in enumerate(owners):
             used = plan.use[0, job_owner == o, first + r, :].sum(axis=0)
-            yield from _months(plan, owner=owner, place=rental.id, rented=True, system=rental.system,
-                               chips=plan.reserved[r, o] + plan.rented[0, r, o], used=used, lent=np.zeros_like(used))
+            yield from _months(
+                plan,
+                owner=owner,
+                place=rental.id,
+                rented=True,
+                system=rental.system,
+                chips=plan.reserved[r, o] + plan.rented[0, r, o],
+                used=used,
+                lent=np.zeros_like(used),
+            )
 
 
 def _months(plan: Plan, *, chips: Any, used: Any, lent: Any, **same: Any) -> Iterator[Row]:
     """One row per month in which there is anything; solver dust is not."""
     for t in np.flatnonzero((chips > _NEGLIGIBLE) | (used > _NEGLIGIBLE)):
-        yield {**same, "month": month_name(plan.market.start + int(t)), "chips": float(chips[t]),
-               "used": float(used[t]), "lent": float(lent[t])}
+        yield {
+            **same,
+            "month": month_name(plan.market.start + int(t)),
+            "chips": float(chips[t]),
+            "used": float(used[t]),
+            "lent": float(lent[t]),
+        }

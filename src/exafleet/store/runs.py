@@ -49,8 +49,9 @@ def run_id(*, version: str, data_hash: str, scenario: Scenario, options: str = "
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def save_run(engine: Engine, identity: str, *, version: str, data_hash: str, rates: Rates, plan: Plan,
-             report: str) -> Saved:
+def save_run(
+    engine: Engine, identity: str, *, version: str, data_hash: str, rates: Rates, plan: Plan, report: str
+) -> Saved:
     """Store a run, all of it or nothing; an answer that is stored already is only recognised.
 
     report   the report as JSON text
@@ -59,9 +60,20 @@ def save_run(engine: Engine, identity: str, *, version: str, data_hash: str, rat
     """
     answer = hashlib.sha256(report.encode()).hexdigest()
     scenario = plan.market.scenario
-    head = {"id": identity, "name": scenario.name, "as_of": scenario.as_of.isoformat(), "version": version,
-            "data_hash": data_hash, "answer_hash": answer, "seed": plan.draws.seed, "draws": plan.draws.count,
-            "status": plan.status, "objective": plan.objective, "gap": plan.gap, "report": report}
+    head = {
+        "id": identity,
+        "name": scenario.name,
+        "as_of": scenario.as_of.isoformat(),
+        "version": version,
+        "data_hash": data_hash,
+        "answer_hash": answer,
+        "seed": plan.draws.seed,
+        "draws": plan.draws.count,
+        "status": plan.status,
+        "objective": plan.objective,
+        "gap": plan.gap,
+        "report": report,
+    }
     try:
         with engine.begin() as connection:
             found = _known(connection, identity, answer)
@@ -96,7 +108,7 @@ def _known(connection: Connection, identity: str, answer: str) -> Saved | None:
 
 def _fill(connection: Connection, number: int, table: Table, rows: Sequence[Row]) -> None:
     for first in range(0, len(rows), _BLOCK):
-        connection.execute(insert(table), [{"run": number, **row} for row in rows[first:first + _BLOCK]])
+        connection.execute(insert(table), [{"run": number, **row} for row in rows[first : first + _BLOCK]])
 
 
 def list_runs(engine: Engine) -> list[dict[str, Any]]:
@@ -119,8 +131,9 @@ def find_run(engine: Engine, words: str) -> dict[str, Any]:
     if len(exact or found) == 1:
         return (exact or found)[0]
     what = f'no run "{words}"' if not found else f'"{words}" is the beginning of {len(found)} runs'
-    raise FactError(Problem(what=what, allowed=", ".join(r["id"] for r in found[:5]),
-                            remedy="`exafleet runs list` lists them."))
+    raise FactError(
+        Problem(what=what, allowed=", ".join(r["id"] for r in found[:5]), remedy="`exafleet runs list` lists them.")
+    )
 
 
 def lines_of(engine: Engine, number: int, name: str) -> list[dict[str, Any]]:

@@ -29,7 +29,8 @@ metadata = MetaData()
 schema_version = Table("schema_version", metadata, Column("version", Integer, primary_key=True, autoincrement=False))
 
 runs = Table(
-    "runs", metadata,
+    "runs",
+    metadata,
     Column("number", Integer, primary_key=True, autoincrement=True),
     Column("id", String(16), nullable=False, unique=True),
     Column("name", Text, nullable=False),
@@ -53,7 +54,9 @@ def _run() -> Column[int]:
 
 
 costs = Table(
-    "costs", metadata, _run(),
+    "costs",
+    metadata,
+    _run(),
     Column("part", String(64), nullable=False),
     Column("expected", Double, nullable=False),
     Column("base", Double, nullable=False),
@@ -61,7 +64,9 @@ costs = Table(
 )
 
 plan_lines = Table(
-    "plan_lines", metadata, _run(),
+    "plan_lines",
+    metadata,
+    _run(),
     Column("line", Integer, nullable=False),
     Column("action", String(16), nullable=False),
     Column("month", String(7), nullable=False),
@@ -78,7 +83,9 @@ plan_lines = Table(
 )
 
 rates = Table(
-    "rates", metadata, _run(),
+    "rates",
+    metadata,
+    _run(),
     Column("job", Text, nullable=False),
     Column("system", Text, nullable=False),
     Column("size", Integer, nullable=False),
@@ -97,7 +104,9 @@ rates = Table(
 # Chips by owner, place, system and month with deliveries as quoted (draw 0). `lent` is the part of `used` that works
 # for other owners.
 ledger = Table(
-    "ledger", metadata, _run(),
+    "ledger",
+    metadata,
+    _run(),
     Column("owner", Text, nullable=False),
     Column("place", Text, nullable=False),
     Column("rented", Boolean, nullable=False),

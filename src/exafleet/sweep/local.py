@@ -19,7 +19,7 @@ Progress = Callable[[int, int], None]
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C during a sweep. `finished` holds (place, result) of the items that were done, in the order of the items."""
+    """Ctrl-C during a sweep. `finished` holds (place, result) of the items that were done, in their order."""
 
     def __init__(self, finished: Sequence[tuple[int, Any]], of: int) -> None:
         self.finished = tuple(finished)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -57,8 +56,9 @@ class Sensitivity:
     changes: str
 
 
-def sensitivity(world: World, rates: Rates, plan: Plan, *, most: int = MOST, facts: bool = True,
-                progress: Progress | None = None) -> tuple[Sensitivity, ...]:
+def sensitivity(
+    world: World, rates: Rates, plan: Plan, *, most: int = MOST, facts: bool = True, progress: Progress | None = None
+) -> tuple[Sensitivity, ...]:
     """The `most` numbers with the largest elasticity, largest first.
 
     facts     vary facts of the systems in use as well as the numbers of the scenario
@@ -74,8 +74,9 @@ def sensitivity(world: World, rates: Rates, plan: Plan, *, most: int = MOST, fac
     keeping = Keeping(base, draws, plan.first)
     more = sweep(lambda v: keeping.cost(v.case(1.0 + STEP)) - keeping.before, varied, progress=progress)
     size = np.nan_to_num(np.abs(more)) / max(abs(keeping.before), 1.0)
-    # Twice as many as are told, because a number may cost nothing upwards and much downwards.
-    close = [i for i in np.lexsort(([v.key for v in varied], -size)) if size[i] > 1e-5][:2 * most]
+    # Twice as many as are told are costed both ways, because the effect of less may be larger than that of more.
+    order = sorted(range(len(varied)), key=lambda i: (-size[i], varied[i].key))
+    close = [i for i in order if size[i] > 1e-5][: 2 * most]
     found = [(varied[i], _effect(varied[i], keeping, more[i])) for i in close]
     top = sorted(found, key=lambda pair: (-abs(pair[1].elasticity), pair[1].key))[:most]
     anew = _Anew(base, draws) if top else None
@@ -84,8 +85,14 @@ def sensitivity(world: World, rates: Rates, plan: Plan, *, most: int = MOST, fac
 
 def base_draw(draws: Draws) -> Draws:
     """The first of some draws alone."""
-    return replace(draws, probability=np.ones(1), lead=draws.lead[:1], slip=draws.slip[:1], demand=draws.demand[:1],
-                   rate=draws.rate[:1])
+    return replace(
+        draws,
+        probability=np.ones(1),
+        lead=draws.lead[:1],
+        slip=draws.slip[:1],
+        demand=draws.demand[:1],
+        rate=draws.rate[:1],
+    )
 
 
 def used_systems(plan: Plan) -> tuple[str, ...]:
@@ -118,10 +125,14 @@ class Keeping:
         every = write_out(replace(problem, weight=0.0))
         rows = problem.first.shape[0]
         # What was decided stays decided, whatever the rules of the first stage now say about it.
-        kept = replace(every, whole=None, v_lower=np.concatenate([self._first, every.v_lower[x:]]),
-                       v_upper=np.concatenate([self._first, every.v_upper[x:]]),
-                       lower=np.concatenate([np.full(rows, -np.inf), every.lower[rows:]]),
-                       upper=np.concatenate([np.full(rows, np.inf), every.upper[rows:]]))
+        kept = replace(
+            every,
+            whole=None,
+            v_lower=np.concatenate([self._first, every.v_lower[x:]]),
+            v_upper=np.concatenate([self._first, every.v_upper[x:]]),
+            lower=np.concatenate([np.full(rows, -np.inf), every.lower[rows:]]),
+            upper=np.concatenate([np.full(rows, np.inf), every.upper[rows:]]),
+        )
         found, basis = _solved(kept, self._basis)
         return found.value * problem.build.money, basis
 
@@ -145,8 +156,15 @@ def _base(plan: Plan, rates: Rates) -> Case:
 def _effect(varied: Variation, keeping: Keeping, more: float) -> Sensitivity:
     less = keeping.cost(varied.case(1.0 - STEP)) - keeping.before
     slope = (more - less) / (2.0 * STEP * max(abs(keeping.before), 1.0))
-    return Sensitivity(key=varied.key, written=varied.written, source=varied.source, less=less, more=more, changes="",
-                       elasticity=slope if np.isfinite(slope) else 0.0)
+    return Sensitivity(
+        key=varied.key,
+        written=varied.written,
+        source=varied.source,
+        less=less,
+        more=more,
+        changes="",
+        elasticity=slope if np.isfinite(slope) else 0.0,
+    )
 
 
 def _rate_used(world: World, system: str, *, plan: Plan) -> Rates:
@@ -159,14 +177,24 @@ def _rate_used(world: World, system: str, *, plan: Plan) -> Rates:
     holders = plan.holder_system.tolist() + [market.systems.index(r.system) for r in market.scenario.rentals]
     here = [a for a, other in enumerate(holders) if other == k]
     busy = plan.use[0][:, here].sum(axis=(1, 2)) > 0
-    jobs = [replace(job, least=placed[job.id], most=placed[job.id]) if isinstance(job, TrainJob) else job
-            for job, used in zip(given.jobs, busy.tolist(), strict=True)
-            if (job.id in placed if isinstance(job, TrainJob) else used)]
-    return rates(replace(world, scenario=replace(
-        given, jobs=tuple(jobs), holdings=tuple(r for r in given.holdings if r.system == system),
-        open_orders=tuple(r for r in given.open_orders if r.system == system),
-        offers=tuple(r for r in given.offers if r.system == system),
-        rentals=tuple(r for r in given.rentals if r.system == system))))
+    jobs = [
+        replace(job, least=placed[job.id], most=placed[job.id]) if isinstance(job, TrainJob) else job
+        for job, used in zip(given.jobs, busy.tolist(), strict=True)
+        if (job.id in placed if isinstance(job, TrainJob) else used)
+    ]
+    return rates(
+        replace(
+            world,
+            scenario=replace(
+                given,
+                jobs=tuple(jobs),
+                holdings=tuple(r for r in given.holdings if r.system == system),
+                open_orders=tuple(r for r in given.open_orders if r.system == system),
+                offers=tuple(r for r in given.offers if r.system == system),
+                rentals=tuple(r for r in given.rentals if r.system == system),
+            ),
+        )
+    )
 
 
 class _Anew:
@@ -185,7 +213,7 @@ class _Anew:
 
         problem = two_stage(case.market, self._draws, case.sets)
         found, basis = _solved(replace(write_out(replace(problem, weight=0.0)), whole=None), self._basis)
-        first = found.v[:len(problem.x_lower)]
+        first = found.v[: len(problem.x_lower)]
         return first, _bought(problem, first), found.value * problem.build.money, basis
 
     def changes(self, varied: Variation, found: Sensitivity) -> str:

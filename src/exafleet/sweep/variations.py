@@ -25,8 +25,25 @@ if TYPE_CHECKING:
 
 # With the first stage kept these change the cost. Leads and supply move the first stage itself: the report prices them
 # by the rules that bind and by the highest queue premium.
-VARIED = ("price", "fitting", "power", "pue", "energy_price", "rent", "install_rate", "budget", "discount", "resale",
-          "tokens", "value", "late", "unfinished", "demand", "unserved", "most")
+VARIED = (
+    "price",
+    "fitting",
+    "power",
+    "pue",
+    "energy_price",
+    "rent",
+    "install_rate",
+    "budget",
+    "discount",
+    "resale",
+    "tokens",
+    "value",
+    "late",
+    "unfinished",
+    "demand",
+    "unserved",
+    "most",
+)
 _SHORT = 60
 
 
@@ -56,10 +73,15 @@ class Variation:
 def scenario_variations(world: World, base: Case) -> Iterator[Variation]:
     """Numbers of the scenario that change what the plan's decisions cost; limits of the first stage do not."""
     systems = {name: world.system(name) for name in base.market.systems}
-    for one in world.keys():
+    numbers = world.keys()
+    for one in numbers:
         if one.term in VARIED and one.value > 0 and not one.key.startswith("scenario.months"):
-            yield Variation(key=one.key, written=_written(one), source=_source(one),
-                            case=_vary_scenario(world, base, one.key, systems))
+            yield Variation(
+                key=one.key,
+                written=_written(one),
+                source=_source(one),
+                case=_vary_scenario(world, base, one.key, systems),
+            )
 
 
 def _source(one: ScenarioKey) -> str:
@@ -69,12 +91,24 @@ def _source(one: ScenarioKey) -> str:
 
 
 def _written(one: ScenarioKey) -> str:
-    form = {"USD": words.money, "USD/unit": lambda v: f"{words.money(v)}/unit", "USD/GPU-s": words.rent,
-            "USD/J": words.energy_price, "W": words.power, "tokens": words.tokens, "tokens/s": words.token_rate,
-            "USD/token": lambda v: f"{words.money(v * 1e6)}/Mtoken", "USD/mo": lambda v: f"{words.money(v)}/mo",
-            "1/yr": lambda v: f"{words.percent(v)}/yr", "chips": lambda v: f"{words.count(v)} GPUs"}.get(one.unit)
+    forms: dict[str, Callable[[float], str]] = {
+        "USD": words.money,
+        "USD/unit": lambda v: f"{words.money(v)}/unit",
+        "USD/GPU-s": words.rent,
+        "USD/J": words.energy_price,
+        "W": words.power,
+        "tokens": words.tokens,
+        "tokens/s": words.token_rate,
+        "USD/token": lambda v: f"{words.money(v * 1e6)}/Mtoken",
+        "USD/mo": lambda v: f"{words.money(v)}/mo",
+        "1/yr": lambda v: f"{words.percent(v)}/yr",
+        "chips": lambda v: f"{words.count(v)} GPUs",
+    }
+    form = forms.get(one.unit)
     more = "" if one.shape in ("number", "budget") else " at first" if one.shape == "series" else " (middle)"
-    return (form(one.value) if form is not None else f"{words.significant(one.value)} {one.unit}".removesuffix(" 1")) + more
+    return (
+        form(one.value) if form is not None else f"{words.significant(one.value)} {one.unit}".removesuffix(" 1")
+    ) + more
 
 
 def _vary_scenario(world: World, base: Case, key: str, systems: Mapping[str, System]) -> Callable[[float], Case]:
@@ -89,12 +123,18 @@ def _vary_scenario(world: World, base: Case, key: str, systems: Mapping[str, Sys
 
 def _other_tokens(sets: Sets, before: Market, after: Market) -> Sets:
     """More tokens are a smaller share of the run done per second."""
-    ratio = np.array([old.tokens / new.tokens if isinstance(old, TrainJob) and isinstance(new, TrainJob) else 1.0
-                      for old, new in zip(before.scenario.jobs, after.scenario.jobs, strict=True)])
+    ratio = np.array(
+        [
+            old.tokens / new.tokens if isinstance(old, TrainJob) and isinstance(new, TrainJob) else 1.0
+            for old, new in zip(before.scenario.jobs, after.scenario.jobs, strict=True)
+        ]
+    )
     return replace(sets, gang_share=sets.gang_share * ratio[sets.option_job[sets.gang_option]])
 
 
-def fact_variations(world: World, base: Case, used: tuple[str, ...], rate: Callable[[World, str], Rates]) -> Iterator[Variation]:
+def fact_variations(
+    world: World, base: Case, used: tuple[str, ...], rate: Callable[[World, str], Rates]
+) -> Iterator[Variation]:
     """Facts of the systems in use that the rates rest on.
 
     rate   rates of a world for one system only; other systems keep theirs
@@ -106,11 +146,17 @@ def fact_variations(world: World, base: Case, used: tuple[str, ...], rate: Calla
         for key in (*keys, f"{name}.power_max"):
             fact = world.facts.try_get(key)
             if fact is not None and fact.value > 0:
-                yield Variation(key=key, written=words.written(fact.value, fact.unit), source=f"{fact.source}: {fact.where}",
-                                case=_vary_fact(world, base, name, key, rate))
+                yield Variation(
+                    key=key,
+                    written=words.written(fact.value, fact.unit),
+                    source=f"{fact.source}: {fact.where}",
+                    case=_vary_fact(world, base, name, key, rate),
+                )
 
 
-def _vary_fact(world: World, base: Case, name: str, key: str, rate: Callable[[World, str], Rates]) -> Callable[[float], Case]:
+def _vary_fact(
+    world: World, base: Case, name: str, key: str, rate: Callable[[World, str], Rates]
+) -> Callable[[float], Case]:
     def case(factor: float) -> Case:
         changed = world.with_fact(key, world.facts.value(key) * factor)
         rates = merged(base.rates, rate(changed, name), name)
@@ -126,7 +172,7 @@ def _vary_fact(world: World, base: Case, name: str, key: str, rate: Callable[[Wo
 
 
 def merged(old: Rates, new: Rates, system: str) -> Rates:
-    """`old` with the work and power of one system taken from `new`; sizes that `new` has not rated change as those do."""
+    """`old` with the work and power of one system taken from `new`; sizes it has not rated change alike."""
     k, fresh = old.systems.index(system), new.systems.index(system)
     work, power, low, high = (np.array(a) for a in (old.work_per_s, old.power, old.low, old.high))
     for j, job in enumerate(old.jobs):
@@ -159,11 +205,20 @@ def rescaled(sets: Sets, market: Market, old: Rates, new: Rates) -> Sets:
         return (*place, int(np.argmax(best)))
 
     pairs = [at(j, k, -1.0) for j, k in zip(sets.pair_job.tolist(), sets.pair_system.tolist(), strict=True)]
-    options = [at(j, k, c) for j, k, c in zip(sets.option_job.tolist(), sets.option_system.tolist(),
-                                              sets.option_chips.tolist(), strict=True)]
+    options = [
+        at(j, k, c)
+        for j, k, c in zip(
+            sets.option_job.tolist(), sets.option_system.tolist(), sets.option_chips.tolist(), strict=True
+        )
+    ]
     gangs = [options[o] for o in sets.gang_option.tolist()]
-    return replace(sets, pair_rate=sets.pair_rate * _taken(faster, pairs), pair_power=sets.pair_power * _taken(hungrier, pairs),
-                   gang_share=sets.gang_share * _taken(faster, gangs), gang_power=sets.gang_power * _taken(hungrier, gangs))
+    return replace(
+        sets,
+        pair_rate=sets.pair_rate * _taken(faster, pairs),
+        pair_power=sets.pair_power * _taken(hungrier, pairs),
+        gang_share=sets.gang_share * _taken(faster, gangs),
+        gang_power=sets.gang_power * _taken(hungrier, gangs),
+    )
 
 
 def _ratio(old: Floats, new: Floats) -> Floats:

@@ -5,6 +5,7 @@ import os
 
 import pytest
 import typer
+
 from exafleet.apps.errors import MOST_PROBLEMS, message, reported
 from exafleet.sweep.local import Interrupted
 from exafleet.terms.errors import FactError, NothingFits, Problem
@@ -17,7 +18,9 @@ def told(error, capsys):
 
 
 def test_every_problem_has_a_line_of_its_own(capsys):
-    code, text = told(FactError([Problem(where="a.toml:1", what="wrong"), Problem(where="a.toml:2", what="worse")]), capsys)
+    code, text = told(
+        FactError([Problem(where="a.toml:1", what="wrong"), Problem(where="a.toml:2", what="worse")]), capsys
+    )
     assert (code, text) == (2, "error: a.toml:1: wrong\nerror: a.toml:2: worse\n")
 
 

@@ -101,3 +101,13 @@ def test_a_stop_later_brings_the_best_plan_with_its_gap() -> None:
     assert found.status == "stopped"
     assert 0 < found.gap < 1
     assert found.bound < found.objective
+
+
+def test_a_stop_in_the_relaxed_rounds_still_brings_a_whole_plan() -> None:
+    case = instance(**{**SMALL, "months": 16, "jobs": 8, "systems": 5})
+    seen: list[str] = []
+    found = solve_market(case.market, case.rates, draw(case.market, 3, 1), gap=0.0, stop=lambda: len(seen) >= 3,
+                         method="decomposed", progress=lambda phase, *_: seen.append(phase))
+    assert seen == ["relaxed"] * 3
+    assert found.status == "stopped"
+    assert found.bound < found.objective

@@ -6,6 +6,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from sqlalchemy import insert, text
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.schema import CreateTable
+
 from exafleet.facts.records import Owner, Rental, ResearchJob, Risk, Scenario, Site, Steps
 from exafleet.fleet.rates import Rates
 from exafleet.plan.plan import Contract, Kept, Order, Placement
@@ -16,25 +21,55 @@ from exafleet.terms.calendar import month
 from exafleet.terms.errors import FactError
 from exafleet.terms.parts import Parts
 from exafleet.terms.why import Why
-from sqlalchemy import insert, text
-from sqlalchemy.dialects import postgresql
-from sqlalchemy.exc import IntegrityError
-from sqlalchemy.schema import CreateTable
 
 START = month("2025-11")
 
 
 def scenario(name="two owners"):
     owners = (Owner(id="a", name="A"), Owner(id="b", name="B"))
-    site = Site(id="here", name="Here", power=Steps.constant(1e6), cooling=("air",), install_rate=1.0, pue=1.2,
-                energy_price=Steps.constant(0.0), carbon=Steps.constant(0.0))
-    rental = Rental(id="cloud", provider="p", system="box", price=Steps.constant(0.001), term=1, first=START, last=START,
-                    most=Steps.constant(64.0))
-    jobs = tuple(ResearchJob(id=f"job-{o}", owner=o, model="m", reference="box", demand=Steps.constant(8.0), unserved=0.0)
-                 for o in "ab")
-    return Scenario(name=name, file="scenario.toml", as_of=date(2025, 10, 31), start=START, months=2, discount=0.1,
-                    resale=0.7, owners=owners, sites=(site,), holdings=(), offers=(), open_orders=(), rentals=(rental,),
-                    jobs=jobs, loans=(), moves=(), risk=Risk())
+    site = Site(
+        id="here",
+        name="Here",
+        power=Steps.constant(1e6),
+        cooling=("air",),
+        install_rate=1.0,
+        pue=1.2,
+        energy_price=Steps.constant(0.0),
+        carbon=Steps.constant(0.0),
+    )
+    rental = Rental(
+        id="cloud",
+        provider="p",
+        system="box",
+        price=Steps.constant(0.001),
+        term=1,
+        first=START,
+        last=START,
+        most=Steps.constant(64.0),
+    )
+    jobs = tuple(
+        ResearchJob(id=f"job-{o}", owner=o, model="m", reference="box", demand=Steps.constant(8.0), unserved=0.0)
+        for o in "ab"
+    )
+    return Scenario(
+        name=name,
+        file="scenario.toml",
+        as_of=date(2025, 10, 31),
+        start=START,
+        months=2,
+        discount=0.1,
+        resale=0.7,
+        owners=owners,
+        sites=(site,),
+        holdings=(),
+        offers=(),
+        open_orders=(),
+        rentals=(rental,),
+        jobs=jobs,
+        loans=(),
+        moves=(),
+        risk=Risk(),
+    )
 
 
 def plan(name="two owners"):
@@ -48,22 +83,50 @@ def plan(name="two owners"):
     warehouse[0, 0, 0, 0] = 2.0
     market = SimpleNamespace(scenario=given, start=START, months=2, systems=("box",), chips=np.array([8.0]))
     return SimpleNamespace(
-        market=market, draws=SimpleNamespace(seed=1, count=1), status="optimal", objective=12.5, gap=0.0,
+        market=market,
+        draws=SimpleNamespace(seed=1, count=1),
+        status="optimal",
+        objective=12.5,
+        gap=0.0,
         cost=Parts(names=("hardware", "resale"), values=np.array([[20.0, -7.5]]), unit="USD"),
         expected=Parts(names=("hardware", "resale"), values=np.array([20.0, -7.5]), unit="USD"),
-        holder_owner=np.array([0]), holder_site=np.array([0]), holder_system=np.array([0]),
-        installed=np.array([[[0.0, 2.0]]]), warehouse=warehouse, use=use, rented=rented, reserved=np.zeros((1, 2, 2)),
-        orders=(Order(offer="o", owner="a", system="box", month=0, units=2, tier=0, queued=True, price=10.0, arrival=1),),
+        holder_owner=np.array([0]),
+        holder_site=np.array([0]),
+        holder_system=np.array([0]),
+        installed=np.array([[[0.0, 2.0]]]),
+        warehouse=warehouse,
+        use=use,
+        rented=rented,
+        reserved=np.zeros((1, 2, 2)),
+        orders=(
+            Order(offer="o", owner="a", system="box", month=0, units=2, tier=0, queued=True, price=10.0, arrival=1),
+        ),
         kept=(Kept(order="q", owner="b", system="box", arrivals=((0, 1, 0), (1, 3, 1)), cancelled=2),),
-        contracts=(Contract(rental="cloud", owner="b", system="box", signed=1, blocks=1, chips=8, first=1, last=1, price=0.5),),
-        placements=(Placement(job="j", owner="a", place="here", rented=False, system="box", chips=8, start=1, months=1),))
+        contracts=(
+            Contract(rental="cloud", owner="b", system="box", signed=1, blocks=1, chips=8, first=1, last=1, price=0.5),
+        ),
+        placements=(
+            Placement(job="j", owner="a", place="here", rented=False, system="box", chips=8, start=1, months=1),
+        ),
+    )
 
 
 def rates():
     shape = (1, 1, 2)
-    return Rates(jobs=("job-a",), systems=("box",), units=("chip-s",), sizes=np.array([[[8, 0]]]), layout=((("", ""),),),
-                 work_per_s=np.full(shape, 8.0), low=np.full(shape, 7.0), high=np.full(shape, 9.0), power=np.full(shape, 1e3),
-                 goodput=np.ones(shape), mfu=np.zeros(shape), why=np.array([[[Why.OK, Why.TOO_MANY]]]))
+    return Rates(
+        jobs=("job-a",),
+        systems=("box",),
+        units=("chip-s",),
+        sizes=np.array([[[8, 0]]]),
+        layout=((("", ""),),),
+        work_per_s=np.full(shape, 8.0),
+        low=np.full(shape, 7.0),
+        high=np.full(shape, 9.0),
+        power=np.full(shape, 1e3),
+        goodput=np.ones(shape),
+        mfu=np.zeros(shape),
+        why=np.array([[[Why.OK, Why.TOO_MANY]]]),
+    )
 
 
 @pytest.fixture
@@ -72,7 +135,9 @@ def engine(tmp_path):
 
 
 def save(engine, report='{"title": "x"}\n', identity="0123456789abcdef", given=None):
-    return save_run(engine, identity, version="1", data_hash="d" * 64, rates=rates(), plan=given or plan(), report=report)
+    return save_run(
+        engine, identity, version="1", data_hash="d" * 64, rates=rates(), plan=given or plan(), report=report
+    )
 
 
 def test_what_was_saved_is_found_again(engine):
@@ -122,8 +187,13 @@ def test_the_ledger_adds_up():
 def test_the_order_book_is_in_the_order_of_months():
     rows = plan_rows(plan())
     assert [(r["line"], r["month"], r["action"], r["amount"]) for r in rows] == [
-        (1, "2025-11", "cancel", 2), (2, "2025-11", "keep", 1), (3, "2025-11", "order", 2),
-        (4, "2025-12", "contract", 8), (5, "2025-12", "defer", 3), (6, "2025-12", "train", 8)]
+        (1, "2025-11", "cancel", 2),
+        (2, "2025-11", "keep", 1),
+        (3, "2025-11", "order", 2),
+        (4, "2025-12", "contract", 8),
+        (5, "2025-12", "defer", 3),
+        (6, "2025-12", "train", 8),
+    ]
 
 
 def test_a_failure_half_way_keeps_nothing(engine, monkeypatch):
@@ -167,7 +237,9 @@ def test_an_older_store_is_migrated_step_by_step(engine, monkeypatch):
     assert done == [1, 2]
 
 
-@pytest.mark.parametrize(("name", "reason"), [("file/runs.sqlite", "File exists|Not a directory"), ("file", "not a database")])
+@pytest.mark.parametrize(
+    ("name", "reason"), [("file/runs.sqlite", "File exists|Not a directory"), ("file", "not a database")]
+)
 def test_a_store_that_cannot_be_used_says_why(tmp_path, name, reason):
     (tmp_path / "file").write_text("this is no database at all, only text\n" * 40)
     with pytest.raises(database.StoreError, match=reason) as caught:

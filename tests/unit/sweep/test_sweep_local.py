@@ -7,9 +7,10 @@ import sys
 import textwrap
 
 import pytest
-from exafleet.sweep.local import Interrupted, sweep
 from hypothesis import given
 from hypothesis import strategies as st
+
+from exafleet.sweep.local import Interrupted, sweep
 
 
 @given(st.lists(st.integers()))
@@ -54,7 +55,8 @@ def test_an_interrupt_keeps_what_is_finished():
 def test_ctrl_c_with_processes_keeps_results_and_leaves_no_process_behind(tmp_path):
     """The group of processes gets the signal, as from a terminal; a worker would sleep on for a minute."""
     script = tmp_path / "sweeping.py"
-    script.write_text(textwrap.dedent("""
+    script.write_text(
+        textwrap.dedent("""
         import sys, time
         from exafleet.sweep.local import Interrupted, sweep
 
@@ -67,7 +69,8 @@ def test_ctrl_c_with_processes_keeps_results_and_leaves_no_process_behind(tmp_pa
                 sweep(nap, [0.0, 60.0, 60.0], workers=2, progress=lambda done, total: print(done, flush=True))
             except Interrupted as error:
                 print("kept", error.finished, flush=True)
-    """))
+    """)
+    )
     process = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True, start_new_session=True)
     assert process.stdout.readline() == "1\n"
     os.killpg(process.pid, signal.SIGINT)
