@@ -1,5 +1,6 @@
 """Shared by every test: hypothesis settings, so that a run is the same everywhere, and the sample scenario planned."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +15,14 @@ settings.register_profile("check", derandomize=True, deadline=None, database=Non
 # pytest --hypothesis-profile=explore looks for new counter-examples.
 settings.register_profile("explore", max_examples=2000, deadline=None)
 settings.load_profile("check")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test writes into the store of whoever runs it, nor does a process that a test starts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EXAFLEET_STORE", str(tmp_path_factory.mktemp("store") / "runs.sqlite"))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,8 @@
-"""Writes everything that is generated: python tools/generate_docs.py [--check] [glossary|commands|examples ...]
+"""Writes everything that is generated: python tools/generate_docs.py [--check] [KIND ...]
 
 glossary   docs/glossary.md from data/terms.csv
 commands   docs/commands.md from the commands and options of the CLI itself
+scenario   the tables of keys in docs/scenario.md and the JSON Schema, from the records that read a scenario
 examples   examples/*/expected.txt from `exafleet plan` on each example
 
 With --check nothing is written; a stale file is shown as a diff and the exit code is 1. The tests use the same
@@ -28,21 +29,25 @@ if TYPE_CHECKING:
     from exafleet.terms.term import Term
 
 ROOT = Path(__file__).resolve().parent.parent
+KINDS = ("glossary", "commands", "scenario", "examples")
 ENTRY = "import sys; from exafleet.apps.main import main; sys.exit(main())"
 
 
 # ------------------------------------------------------------------------------------------------ running the CLI
-def cli_environment() -> dict[str, str]:
-    """Environment in which the CLI prints the same bytes on every machine: no colour, 100 columns, UTF-8."""
+def cli_environment(folder: Path) -> dict[str, str]:
+    """Environment in which the CLI prints the same bytes on every machine: no colour, 100 columns, UTF-8.
+
+    Runs are kept in `folder`, so that making or testing the docs leaves the user's own store alone.
+    """
     kept = {name: value for name, value in os.environ.items()
             if not name.startswith(("EXAFLEET_", "FORCE_", "CLICOLOR")) and name != "CI"}
     return kept | {"PYTHONPATH": str(ROOT / "src"), "PYTHONUTF8": "1", "NO_COLOR": "1", "COLUMNS": "100",
-                   "TERM": "dumb", "LC_ALL": "C"}
+                   "TERM": "dumb", "LC_ALL": "C", "EXAFLEET_STORE": str(folder / "runs.sqlite")}
 
 
 def run_cli(arguments: list[str], folder: Path, timeout: float = 600.0) -> subprocess.CompletedProcess[str]:
     """`exafleet ARGUMENTS` as a fresh process with the running interpreter, in `folder`."""
-    return subprocess.run([sys.executable, "-c", ENTRY, *arguments], cwd=folder, env=cli_environment(),
+    return subprocess.run([sys.executable, "-c", ENTRY, *arguments], cwd=folder, env=cli_environment(folder),
                           stdin=subprocess.DEVNULL, capture_output=True, text=True, encoding="utf-8",
                           timeout=timeout, check=False)
 
@@ -102,10 +107,11 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """One command a user can type: its words after `exafleet`, its help and its parameters."""
+    """One command a user can type: its words after `exafleet`, its help, its examples and its parameters."""
 
     words: tuple[str, ...]
     help: str
+    examples: tuple[str, ...]
     parameters: tuple[Parameter, ...]
 
 
@@ -126,7 +132,9 @@ def commands() -> list[Command]:
 
 
 def _walk(node: Any, words: tuple[str, ...]) -> Iterator[Command]:
-    yield Command(words=words, help=plain(node.help), parameters=tuple(_parameters(node)))
+    said, _, shown = (node.help or "").partition("Example")
+    examples = tuple(line.strip() for line in shown.splitlines() if line.strip().startswith("exafleet"))
+    yield Command(words=words, help=plain(said), examples=examples, parameters=tuple(_parameters(node)))
     for name, child in getattr(node, "commands", {}).items():
         if not child.hidden:
             yield from _walk(child, (*words, name))
@@ -137,7 +145,8 @@ def _parameters(node: Any) -> Iterator[Parameter]:
         if getattr(parameter, "hidden", False) or "--help" in parameter.opts:
             continue
         is_option = parameter.param_type_name == "option"
-        names = (*parameter.opts, *parameter.secondary_opts) if is_option else (parameter.human_readable_name.upper(),)
+        written = (parameter.metavar or parameter.name.upper(),)
+        names = (*parameter.opts, *parameter.secondary_opts) if is_option else written
         yield Parameter(names=names, help=plain(getattr(parameter, "help", "")), is_option=is_option)
 
 
@@ -151,11 +160,24 @@ def commands_page() -> str:
     lines = ["# Commands", "", "Generated from the command line itself by `tools/generate_docs.py`.", ""]
     for command in commands():
         lines += [f"## `{' '.join(('exafleet', *command.words))}`", "", command.help, ""]
+        if command.examples:
+            lines += ["```text", *command.examples, "```", ""]
         if command.parameters:
             lines += ["| option or argument | meaning |", "|---|---|"]
             lines += [f"| {' '.join(f'`{n}`' for n in p.names)} | {cell(p.help)} |" for p in command.parameters]
             lines.append("")
     return "\n".join(lines).rstrip() + "\n"
+
+
+# ------------------------------------------------------------------------------------------------------- scenario
+def scenario_files() -> list[tuple[Path, str]]:
+    """The page of scenario keys, and the JSON Schema in its two places, with the text each should hold."""
+    from exafleet.facts.scenario_docs import page
+    from exafleet.facts.scenario_schema import SCHEMA_FILE, schema_text
+
+    written = ROOT / "docs" / "scenario.md"
+    return [(written, page(written.read_text(encoding="utf-8"))), (SCHEMA_FILE, schema_text()),
+            (ROOT / "docs" / SCHEMA_FILE.name, schema_text())]
 
 
 # ------------------------------------------------------------------------------------------------------- examples
@@ -167,11 +189,16 @@ def examples() -> list[Path]:
 def example_output(name: str) -> str:
     """What `exafleet plan examples/NAME` prints in a fresh folder; raises RuntimeError when it does not exit with 0."""
     with tempfile.TemporaryDirectory() as temporary:
-        copy_examples(Path(temporary))
-        done = run_cli(["plan", f"examples/{name}"], Path(temporary))
+        return planned(name, Path(temporary)).stdout
+
+
+def planned(name: str, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """`exafleet plan examples/NAME OPTIONS` in a copy of the examples in `folder`; RuntimeError when it fails."""
+    copy_examples(folder)
+    done = run_cli(["plan", f"examples/{name}", *options], folder)
     if done.returncode != 0:
         raise RuntimeError(f"exafleet plan examples/{name}: exit code {done.returncode}\n{done.stderr}")
-    return done.stdout
+    return done
 
 
 # ------------------------------------------------------------------------------------------------------------ main
@@ -181,6 +208,8 @@ def generated(kinds: list[str]) -> Iterator[tuple[Path, str]]:
         yield ROOT / "docs" / "glossary.md", glossary()
     if "commands" in kinds:
         yield ROOT / "docs" / "commands.md", commands_page()
+    if "scenario" in kinds:
+        yield from scenario_files()
     if "examples" in kinds:
         for folder in examples():
             yield folder / "expected.txt", example_output(folder.name)
@@ -199,15 +228,14 @@ def difference(path: Path, wanted: str) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Write, or with --check compare, the generated files; returns the exit code."""
     parser = argparse.ArgumentParser(description="write the generated pages and files, or check that they are fresh")
-    parser.add_argument("kinds", nargs="*", metavar="glossary|commands|examples", help="all three by default")
+    parser.add_argument("kinds", nargs="*", metavar="|".join(KINDS), help="all of them by default")
     parser.add_argument("--check", action="store_true", help="write nothing, fail when a file is stale")
     options = parser.parse_args(arguments)
-    known = ["glossary", "commands", "examples"]
-    unknown = sorted(set(options.kinds) - set(known))
+    unknown = sorted(set(options.kinds) - set(KINDS))
     if unknown:
         parser.error(f"unknown: {', '.join(unknown)}")
     stale = False
-    for path, wanted in generated(options.kinds or known):
+    for path, wanted in generated(options.kinds or list(KINDS)):
         found = difference(path, wanted)
         if found and options.check:
             stale = True

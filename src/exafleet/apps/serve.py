@@ -178,8 +178,9 @@ def _report(task: ServeTask, d: dict[str, Any]) -> Report:
 
     return Report(
         title=f"Serving {task.arch.name} on {d['gpus']:,} accelerators of {d['system']}",
-        subtitle=f"{d['dtype']}, cache {d['kv_dtype']}, {task.input_tokens:,} tokens in, {task.output_tokens:,} out, first "
-        f"token within {duration(task.ttft)}, each further one within {duration(task.tpot)}; facts as of {d['as_of']}",
+        subtitle=f"{d['dtype']}, cache {d['kv_dtype']}, {task.input_tokens:,} tokens in, {task.output_tokens:,} out; "
+        f"first token within {duration(task.ttft)}, each further one within {duration(task.tpot)}; "
+        f"facts as of {d['as_of']}",
         summary=_sentences(d),
         cards=(),
         tables=(

@@ -317,7 +317,12 @@ class Risk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """Everything a plan is asked about. Tuples keep the order of the file, which fixes the order of every array."""
+    """Everything a plan is asked about. Tuples keep the order of the file, which fixes the order of every array.
+
+    discount     rate of money, a year                                                          [1]
+    resale       share of its value a used unit keeps after one year                            [1]
+    resale_most  used chips the market takes in a month, all owners and systems together     [chips]
+    """
 
     name: str
     file: str
@@ -338,3 +343,4 @@ class Scenario:
     risk: Risk
     summary: str = ""
     sources: tuple[tuple[str, str], ...] = ()
+    resale_most: Steps = Steps.constant(np.inf)

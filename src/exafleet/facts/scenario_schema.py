@@ -102,6 +102,9 @@ class ScenarioKeys(Keys):
     resale: Annotated[float | None, replace(SHARE, example='"72 %"')] = key(
         "share of its value a used unit keeps after one year; left out: the fact chip-owners.residual_share@1yr",
         default=None)
+    resale_most: Annotated[Steps | None, Series(of=amount("chips", '"5,000 GPUs"', unit="chips"))] = key(
+        "used chips the market takes in a month, all owners and systems together; left out: nothing is sold before "
+        "the end, where what is left still counts at its used value", default=None)
 
 
 class RiskKeys(Keys):

@@ -42,6 +42,7 @@ class Market:
     unit_power    all-in IT power of one unit, what site limits are counted in           [K]     [W]
     racks         rack positions of one unit                                             [K]
     resale        what a used unit sells for; the last one at the end of the horizon     [K, T + 1] [USD]
+    resale_most   used chips the market takes in the month                               [T]
 
     power         facility limit at the meter                                            [S, T]  [W]
     quota         facility power an owner may use; inf where nothing is said             [O, S, T] [W]
@@ -82,6 +83,7 @@ class Market:
     unit_power: Floats
     racks: Floats
     resale: Floats
+    resale_most: Floats
     power: Floats
     quota: Floats
     install: Floats
@@ -155,6 +157,7 @@ def market_of(scenario: Scenario, systems: Mapping[str, System], unit_power: Map
         chips=np.array([float(s.chips) for s in held]), racks=np.array([float(s.racks) for s in held]),
         unit_power=np.array([float(unit_power[name]) for name in names]),
         resale=np.array([_resale(scenario, name) for name in names]).reshape(len(names), scenario.months + 1),
+        resale_most=scenario.resale_most.at(months),
         pue=np.array([s.pue for s in scenario.sites]), rent=np.array([s.rent for s in scenario.sites]),
         power=_steps([s.power for s in scenario.sites], months), quota=_quota(scenario, months),
         install=np.outer([s.install_rate for s in scenario.sites], seconds),

@@ -182,6 +182,7 @@ def _recourse_columns(y: Members, market: Market, sets: Sets, job_owner: Ints) -
     runs = np.zeros((len(kinds), months), dtype=bool)
     np.logical_or.at(runs, sets.option_job, np.ones((len(sets.option_job), months), dtype=bool))
     y.add("done", runs, upper=1.0)
+    y.add("missing", runs)
     limited = np.asarray(np.isfinite(market.budget).any(axis=1))
     y.add("in hand", limited[:, None] & always)
     y.add("overdraft", limited[:, None] & always)

@@ -19,6 +19,8 @@ from exafleet.plan.rules import facility, lent
 PART = {name: i for i, name in enumerate(PARTS)}
 # An overdraft is what a plan must avoid, not a loan: a dollar owed for a month costs a dollar.
 OVERDRAFT = 1.0
+# A unit missing from a gang for a month, in what a typical unit costs: no plan may prefer it to another placement.
+BROKEN = 300.0
 
 
 def costs(b: Build) -> None:
@@ -33,6 +35,7 @@ def costs(b: Build) -> None:
     _moves(b)
     _shortage(b)
     _runs(b)
+    _broken(b)
     _overdraft(b)
 
 
@@ -184,6 +187,12 @@ def _runs(b: Build) -> None:
             unfinished += float(job.unfinished * weight[j] * discount[-1])
     b.constants["lateness"] = np.full(b.draws.count, late)
     b.constants["unfinished"] = np.full(b.draws.count, unfinished)
+
+
+def _broken(b: Build) -> None:
+    """A gang that is not whole in the base draw, per unit and month; dear enough that a plan shows it only for want
+    of anything else."""
+    _charge(b.ledger, "broken gangs", b.y["missing"], BROKEN * b.money * b.market.discount[:-1])
 
 
 def _overdraft(b: Build) -> None:

@@ -16,7 +16,7 @@ from exafleet.terms.parts import Parts
 PARTS = (
     "hardware", "queue premium", "fitting", "cancellation", "deferral", "reserved rent", "on-demand rent", "energy",
     "site rent", "moves", "lateness", "unfinished", "shortage (serve)", "shortage (research)", "overdraft",
-    "resale", "residual", "value of runs",
+    "broken gangs", "resale", "residual", "value of runs",
 )
 
 

@@ -21,7 +21,7 @@ from exafleet.plan.twostage import TwoStage
 RECOURSE_UNITS = {
     "power": ("MW", 1.0, ("sites",)), "quota": ("MW", 1.0, ("owners", "sites")),
     "install rate": ("rack position", 1.0, ("sites",)), "move": ("unit", 1.0, ("moves",)),
-    "rental": ("chip", 1.0, ("rentals",)), "loan": ("chip", 1.0, ("loans",)),
+    "rental": ("chip", 1.0, ("rentals",)), "loan": ("chip", 1.0, ("loans",)), "resale": ("chip", 1.0, ()),
 }
 FIRST_UNITS = {
     "supply": ("unit", ("offers",)), "offer total": ("unit", ("offers",)), "queue": ("unit", ("offers",)),
@@ -88,7 +88,7 @@ def _binding(p: TwoStage, worth: Floats, first: Floats) -> tuple[Binding, ...]:
     found: list[Binding] = []
     blocks, upper = p.build.rows.blocks(), p.upper[0]
     for rule, (unit, _, axes) in RECOURSE_UNITS.items():
-        if rule in blocks:
+        if rule in blocks and (rule != "resale" or p.build.market.resale_most.any()):
             found += _named(p, rule, blocks[rule], worth, upper, unit, axes)
     blocks = p.build.first_rows.blocks()
     for rule, (unit, axes) in FIRST_UNITS.items():
@@ -105,7 +105,7 @@ def _named(p: TwoStage, rule: str, block: Ints, worth: Floats, limit: Floats, un
     price = np.where(block >= 0, worth[np.maximum(block, 0)], 0.0) if len(worth) else np.zeros(block.shape)
     floor = 1e-6 if unit == "USD" else 1e-6 * p.build.money
     for at in np.argwhere(price > floor).tolist():
-        place = " at ".join(_name(p, axis, i) for axis, i in zip(axes, at, strict=False))
+        place = " at ".join(_name(p, axis, i) for axis, i in zip(axes, at, strict=False)) or "used market"
         month = at[len(axes)] if len(at) > len(axes) else p.build.market.months - 1
         found.append(Binding(rule=rule, place=place, month=month, limit=float(limit[block[tuple(at)]]),
                              price=float(price[tuple(at)]), unit=unit))

@@ -8,6 +8,7 @@ import numpy as np
 
 from exafleet.market.market import Floats, Ints
 from exafleet.plan.decompose import Recourse
+from exafleet.plan.highs import Linear, Solver
 from exafleet.plan.plan import PARTS, Contract, Kept, Order, Placement, Plan
 from exafleet.plan.prices import prices
 from exafleet.plan.rules import facility, lent
@@ -25,6 +26,7 @@ def read(p: TwoStage, answer: Answer, method: str) -> Plan:
     x = np.where(p.whole, np.round(answer.x), answer.x)
     x = np.clip(x, p.x_lower, p.x_upper)
     y, duals, slopes = _recourse(p, x)
+    y[:1] = _whole_base(p, x, y[:1])
     cost = _cost(p, x, y)
     per_draw = cost.sum(axis=1) / p.build.money
     value = p.risk(per_draw)
@@ -50,6 +52,28 @@ def _recourse(p: TwoStage, x: Floats) -> tuple[Floats, Floats, Floats]:
         for n in range(p.draws):
             _, slopes[n], y[n], duals[n] = recourse.solve(n, x)
     return y, duals, slopes
+
+
+# Units that stand, come, go or are sold are whole in the base draw: it is what people will carry out.
+WHOLE = ("install", "installed", "sold installed", "sold warehouse", "moved")
+
+
+def _whole_base(p: TwoStage, x: Floats, y: Floats) -> Floats:
+    """The base draw's recourse again with whole units; as it was where that cannot be solved. y [0 or 1, Y]"""
+    if not y.size:
+        return y
+    whole = np.zeros(len(p.y_lower), dtype=bool)
+    for name in WHOLE:
+        block = p.build.y[name]
+        whole[block[block >= 0]] = True
+    taken = p.couple[0] @ x
+    upper = p.y_upper[0].copy()
+    upper[p.link_column] = np.maximum(p.link_factor * x[p.link_first], 0.0)
+    found = Solver(Linear(rows=p.recourse, lower=p.lower[0] - taken, upper=p.upper[0] - taken, v_lower=p.y_lower,
+                          v_upper=upper, cost=p.cost2[0], whole=whole), mip_rel_gap=1e-4, mip_max_nodes=200).solve()
+    if not len(found.v):
+        return y
+    return np.where(whole, np.round(found.v), found.v)[None, :]
 
 
 def _cost(p: TwoStage, x: Floats, y: Floats) -> Floats:

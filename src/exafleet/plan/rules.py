@@ -11,13 +11,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from exafleet.market.market import Floats, Ints
+from exafleet.market.market import Bools, Floats, Ints
 from exafleet.plan import commitments
 from exafleet.plan.build import MEGAWATT, Build
-from exafleet.plan.commitments import earlier
+from exafleet.plan.commitments import earlier, running
 from exafleet.plan.sets import rental_most
 
 Rule = Callable[[Build], None]
+NEVER = 1e7   # units no fleet reaches: a row that far from zero binds nobody
 
 
 def arrivals(b: Build) -> None:
@@ -174,9 +175,9 @@ def demand(b: Build) -> None:
 
 
 def progress(b: Build) -> None:
-    """A run's progress is what its gang has done so far, as a share of its tokens."""
+    """A run's progress is what its gang has done so far, as a share of its tokens; a gang may stand longer than that."""
     done, sets = b.y["done"], b.sets
-    row = b.rows.add("progress", done >= 0, lower=0.0, upper=0.0)
+    row = b.rows.add("progress", done >= 0, lower=-np.inf, upper=0.0)
     b.recourse.put(row, done, 1.0)
     b.recourse.put(row, earlier(done), -1.0)
     job = sets.option_job[sets.gang_option]
@@ -200,6 +201,53 @@ def placement(b: Build) -> None:
     row = b.rows.add("placement", ~sets.alone[:, None] & (started >= 0), lower=-np.inf, upper=0.0)
     b.recourse.put(row[sets.gang_option], run, 1.0)
     b.couple_all.put(row, started, -units[:, None])
+
+
+def standing(b: Build) -> None:
+    """In the base draw the whole gang stands at its site from the month the run starts until it is done.
+
+    A synchronous run cannot use part of a gang. What is quoted must hold it; other draws may be late and shrink it.
+    """
+    sets = b.sets
+    owned = sets.option_rental < 0
+    row = _base_only(b, "standing", owned[:, None] & (b.x["started"] >= 0))
+    gang = np.flatnonzero(owned[sets.gang_option])
+    b.recourse.put(row[sets.gang_option[gang]], b.y["installed"][sets.gang_place[gang]], 1.0)
+    _needs(b, row, running(b))
+
+
+def full_strength(b: Build) -> None:
+    """In the base draw a run uses its whole gang without a break, in every month but the last, which may be shorter."""
+    sets = b.sets
+    long = sets.option_need > 1
+    row = _base_only(b, "full strength", long[:, None] & (b.x["started"] >= 0))
+    b.recourse.put(row[sets.gang_option], b.acts.column[len(sets.pair_job):], 1.0)
+    _needs(b, row, (b.x["started"], earlier(b.x["started"], np.maximum(sets.option_need - 1, 0))))
+
+
+def _base_only(b: Build, name: str, exists: Bools) -> Ints:
+    """Rows that must be at least zero in the base draw and that bind nobody in the others."""
+    row = b.rows.add(name, exists, lower=-NEVER, upper=np.inf)
+    base = np.where(np.arange(b.draws.count) == 0, NEVER, 0.0)
+    b.shift(row, base[:, None, None] * np.ones(row.shape))
+    return row
+
+
+def _needs(b: Build, row: Ints, running_now: tuple[Ints, Ints]) -> None:
+    """Less the gang's units while it runs, plus what is missing of it at a price no plan would choose."""
+    sets, (now, ago) = b.sets, running_now
+    units = (sets.option_chips / b.market.chips[sets.option_system])[:, None]
+    b.couple_all.put(row, now, -units)
+    b.couple_all.put(row, ago, units)
+    b.recourse.put(row, b.y["missing"][sets.option_job], 1.0)
+
+
+def resale(b: Build) -> None:
+    """No more used chips are sold in a month than the market takes."""
+    sets, market = b.sets, b.market
+    row = b.rows.add("resale", np.isfinite(market.resale_most), lower=-np.inf, upper=market.resale_most)
+    b.recourse.put(row[None, None, :], b.y["sold warehouse"], market.chips[None, :, None])
+    b.recourse.put(row[None, :], b.y["sold installed"], market.chips[sets.holder_system][:, None])
 
 
 def cash(b: Build) -> None:
@@ -231,7 +279,7 @@ FIRST: tuple[Rule, ...] = (
     commitments.gang_rental, commitments.gang_power, commitments.required_runs, commitments.commitments,
 )
 RECOURSE: tuple[Rule, ...] = (
-    arrivals, stock, capacity, power, quota, install_rate, move, rental, reserved, loan, demand, progress, placement,
-    cash,
+    arrivals, stock, capacity, power, quota, install_rate, move, rental, reserved, loan, resale, demand, progress,
+    placement, standing, full_strength, cash,
 )
 RULES: tuple[Rule, ...] = FIRST + RECOURSE

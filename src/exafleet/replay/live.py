@@ -20,6 +20,7 @@ from exafleet.plan.plan import Placement, Plan
 from exafleet.replay.trace import Trace
 
 _DAY = 86_400.0
+_MOMENT = 1.0   # shorter waits are rounding
 _MONTH, _ARRIVED, _FAIL, _RESUME, _PAUSE = range(5)
 
 
@@ -102,7 +103,8 @@ def replay(plan: Plan, rates: Rates, *, draw: int = 0, chip_mtbf: float = np.inf
     seed       of the failures
 
     The recourse of the draw (where racks go, who borrows, what is rented) is taken from the plan; what follows from it
-    is computed afresh from the rates.
+    is computed afresh from the rates. A run that takes longer than planned keeps its gang; what other jobs planned to do
+    with those chips in the meantime is not taken off them.
     """
     life = _Lived(plan, rates, draw, detail or Detail(), chip_mtbf, np.random.Generator(np.random.PCG64(seed)))
     return life.through(seed)
@@ -152,8 +154,10 @@ class _Lived:
             return
         self._install(t)
         for run in self.runs:
-            planned = float(self.plan.use[self.draw, run.job, :, t].sum())
-            run.quota = planned / run.chips * float(self.plan.market.seconds[t])
+            planned = float(self.plan.use[self.draw, run.job, :, t].sum()) / run.chips
+            # Once begun a run keeps its gang until it is done, whatever month the plan thought that would be.
+            begun = self._exact() and (planned > 1e-6 or run.done > 0)
+            run.quota = float(self.plan.market.seconds[t]) * (1.0 if begun else planned)
         self._gangs()
 
     # -- racks ------------------------------------------------------------------------------------------------------
@@ -276,7 +280,7 @@ class _Lived:
                 self._stop(run)
                 run.epoch += 1
             if np.isnan(run.finish) and not run.broken:
-                run.waited += run.quota
+                run.waited += run.quota if run.quota > _MOMENT else 0.0
             self.progress[run.job, t] = min(run.done, 1.0)
         mean = self.state.mean(start, end)
         self.installed[:, t] = self.state.standing

@@ -9,7 +9,7 @@ fractions of a unit are allowed, which takes a second instead of minutes and has
 from __future__ import annotations
 
 import functools
-from collections import Counter
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -206,7 +206,7 @@ class _Anew:
         first, self._bought, _, self._basis = self._solve(base)
         self._keeping = Keeping(base, draws, first)
 
-    def _solve(self, case: Case) -> tuple[Floats, Counter[str], float, Any]:
+    def _solve(self, case: Case) -> tuple[Floats, dict[str, float], float, Any]:
         """First stage, units by offer and chips by contract, cost [USD], and basis."""
         from exafleet.plan.twostage import two_stage
         from exafleet.plan.writtenout import write_out
@@ -228,12 +228,12 @@ class _Anew:
         return f"{said}: {_difference(self._bought, bought) or 'other months'}, saves {words.money(saves)}"
 
 
-def _bought(problem: TwoStage, first: Floats) -> Counter[str]:
+def _bought(problem: TwoStage, first: Floats) -> dict[str, float]:
     """Units by offer and chips by rental contract of a first stage that may hold fractions."""
     from exafleet.plan.read import take
 
     build, scenario = problem.build, problem.build.market.scenario
-    found: Counter[str] = Counter()
+    found: dict[str, float] = defaultdict(float)
     for offer, units in zip(build.book.offer.tolist(), take(build.x["order"], first).tolist(), strict=True):
         found[scenario.offers[offer].id] += units
     for rental, blocks in zip(scenario.rentals, take(build.x["contract"], first), strict=True):
@@ -241,7 +241,7 @@ def _bought(problem: TwoStage, first: Floats) -> Counter[str]:
     return found
 
 
-def _difference(old: Counter[str], new: Counter[str]) -> str:
+def _difference(old: dict[str, float], new: dict[str, float]) -> str:
     """What differs by more than 2 % and one unit, in words; the largest relative change first."""
     names = [n for n in old.keys() | new.keys() if abs(new[n] - old[n]) > max(1.0, 0.02 * max(old[n], new[n]))]
     names.sort(key=lambda n: (-abs(new[n] - old[n]) / max(old[n], new[n]), n))
