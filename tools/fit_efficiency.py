@@ -14,6 +14,7 @@ import csv
 import math
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -159,24 +160,33 @@ def grouped(folder: Path, sku: str, dtype: str, curve: dict[str, float], peak: f
     return float(np.clip(np.median(plain / np.maximum(layer - apart, 0.2 * layer)), 0.3, 1.0))
 
 
-def chips() -> dict[str, dict[str, object]]:
-    """Chip -> vendor, dtypes and first date, from the package's own tables."""
-    vendors = {r["subject"]: r["vendor"] for r in read(DATA / "subjects.csv") if r["kind"] == "chip"}
-    found: dict[str, dict[str, object]] = {
-        s: {"vendor": v, "dtypes": [], "since": "9999", "hbm_bw": math.nan, "peak": {}, "link": 0.0, "nic": 0.0}
-        for s, v in vendors.items()
-    }
-    scale = {"TB/s": 1e12, "GB/s": 1e9, "B/s": 1.0, "Gb/s": 1.25e8, "Gbps": 1.25e8}
+@dataclass(slots=True, kw_only=True)
+class Chip:
+    """What the package says of a chip: rates in B/s and FLOP/s, number formats in the order of its table."""
+
+    vendor: str = ""
+    since: str = "9999"
+    dtypes: list[str] = field(default_factory=list)
+    peak: dict[str, float] = field(default_factory=dict)
+    hbm_bw: float = math.nan
+    link_bw: float = 0.0
+    nic_bw: float = 0.0
+
+
+def chips() -> dict[str, Chip]:
+    """Every chip of the package by its name."""
+    found = {r["subject"]: Chip(vendor=r["vendor"]) for r in read(DATA / "subjects.csv") if r["kind"] == "chip"}
+    rate = {"TB/s": 1e12, "GB/s": 1e9, "B/s": 1.0, "Gb/s": 1.25e8, "Gbps": 1.25e8, "TFLOP/s": 1e12, "PFLOP/s": 1e15}
     for r in read(DATA / "chips.csv"):
-        chip = found.get(r["subject"], {"since": "", "dtypes": list(GENERIC)})
+        if (chip := found.get(r["subject"])) is None:
+            continue
         if r["term"] == "peak_flops":
-            chip["since"] = min(str(chip["since"]), r["as_of"])
-            chip.setdefault("peak", {})[r["at"]] = float(r["value"]) * {"TFLOP/s": 1e12, "PFLOP/s": 1e15}[r["unit"]]  # type: ignore[attr-defined]
-            if r["at"] in GENERIC and r["at"] not in chip["dtypes"]:  # type: ignore[operator]
-                chip["dtypes"].append(r["at"])  # type: ignore[attr-defined]
-        for term, key in (("hbm_bw", "hbm_bw"), ("link_bw", "link"), ("nic_bw", "nic")):
-            if r["term"] == term:
-                chip[key] = float(r["value"]) * scale[r["unit"]]
+            chip.since = min(chip.since, r["as_of"])
+            chip.peak[r["at"]] = float(r["value"]) * rate[r["unit"]]
+            if r["at"] in GENERIC and r["at"] not in chip.dtypes:
+                chip.dtypes.append(r["at"])
+        elif r["term"] in ("hbm_bw", "link_bw", "nic_bw"):
+            setattr(chip, r["term"], float(r["value"]) * rate[r["unit"]])
     return found
 
 
@@ -199,12 +209,12 @@ def attention_rows(
               "forward kernels only were measured", low, high)
 
 
-def generic(chip: str, about: dict[str, object], since: str) -> Iterator[dict[str, str]]:
+def generic(chip: str, about: Chip) -> Iterator[dict[str, str]]:
     """Rows of kind inferred that hold from the day the chip is known."""
-    tpu = about["vendor"] in ("Google", "AWS")
-    how = ("inferred", "exafleet", "docs/models/training.md", since)
+    tpu = about.vendor in ("Google", "AWS")
+    how = ("inferred", "exafleet", "docs/models/training.md", about.since)
     sigma = 0.20
-    for dtype in about["dtypes"]:  # type: ignore[attr-defined]
+    for dtype in about.dtypes:
         curve = dict(GENERIC[dtype])
         note = "generic curve: nobody's measurement of this chip was published by then"
         if tpu:
@@ -241,28 +251,27 @@ def shared_rows(chip: str, how: tuple[str, str, str, str], decode: tuple[float, 
     yield row(chip, "operator_sigma", "", sigma, "1", *inferred, "log spread of operator times about the curve")
 
 
-def measured(folder: Path, sku: str, chip: str, tested: dict[str, object], curves: dict[str, dict[str, float]],
+def measured(folder: Path, sku: str, chip: str, tested: Chip, curves: dict[str, dict[str, float]],
              how: tuple[str, str, str, str], sigma: float, note: str) -> Iterator[dict[str, str]]:
-    hbm_bw, peaks = float(tested["hbm_bw"]), tested["peak"]  # type: ignore[arg-type]
     _, large = table(folder, sku, "gemm", "log2_MB_weights(m<=8)", "bfloat16", "me_med")
     share = float(np.median(large[-4:]))
     for dtype, curve in curves.items():
         there = {v: k for k, v in DTYPES.items()}[dtype]
-        ratio = grouped(folder, sku, there, curve, peaks[dtype], share * hbm_bw)  # type: ignore[index]
+        ratio = grouped(folder, sku, there, curve, tested.peak[dtype], share * tested.hbm_bw)
         yield from product_rows(chip, dtype, {**curve, "grouped": ratio}, how, note)
     yield from attention_rows(
         chip, "attention", *attention(folder, sku, "context_attention", "bfloat16/kv:bfloat16"), how, note
     )
     yield from attention_rows(chip, "mla", *attention(folder, sku, "context_mla", "kv:bfloat16"), how, note)
-    decode = moving(folder, sku, "generation_attention(d128)", "log2_MB_kv", "bfloat16/kv:bfloat16", hbm_bw)
+    decode = moving(folder, sku, "generation_attention(d128)", "log2_MB_kv", "bfloat16/kv:bfloat16", tested.hbm_bw)
     yield from shared_rows(chip, how, decode, share, sigma)
 
 
 def efficiency_rows(folder: Path) -> Iterator[dict[str, str]]:
     known, curves = chips(), products(folder)
     for chip, about in known.items():
-        if about["dtypes"]:
-            yield from generic(chip, about, str(about["since"]))
+        if about.dtypes:
+            yield from generic(chip, about)
     for sku, chip in SKUS.items():
         if chip not in curves:
             continue
@@ -272,7 +281,7 @@ def efficiency_rows(folder: Path) -> Iterator[dict[str, str]]:
             f"@095f58a5 systems/data/{sku}: fits of tools/fit_efficiency.py",
             MEASURED_ON,
         )
-        own = {d: c for d, c in curves[chip].items() if d in known[chip]["dtypes"]}  # type: ignore[operator]
+        own = {d: c for d, c in curves[chip].items() if d in known[chip].dtypes}
         yield from measured(folder, sku, chip, known[chip], own, how, 0.10, "")
         for other, sister in SIBLINGS.items():
             if sister == chip:
@@ -282,7 +291,7 @@ def efficiency_rows(folder: Path) -> Iterator[dict[str, str]]:
                     f"@095f58a5 systems/data/{sku}: as its sister {sister}",
                     MEASURED_ON,
                 )
-                theirs = {d: c for d, c in own.items() if d in known[other]["dtypes"]}  # type: ignore[operator]
+                theirs = {d: c for d, c in own.items() if d in known[other].dtypes}
                 yield from measured(folder, sku, other, known[chip], theirs, as_sister, 0.15, f"as {sister}")
 
 
@@ -323,13 +332,13 @@ def level_rows(
 def fabric_rows(folder: Path) -> Iterator[dict[str, str]]:
     known = chips()
     for chip, about in known.items():
-        how = ("inferred", "exafleet", "docs/models/training.md", str(about["since"]))
-        if about["link"]:
+        how = ("inferred", "exafleet", "docs/models/training.md", about.since)
+        if about.link_bw:
             yield from level_rows(chip, "link", "", LINK, how, "generic scale-up link")
         yield from level_rows(chip, "nic", "", NIC, how, "generic scale-out network")
         yield from level_rows(chip, "nic", "all_to_all", NIC_ALL_TO_ALL, how, "many small messages across the network")
     for sku, chip in SKUS.items():
-        link = float(known[chip]["link"])  # type: ignore[arg-type]
+        link = known[chip].link_bw
         if sku in ("l40s", "rtx_pro_6000_server") or not link:
             continue
         for at, name in COLLECTIVES.items():
@@ -337,7 +346,7 @@ def fabric_rows(folder: Path) -> Iterator[dict[str, str]]:
             values = {"share": bandwidth / link, "latency": latency, "half": half / 1e6}
             how = ("measured", "aiconfigurator", f"@095f58a5 systems/data/{sku} nccl_perf", MEASURED_ON)
             yield from level_rows(chip, "link", at, values, how)
-            for other in (o for o, s in SIBLINGS.items() if s == chip and known[o]["link"]):
+            for other in (o for o, s in SIBLINGS.items() if s == chip and known[o].link_bw):
                 sister = (
                     "inferred",
                     "aiconfigurator",

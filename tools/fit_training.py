@@ -176,7 +176,7 @@ def rows_of(facts: Facts, rows: list[Published], found: list[Compared], as_of: d
             "note": note,
         }
 
-    counts: defaultdict[tuple[str, ...], int] = defaultdict(int)
+    counts: defaultdict[str, int] = defaultdict(int)
     for c in found:
         counts[speed_key(c)] += 1
     out = [

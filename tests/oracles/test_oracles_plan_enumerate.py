@@ -28,7 +28,11 @@ from exafleet.facts.records import (
 from exafleet.fleet.rates import Rates
 from exafleet.market.draws import Draws
 from exafleet.market.market import MEAN_MONTH, market_of
+from exafleet.plan.decompose import solve_decomposed
+from exafleet.plan.sets import sets
 from exafleet.plan.solve import solve_market
+from exafleet.plan.twostage import two_stage
+from exafleet.plan.writtenout import solve_written_out
 
 T, CHIPS, WATTS, PUE = 4, 8, 1e4, 1.2
 START = 2025 * 12
@@ -36,7 +40,7 @@ CHIP = Chip(id="c", name="c", vendor="v", family="f", peak_flops={"bf16": 1e15},
             link_bw=4e11, nic_bw=5e10, tdp=700.0)
 NODE = System(id="node", name="node", chip=CHIP, chips=CHIPS, domain=8, power_max=WATTS, liquid=False, racks=0.25)
 ENERGY, RENT, UNSERVED, RESALE, DISCOUNT = 1e-8, 2e-9, 3e-3, 0.7, 0.1
-TOKENS, RATE = 4e10, 2500.0
+TOKENS, RATE = 9e10, 2500.0   # 8 chips take two months, 16 take one
 CONSTANT = Spread(low=MEAN_MONTH, mid=MEAN_MONTH, high=MEAN_MONTH)
 
 
@@ -186,6 +190,7 @@ def recourse(s: Scenario, market, orders, kept, option, d: Draws, n: int) -> flo
     z, t0 = option or (0, T)
     per_chip = {0: 0.0, 8: RATE, 16: 0.9 * RATE}[z]
     train = s.jobs[1]
+    need = int(np.ceil(TOKENS / (per_chip * z) / MEAN_MONTH)) if z else 0
     overdue = np.arange(T) >= 2
     constant = float((train.late * overdue * disc[:T]).sum() + train.unfinished * disc[T])
     for t in range(T):
@@ -223,9 +228,13 @@ def recourse(s: Scenario, market, orders, kept, option, d: Draws, n: int) -> flo
         if t:
             row[at["done"][t - 1]] = -1
         row[at["run"][t]] = -per_chip * CHIPS * sec[t] / TOKENS * d.rate[n, 1]
-        eq.append(row)
-        eq_b.append(0.0)
+        ub.append(row)
+        ub_b.append(0.0)
         bounds[at["done"][t]] = (0.0, 1.0)
+        if n == 0 and option and t0 <= t < t0 + need:  # as quoted the whole gang stands, and runs without a break
+            bounds[at["inst"][t]] = (z / CHIPS, None)
+            if t < t0 + need - 1:
+                bounds[at["run"][t]] = (z / CHIPS, z / CHIPS)
         if limited:
             row = np.zeros(size)
             row[at["hand"][t]], row[at["owed"][t]] = 1, -1
@@ -244,8 +253,8 @@ def recourse(s: Scenario, market, orders, kept, option, d: Draws, n: int) -> flo
     cost[at["done"][-1]] -= train.unfinished * disc[T]
     cost[[at["wh"][-1], at["inst"][-1]]] -= resale[T] * disc[T]
     found = linprog(cost / 1e3, A_ub=np.array(ub), b_ub=ub_b, A_eq=np.array(eq), b_eq=eq_b, bounds=bounds)
-    assert found.status == 0
-    return found.fun * 1e3 + constant
+    assert found.status == 0 or (n == 0 and found.status == 2)  # a placement the base draw cannot honour
+    return found.fun * 1e3 + constant if found.status == 0 else np.inf
 
 
 @pytest.mark.parametrize(("n", "weight", "power", "budget"), [
@@ -254,7 +263,26 @@ def test_plan_is_the_best_of_all(n: int, weight: float, power: float, budget: fl
     s = scenario(weight, power, budget)
     market = market_of(s, {"node": NODE}, {"node": WATTS})
     best = enumerate_plans(s, market, draws(n))
-    for method in ("written out", "decomposed"):
-        plan = solve_market(market, rates(), draws(n), gap=0.0, method=method)
-        assert plan.objective == pytest.approx(best, rel=1e-6)
-        assert plan.orders
+    problem = two_stage(market, draws(n), sets(market, rates(), draws(n)))
+    for way in (solve_written_out, solve_decomposed):
+        found = way(problem, 0.0)
+        assert found.value * problem.build.money == pytest.approx(best, rel=1e-6)
+        assert found.x[problem.build.x["order"]].sum() > 0.5
+
+
+@pytest.mark.parametrize("method", ["written out", "decomposed"])
+def test_the_base_draw_of_a_plan_has_whole_units_and_whole_gangs(method: str) -> None:
+    """Whole units can only cost more than fractions: the plan's objective is at or above its proven bound."""
+    s = scenario(0.0, 6e4, None)
+    market = market_of(s, {"node": NODE}, {"node": WATTS})
+    plan = solve_market(market, rates(), draws(3), gap=0.0, method=method)
+    for amounts in (plan.installed[0], plan.install[0], plan.sold_installed[0], plan.sold_warehouse[0]):
+        assert amounts == pytest.approx(np.round(amounts), abs=1e-6)
+    assert plan.bound <= plan.objective
+    assert plan.objective == pytest.approx(float(plan.expected.total), rel=1e-9)
+    assert plan.cost["broken gangs"] == pytest.approx(np.zeros(3))
+    for run in plan.placements:
+        use = plan.use[0, 1, 0, run.start:run.start + run.months]
+        assert use[:-1] == pytest.approx(np.full(run.months - 1, run.chips))
+        assert plan.installed[0, 0, run.start:run.start + run.months].min() * CHIPS >= run.chips - 1e-6
+    assert plan.placements

@@ -80,7 +80,11 @@ def reach(system: System) -> int:
 
 
 def local_ranks(ranks: npt.ArrayLike, stride: npt.ArrayLike, domain: int) -> Floats:
-    """How many of `ranks`, spaced `stride` chips apart, share one scale-up domain. [...]"""
+    """How many of `ranks`, spaced `stride` chips apart, share one scale-up domain. [...]
+
+    >>> local_ranks([4, 16], 8, 72).tolist()
+    [4.0, 9.0]
+    """
     inside = np.floor(domain / np.asarray(stride, dtype=np.float64))
     return np.asarray(np.clip(inside, 1.0, np.asarray(ranks, dtype=np.float64)))
 

@@ -45,7 +45,11 @@ def grouped_time(m: npt.ArrayLike, n: npt.ArrayLike, k: npt.ArrayLike, nbytes: n
 
 
 def rounded_max(a: npt.ArrayLike, b: npt.ArrayLike, q: float) -> Floats:
-    """(a^q + b^q)^(1/q): the larger of two times, rounded where they meet."""
+    """(a^q + b^q)^(1/q): the larger of two times, rounded where they meet.
+
+    >>> float(rounded_max(3.0, 4.0, 2.0))
+    5.0
+    """
     a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     big, small = np.maximum(a, b), np.minimum(a, b)
     ratio = np.divide(small, big, out=np.zeros(np.broadcast(a, b).shape), where=big > 0)

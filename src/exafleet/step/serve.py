@@ -212,6 +212,8 @@ def waiting(busy: Floats, service: Floats, ahead: Floats, bunching: float) -> Fl
     bunching  share of them that are, in a closed loop; 0 in an open one         [1]
 
     Open loop: one server, fixed service time, Poisson arrivals (M/D/1), never more than half of those ahead.
+    >>> float(waiting(np.array(0.5), np.array(2.0), np.array(10.0), 0.0))
+    1.0
     """
     load = np.minimum(busy, 0.999)
     queue = np.minimum(service * load / (2.0 * (1.0 - load)), ahead / 2.0 * service)

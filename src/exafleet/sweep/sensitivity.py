@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from exafleet.facts.world import World
     from exafleet.fleet.rates import Rates
     from exafleet.plan.highs import Linear, Solved
+    from exafleet.plan.rules import Rule
     from exafleet.plan.twostage import TwoStage
 
 STEP = 0.1
@@ -102,6 +103,13 @@ def used_systems(plan: Plan) -> tuple[str, ...]:
     return tuple(dict.fromkeys(plan.market.systems[k] for k, b in zip(holders, busy.tolist(), strict=True) if b))
 
 
+def yielding_rules() -> tuple[Rule, ...]:
+    """Every rule but that the base draw's gangs be whole: a decision kept in a worse world may have to yield."""
+    from exafleet.plan.rules import RULES, full_strength, standing
+
+    return tuple(rule for rule in RULES if rule not in (full_strength, standing))
+
+
 class Keeping:
     """Costs the same first-stage decisions in many worlds: one linear programme each, started from the base's basis."""
 
@@ -118,7 +126,7 @@ class Keeping:
         from exafleet.plan.twostage import two_stage
         from exafleet.plan.writtenout import write_out
 
-        problem = two_stage(case.market, self._draws, case.sets)
+        problem = two_stage(case.market, self._draws, case.sets, yielding_rules())
         x = len(self._first)
         if len(problem.x_lower) != x:
             return float("nan"), None
@@ -211,7 +219,7 @@ class _Anew:
         from exafleet.plan.twostage import two_stage
         from exafleet.plan.writtenout import write_out
 
-        problem = two_stage(case.market, self._draws, case.sets)
+        problem = two_stage(case.market, self._draws, case.sets, yielding_rules())
         found, basis = _solved(replace(write_out(replace(problem, weight=0.0)), whole=None), self._basis)
         first = found.v[: len(problem.x_lower)]
         return first, _bought(problem, first), found.value * problem.build.money, basis
