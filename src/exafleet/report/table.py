@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from exafleet.terms import format as words
 from exafleet.terms.calendar import month_name
+
+if TYPE_CHECKING:
+    from exafleet.plan.plan import Plan
 
 Cell = str | float | int | None
 
@@ -29,6 +32,11 @@ KINDS: dict[str, tuple[str, Callable[[float], str]]] = {
     "bytes": ("B", words.data),
     "energy_per_token": ("J/token", lambda v: f"{words.significant(v)} J/token"),
 }
+
+
+def month_names(plan: Plan) -> list[str]:
+    """Every month of a plan, for the axis of a picture."""
+    return [month_name(plan.market.start + t) for t in range(plan.market.months)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

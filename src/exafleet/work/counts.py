@@ -102,6 +102,9 @@ def seen(seq: npt.ArrayLike, window: int, *, causal: bool = True) -> npt.NDArray
 
     Causal attention counts seq / 2 (the convention of model-FLOPs figures); a window of w tokens counts
     w - w^2 / (2 seq) once the sequence is longer than it.
+
+    >>> seen([8192, 8192], 0).tolist(), seen(8192, 4096).tolist()
+    ([4096.0, 4096.0], 3072.0)
     """
     s = np.asarray(seq, dtype=np.float64)
     if not window:

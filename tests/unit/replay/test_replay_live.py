@@ -42,6 +42,7 @@ def test_failures_cost_time_and_never_speed_a_run_up(tiny):
 def test_the_mean_of_many_failing_lives_is_the_planned_rate(tiny):
     """Goodput is an expectation: lives with failures scatter about the run without them."""
     steady = replay(tiny.plan, tiny.rates, detail=Detail(days=False, failures=False)).progress[:, :4].max()
+    assert steady > 0
     lives = [replay(tiny.plan, tiny.rates, chip_mtbf=8 * 86400.0, seed=s,
                     detail=Detail(days=False)).progress[:, :4].max() for s in range(30)]
     assert np.mean(lives) == pytest.approx(steady, rel=0.05)

@@ -8,7 +8,7 @@ import numpy as np
 
 from exafleet.plan.plan import Plan
 from exafleet.report import charts
-from exafleet.report.table import Cell, Column, Table
+from exafleet.report.table import Cell, Column, Table, month_names
 from exafleet.terms import format as words
 from exafleet.terms.calendar import month_name
 
@@ -44,7 +44,7 @@ def placements_by_month(plan: Plan) -> Table:
                  Column(title="System"), Column(title="Change", kind="count"), Column(title="Units", kind="count"),
                  Column(title="Chips", kind="count"), Column(title="Used by")),
         rows=tuple(sorted(rows, key=lambda r: (int(r[0] or 0), str(r[1]), str(r[2]), str(r[3])))),
-        charts=(("", charts.bars(_merged(standing), "chips", "installed chips", "system")),),
+        charts=(("", charts.bars(_merged(standing), month_names(plan), "chips", "installed chips", "system")),),
     )
 
 
@@ -74,7 +74,7 @@ def power(plan: Plan) -> Table:
                      float(used[peak] / limit[peak]) if limit[peak] > 0 else None, full))
         pictures.append((site.name, charts.against_limit(
             [{"month": month_name(market.start + t), "used": float(used[t]) / 1e6, "limit": float(limit[t]) / 1e6}
-             for t in range(market.months)], "MW")))
+             for t in range(market.months)], month_names(plan), "MW")))
     return Table(
         id="power", title="Power against the limit",
         lead=f"Facility power at the meter in the base draw; {_fullest(rows)}.",

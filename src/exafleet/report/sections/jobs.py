@@ -7,7 +7,7 @@ import numpy as np
 from exafleet.facts.records import ServeJob, TrainJob
 from exafleet.plan.plan import Plan
 from exafleet.report import charts
-from exafleet.report.table import Cell, Column, Table
+from exafleet.report.table import Cell, Column, Table, month_names
 from exafleet.terms.calendar import month_name
 
 
@@ -59,8 +59,7 @@ def demand(plan: Plan) -> Table:
             continue
         served, short = plan.served[:, j], plan.short[:, j]
         asked = served + short
-        unit = "M tokens/s" if isinstance(job, ServeJob) else "k reference chips"
-        scale = 1e6 if isinstance(job, ServeJob) else 1e3
+        scale, unit = _unit("tokens/s" if isinstance(job, ServeJob) else "reference chips", float(asked[0].max()))
         total = asked.sum(axis=1)
         met = np.divide(served.sum(axis=1), total, out=np.ones_like(total), where=total > 0)
         month_met = np.divide(served[0], asked[0], out=np.ones_like(asked[0]), where=asked[0] > 0)
@@ -70,7 +69,7 @@ def demand(plan: Plan) -> Table:
         kinds = (("served", served[0]), ("not served", short[0]))
         pictures.append((job.id, charts.demand(
             [{"month": month_name(market.start + t), "kind": kind, "value": float(values[t]) / scale}
-             for kind, values in kinds for t in range(market.months)], unit)))
+             for kind, values in kinds for t in range(market.months)], month_names(plan), unit)))
     return Table(
         id="demand", title="Demand served", lead=_demand_lead(rows),
         empty="The scenario has no serving or research demand.",
@@ -80,6 +79,14 @@ def demand(plan: Plan) -> Table:
                  Column(title="Worst month", kind="month"), Column(title="Served then", kind="share")),
         rows=tuple(rows), charts=tuple(pictures),
     )
+
+
+def _unit(name: str, peak: float) -> tuple[float, str]:
+    """Scale and unit in which a demand with this peak reads well."""
+    for scale, letter in ((1e6, "M "), (1e3, "k ")):
+        if peak >= 10 * scale or (name == "tokens/s" and peak >= scale):
+            return scale, letter + name
+    return 1.0, name
 
 
 def _demand_lead(rows: list[tuple[Cell, ...]]) -> str:

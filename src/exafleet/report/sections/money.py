@@ -6,7 +6,7 @@ import numpy as np
 
 from exafleet.plan.plan import Plan
 from exafleet.report import charts
-from exafleet.report.table import Cell, Column, Table
+from exafleet.report.table import Cell, Column, Table, month_names
 from exafleet.terms import format as words
 from exafleet.terms.calendar import month_name
 
@@ -61,7 +61,7 @@ def cash(plan: Plan) -> Table:
         columns=(Column(title="Quarter"), *(Column(title=o, kind="money") for o in owners),
                  Column(title="All", kind="money")),
         rows=tuple(rows) if owners else (),
-        charts=(("", charts.bars(picture, "cash", "cash out, million USD", "owner")),),
+        charts=(("", charts.bars(picture, month_names(plan), "cash", "cash out, million USD", "owner")),),
     )
 
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 
 from exafleet.plan.plan import Plan
 from exafleet.report import charts
-from exafleet.report.table import Cell, Column, Table
+from exafleet.report.table import Cell, Column, Table, month_names
 from exafleet.terms import format as words
 from exafleet.terms.calendar import month_name
 
@@ -34,7 +34,7 @@ def order_book(plan: Plan) -> Table:
                  Column(title="Arrives (quoted)", kind="month"), Column(title="Note")),
         rows=tuple(rows),
         charts=(("", charts.bars([{"month": m, "system": s, "value": v} for (m, s), v in sorted(bars.items())],
-                                 "value", "ordered, million USD", "system")),),
+                                 month_names(plan), "value", "ordered, million USD", "system")),),
     )
 
 

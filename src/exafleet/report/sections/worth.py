@@ -13,6 +13,8 @@ from exafleet.plan.plan import Binding, Plan
 from exafleet.report.table import Cell, Column, Table
 from exafleet.terms import format as words
 
+FEW_MW = 5.0   # sites below this many MW think in kW
+
 
 def binding(plan: Plan, most: int = 12) -> Table:
     """Rules that bind, dearest first: months joined, prices summed over the months."""
@@ -22,7 +24,7 @@ def binding(plan: Plan, most: int = 12) -> Table:
     start = plan.market.start
     rows: list[tuple[Cell, ...]] = sorted(
         ((rule, place, start + min(b.month for b in found), start + max(b.month for b in found), len(found),
-          f"1 more {unit}" if unit != "USD" else "1 USD more", sum(b.price for b in found))
+          *_more(unit, max(b.limit for b in found), sum(b.price for b in found)))
          for (rule, place, unit), found in groups.items()), key=lambda r: (-float(r[6] or 0), str(r[0]), str(r[1])))
     return Table(
         id="binding", title="Which rule binds",
@@ -35,6 +37,13 @@ def binding(plan: Plan, most: int = 12) -> Table:
     )
 
 
+def _more(unit: str, limit: float, price: float) -> tuple[str, float]:
+    """What one more is, and its worth: a kW where the whole limit is a few MW. limit in `unit`, price per `unit`"""
+    if unit == "MW" and limit < FEW_MW:
+        return "1 more kW", price / 1e3
+    return ("1 USD more" if unit == "USD" else f"1 more {unit}"), price
+
+
 def one_more(plan: Plan) -> Table:
     """One more MW at each site; one more unit, and the same unit a month earlier, of each system that can be had."""
     market = plan.market
@@ -42,8 +51,9 @@ def one_more(plan: Plan) -> Table:
     for s, site in enumerate(market.scenario.sites):
         worth = plan.power_value[s] * 1e6
         if worth.max(initial=0.0) > 0:
-            best = int(np.argmax(worth))
-            rows.append((f"MW at {site.id}, all months", "", market.start + best, float(worth.sum()), None))
+            what, total = _more("MW", float(market.power[s].max()) / 1e6, float(worth.sum()))
+            rows.append((f"{what.removeprefix('1 more ')} at {site.id}, all months", "",
+                         market.start + int(np.argmax(worth)), total, None))
     wanted = {offer.system for offer in market.scenario.offers} | {q.system for q in market.scenario.open_orders}
     for k, system in enumerate(market.systems):
         if system in wanted and len(market.scenario.owners):
