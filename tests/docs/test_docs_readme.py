@@ -1,11 +1,13 @@
 """The README, the pages of docs/ and the examples do what they say: their commands are run."""
 
 import json
+import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -69,17 +71,44 @@ class Planned:
 
 @pytest.fixture(scope="session")
 def planned(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Planned]:
-    """Plans an example once for all tests: every page shows the same plans, and they are most of the time."""
-    made: dict[str, Planned] = {}
+    """Plans an example once for all tests, in whatever process they run: the plans are most of the time."""
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "planned"
 
     def plan(name: str) -> Planned:
-        if name not in made:
-            folder = tmp_path_factory.mktemp(name)
-            done = generate_docs.planned(name, folder, "--html", "plan.html", "--json", "plan.json")
-            made[name] = Planned(output=done.stdout, folder=folder)
-        return made[name]
+        folder = shared / name
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            wait_for(folder / "done")
+        else:
+            make(name, folder)
+        assert not (said := (folder / "failed.txt").read_text(encoding="utf-8")), said
+        return Planned(output=(folder / "output.txt").read_text(encoding="utf-8"), folder=folder)
 
     return plan
+
+
+def make(name: str, folder: Path) -> None:
+    """Plans the example in `folder`, and says there how it went."""
+    output = failed = ""
+    try:
+        output = generate_docs.planned(name, folder, "--html", "plan.html", "--json", "plan.json").stdout
+    except Exception as error:
+        failed = str(error)
+        raise
+    finally:
+        (folder / "output.txt").write_text(output, encoding="utf-8")
+        (folder / "failed.txt").write_text(failed, encoding="utf-8")
+        (folder / "done").touch()
+
+
+def wait_for(file: Path, most: float = 600.0) -> None:
+    """Waits until another process has made the file."""
+    until = time.monotonic() + most
+    while not file.exists():
+        assert time.monotonic() < until, f"{file.parent.name}: not planned within {most:g} s"
+        time.sleep(0.2)
 
 
 def whole_plan(command: str) -> tuple[str, list[str]] | None:
@@ -131,9 +160,7 @@ def test_only_whole_plans_are_shared() -> None:
     assert whole_plan("./exafleet rates examples/a-1") is None
 
 
-# One group: where tests are spread over processes, those that need the plans stay in one and share them.
 @pytest.mark.slow
-@pytest.mark.xdist_group("examples")
 @pytest.mark.parametrize("page", [p for p in PAGES if p.exists() and blocks_of(p.read_text(encoding="utf-8"))],
                          ids=lambda p: p.relative_to(ROOT).as_posix())
 def test_commands_of_the_page_run(page: Path, tmp_path: Path, planned: Callable[[str], Planned]) -> None:
@@ -157,7 +184,6 @@ def test_example_is_complete(folder: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("examples")
 @pytest.mark.parametrize("folder", generate_docs.examples(), ids=lambda p: p.name)
 def test_example_prints_what_is_expected(folder: Path, planned: Callable[[str], Planned]) -> None:
     stale = generate_docs.difference(folder / "expected.txt", planned(folder.name).output)
@@ -165,7 +191,6 @@ def test_example_prints_what_is_expected(folder: Path, planned: Callable[[str], 
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("examples")
 @pytest.mark.parametrize("folder", generate_docs.examples(), ids=lambda p: p.name)
 def test_example_writes_a_page_that_stands_alone_and_a_plan_as_data(folder: Path,
                                                                     planned: Callable[[str], Planned]) -> None:

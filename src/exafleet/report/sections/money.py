@@ -49,8 +49,9 @@ def cash(plan: Plan) -> Table:
     for q in dict.fromkeys(quarter.tolist()):
         months = np.flatnonzero(quarter == q)
         paid = [float(plan.cash[0, o, months].sum()) for o in range(len(owners))]
-        rows.append((f"{q * 3 // 12}-Q{q * 3 % 12 // 3 + 1}", *paid, sum(paid)))
-    rows.append(("total", *(float(plan.cash[0, o].sum()) for o in range(len(owners))), float(plan.cash[0].sum())))
+        rows.append((f"{q * 3 // 12}-Q{q * 3 % 12 // 3 + 1}", *paid, *([sum(paid)] if len(owners) > 1 else [])))
+    whole = [float(plan.cash[0, o].sum()) for o in range(len(owners))]
+    rows.append(("total", *whole, *([sum(whole)] if len(owners) > 1 else [])))
     picture = [{"month": month_name(market.start + t), "owner": owner, "cash": float(plan.cash[0, o, t]) / 1e6}
                for o, owner in enumerate(owners) for t in range(market.months)]
     return Table(
@@ -59,7 +60,7 @@ def cash(plan: Plan) -> Table:
              "(undiscounted; sales and loans received are negative).",
         empty="The scenario names no owner.",
         columns=(Column(title="Quarter"), *(Column(title=o, kind="money") for o in owners),
-                 Column(title="All", kind="money")),
+                 *([Column(title="All", kind="money")] if len(owners) > 1 else [])),
         rows=tuple(rows) if owners else (),
         charts=(("", charts.bars(picture, month_names(plan), "cash", "cash out, million USD", "owner")),),
     )
