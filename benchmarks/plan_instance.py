@@ -63,6 +63,7 @@ def instance(*, months: int = 30, systems: int = 7, sites: int = 4, owners: int 
     work = tuple(_job(i, names, months, scale, money, rng) for i in range(jobs))
     scenario = Scenario(
         name="random", file="", as_of=date(2024, 12, 31), start=START, months=months, discount=discount, resale=0.65,
+        resale_most=Steps.constant(np.inf),
         owners=people, sites=places, holdings=_holdings(names, places, scale, money),
         offers=tuple(_offer(i, k, months, scale, money) for i, k in enumerate(machines)),
         open_orders=_open_orders(names, list(machines), months, scale, money), rentals=_rentals(machines, scale, money),

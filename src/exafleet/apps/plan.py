@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from exafleet.apps.errors import INTERRUPTED
 from exafleet.apps.options import AsOf, Form, Format, Scenario, Store
 
 if TYPE_CHECKING:
@@ -136,18 +138,39 @@ def answer(
 
 
 def _stoppable(solve: Callable[[Callable[[], bool]], Plan]) -> Plan:
-    """The plan, solved beside the main thread, so that Ctrl-C ends the command even in the middle of a solve."""
-    from concurrent.futures import ThreadPoolExecutor
-    from threading import Event
+    """The plan, solved beside the main thread, so that Ctrl-C ends the command even in the middle of a solve.
 
-    asked = Event()
-    with ThreadPoolExecutor(max_workers=1) as beside:
-        future = beside.submit(solve, asked.is_set)
+    The solver is asked to stop and waited for (leaving while it runs would crash it); a second Ctrl-C does not wait.
+    """
+    from threading import Event, Thread
+
+    asked, finished = Event(), Event()
+    done: list[Plan | BaseException] = []
+
+    def work() -> None:
         try:
-            return future.result()
-        except KeyboardInterrupt:
-            asked.set()
-            raise
+            done.append(solve(asked.is_set))
+        except BaseException as error:  # noqa: BLE001  (raised again in the main thread)
+            done.append(error)
+        finished.set()
+
+    Thread(target=work, daemon=True).start()
+    try:
+        finished.wait()
+    except KeyboardInterrupt:
+        asked.set()
+        _wait_or_leave(finished.wait)
+        raise
+    if isinstance(done[0], BaseException):
+        raise done[0]
+    return done[0]
+
+
+def _wait_or_leave(wait: Callable[[], object]) -> None:
+    try:
+        wait()
+    except KeyboardInterrupt:
+        os._exit(INTERRUPTED)
 
 
 def _rates(scenario: Path, as_of: str | None, progress: Progress) -> tuple[World, Rates]:

@@ -321,7 +321,8 @@ class Scenario:
 
     discount     rate of money, a year                                                          [1]
     resale       share of its value a used unit keeps after one year                            [1]
-    resale_most  used chips the market takes in a month, all owners and systems together     [chips]
+    resale_most  used chips the market takes in a month, all owners and systems together; None: nothing can be
+                 sold before the end                                                        [chips]
     """
 
     name: str
@@ -343,4 +344,4 @@ class Scenario:
     risk: Risk
     summary: str = ""
     sources: tuple[tuple[str, str], ...] = ()
-    resale_most: Steps = Steps.constant(np.inf)
+    resale_most: Steps | None = None

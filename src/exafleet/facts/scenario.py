@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from exafleet.facts import records
 from exafleet.facts.catalogue import Facts
 from exafleet.facts.fact import Fact
-from exafleet.facts.records import Risk, Scenario, Steps
+from exafleet.facts.records import Risk, Scenario
 from exafleet.facts.tables import Folder
 from exafleet.facts.tables import records as records_of
 from exafleet.facts.toml_lines import Lines, Path, locate
@@ -169,7 +169,8 @@ def build(document: Document, facts: Facts, earlier: Sequence[Problem] = ()) -> 
     scenario = Scenario(
         name=top.get("name", ""), file=document.file, as_of=facts.as_of, start=reading.start, months=reading.months,
         discount=top.get("discount", 0.0), resale=resale(top, document, facts, found), summary=top.get("summary", ""),
-        resale_most=top.get("resale_most") or Steps.constant(0.0), risk=risk, sources=(), **{array: found.of(array) for array in ARRAY_NAMES})
+        resale_most=top.get("resale_most"), risk=risk, sources=(),
+        **{array: found.of(array) for array in ARRAY_NAMES})
     check(document, facts, scenario, found, horizon=reading.horizon)
     raise_all(ScenarioError, sorted(found.problems, key=_line_order))
     return scenario, found

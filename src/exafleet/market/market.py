@@ -157,7 +157,7 @@ def market_of(scenario: Scenario, systems: Mapping[str, System], unit_power: Map
         chips=np.array([float(s.chips) for s in held]), racks=np.array([float(s.racks) for s in held]),
         unit_power=np.array([float(unit_power[name]) for name in names]),
         resale=np.array([_resale(scenario, name) for name in names]).reshape(len(names), scenario.months + 1),
-        resale_most=scenario.resale_most.at(months),
+        resale_most=(scenario.resale_most or Steps.constant(0.0)).at(months),
         pue=np.array([s.pue for s in scenario.sites]), rent=np.array([s.rent for s in scenario.sites]),
         power=_steps([s.power for s in scenario.sites], months), quota=_quota(scenario, months),
         install=np.outer([s.install_rate for s in scenario.sites], seconds),

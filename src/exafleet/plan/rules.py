@@ -175,7 +175,7 @@ def demand(b: Build) -> None:
 
 
 def progress(b: Build) -> None:
-    """A run's progress is what its gang has done so far, as a share of its tokens; a gang may stand longer than that."""
+    """A run's progress is what its gang has done so far, as a share of its tokens; it may stand longer."""
     done, sets = b.y["done"], b.sets
     row = b.rows.add("progress", done >= 0, lower=-np.inf, upper=0.0)
     b.recourse.put(row, done, 1.0)

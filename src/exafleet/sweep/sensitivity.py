@@ -2,8 +2,9 @@
 most are planned anew.
 
 Both are done on the base draw (deliveries as quoted). Keeping the decisions gives the exact effect on the cost of
-*this* plan at the price of one linear programme. Planning anew says whether other orders would be better; there
-fractions of a unit are allowed, which takes a second instead of minutes and has no rounding that looks like a change.
+*this* plan at the price of one linear programme. Planning anew says whether other orders would be better. In both,
+what stands and is sold may be a fraction of a unit (in planning anew orders too), which takes a second instead of
+minutes and has no rounding that looks like a change.
 """
 
 from __future__ import annotations
