@@ -62,7 +62,8 @@ def scenario(weight: float, power: float, budget: float | None) -> Scenario:
     site = Site(id="s", name="s", power=Steps.constant(power), cooling=("air",), install_rate=0.5 / (30 * 86400.0),
                 pue=PUE, energy_price=Steps.constant(ENERGY), carbon=Steps.constant(0.0), rent=RENT)
     return Scenario(name="tiny", file="", as_of=date(2024, 12, 1), start=START, months=T, discount=DISCOUNT,
-                    resale=RESALE, resale_most=Steps.constant(np.inf), owners=(owner,), sites=(site,), offers=offers, open_orders=(open_order,),
+                    resale=RESALE, resale_most=Steps.constant(np.inf), owners=(owner,), sites=(site,), offers=offers,
+                    open_orders=(open_order,),
                     holdings=(Holding(owner="o", site="s", system="node", units=1, bought=START - 12, price=2.5e5),),
                     rentals=(), jobs=(research, train), loans=(), moves=(), risk=Risk(alpha=0.5, weight=weight))
 

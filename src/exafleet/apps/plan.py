@@ -27,12 +27,13 @@ QUICK = "quick"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """Everything a plan run produced."""
+    """Everything a plan run produced. `cut_short` says what Ctrl-C left out; empty when nothing was."""
 
     world: World
     rates: Rates
     plan: Plan
     report: Report
+    cut_short: str = ""
 
 
 def plan(
@@ -81,6 +82,9 @@ def plan(
             check_writable(file)
     progress = Progress.to_stderr()
     found = answer(scenario, as_of=as_of, draws=draws, seed=seed, quick=quick, progress=progress)
+    if found.cut_short:  # shown, not written: the files of an earlier, finished plan are worth more
+        show(found.report, form)
+        raise KeyboardInterrupt(found.cut_short)
     text = as_json(found.report.as_json())
     if json is not None:
         write_text(json, text)
@@ -127,20 +131,25 @@ def answer(
     with progress.phase("solving"):
         sold = market(world, found)
         futures = draw(sold, draws or risk.draws, risk.seed if seed is None else seed, rates=found)
-        plan = _stoppable(lambda stop: solve_market(sold, found, futures, stop=stop))
+        plan, cut_short = _stoppable(lambda stop: solve_market(sold, found, futures, stop=stop))
     with progress.phase("replaying"):
         trace = replay(plan, found, chip_mtbf=chip_mtbf(world.facts), seed=futures.seed)
     what_if: tuple[Sensitivity, ...] = ()
-    if not quick:
-        with progress.phase("varying facts"):
-            what_if = sensitivity(world, found, plan, progress=progress.count)
-    return Answer(world=world, rates=found, plan=plan, report=report(world, found, plan, trace, what_if))
+    if not quick and not cut_short:
+        try:
+            with progress.phase("varying facts"):
+                what_if = sensitivity(world, found, plan, progress=progress.count)
+        except KeyboardInterrupt:
+            cut_short = "what would change the answer was left out"
+    told = report(world, found, plan, trace, what_if)
+    return Answer(world=world, rates=found, plan=plan, report=told, cut_short=cut_short)
 
 
-def _stoppable(solve: Callable[[Callable[[], bool]], Plan]) -> Plan:
+def _stoppable(solve: Callable[[Callable[[], bool]], Plan]) -> tuple[Plan, str]:
     """The plan, solved beside the main thread, so that Ctrl-C ends the command even in the middle of a solve.
 
     The solver is asked to stop and waited for (leaving while it runs would crash it); a second Ctrl-C does not wait.
+    The best plan known by then comes back with a word on its gap; KeyboardInterrupt when there is none yet.
     """
     from threading import Event, Thread
 
@@ -160,10 +169,10 @@ def _stoppable(solve: Callable[[Callable[[], bool]], Plan]) -> Plan:
     except KeyboardInterrupt:
         asked.set()
         _wait_or_leave(finished.wait)
-        raise
     if isinstance(done[0], BaseException):
         raise done[0]
-    return done[0]
+    short = f"this is the best plan found so far, its gap {100 * done[0].gap:.2g} %" if asked.is_set() else ""
+    return done[0], short
 
 
 def _wait_or_leave(wait: Callable[[], object]) -> None:

@@ -229,7 +229,7 @@ class Day(Kind):
 
 @dataclass(frozen=True, kw_only=True)
 class Text(Kind):
-    """Words."""
+    """Free text of at most `most` characters, not blank."""
 
     most: int = 2000
     example: str = '"..."'

@@ -44,7 +44,7 @@ class Draws:
 
     @property
     def count(self) -> int:
-        """N."""
+        """Number of draws."""
         return len(self.probability)
 
 

@@ -74,7 +74,7 @@ class TwoStage:
 
     @property
     def draws(self) -> int:
-        """N."""
+        """Number of draws."""
         return len(self.probability)
 
     def risk(self, cost: Floats) -> float:

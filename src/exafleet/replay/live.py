@@ -103,8 +103,8 @@ def replay(plan: Plan, rates: Rates, *, draw: int = 0, chip_mtbf: float = np.inf
     seed       of the failures
 
     The recourse of the draw (where racks go, who borrows, what is rented) is taken from the plan; what follows
-    from it is computed afresh from the rates. A run that takes longer than planned keeps its gang; what other jobs planned to
-    do with those chips in the meantime is not taken off them.
+    from it is computed afresh from the rates. A run that takes longer than planned keeps its gang; what other jobs
+    planned to do with those chips in the meantime is not taken off them.
     """
     life = _Lived(plan, rates, draw, detail or Detail(), chip_mtbf, np.random.Generator(np.random.PCG64(seed)))
     return life.through(seed)

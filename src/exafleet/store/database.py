@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from exafleet.store import schema
 from exafleet.terms.errors import ExafleetError, Problem
@@ -97,8 +98,10 @@ def _engine(url: URL, create: bool) -> Engine:
         if not create:
             raise FileNotFoundError(2, "no runs have been stored yet")
         file.parent.mkdir(parents=True, exist_ok=True)
-    # Two plans may finish at once: the second waits for the first instead of failing.
-    engine = create_engine(url, connect_args={"timeout": 30})
+    # Two plans may finish at once: the second waits for the first instead of failing. A file's connection is closed as
+    # soon as it is given back (a pool would keep it open until the process ends); memory lives in its one connection.
+    kept = None if file is None else NullPool
+    engine = create_engine(url, connect_args={"timeout": 30}, poolclass=kept)
     event.listen(engine, "connect", _check_foreign_keys)
     return engine
 

@@ -63,8 +63,7 @@ def test_active_parameters_agree_with_the_model_card(name: str, billions: float,
     assert active_parameters(arch(FACTS, name)) / 1e9 == pytest.approx(billions, rel=within)
 
 
-# GFLOP per trained token at 4096 tokens, causal attention counted by half; counted apart from this code, by hand from
-# the published shapes.
+# GFLOP per trained token at 4096 tokens, causal attention counted by half: another count over the published shapes.
 @pytest.mark.parametrize(("name", "gflop"), [
     ("llama-2-7b", 42.864), ("llama-3-8b", 48.249), ("llama-3-70b", 433.116), ("llama-3.1-405b", 2473.222),
     ("mixtral-8x7b", 79.713), ("grok-1", 512.194), ("deepseek-v3", 250.45), ("qwen3-235b-a22b", 148.331),

@@ -26,8 +26,8 @@ def order_book(plan: Plan) -> Table:
     total = sum(o.units * o.price for o in plan.orders)
     return Table(
         id="orders", title="Order book",
-        lead=f"{len(plan.orders)} order{'' if len(plan.orders) == 1 else 's'} worth {words.money(total)} before freight "
-             "and discounting.",
+        lead=f"{len(plan.orders)} order{'' if len(plan.orders) == 1 else 's'} worth {words.money(total)} before "
+             "freight and discounting.",
         empty="Order nothing: no order lowers the expected cost.",
         columns=(Column(title="Order in", kind="month"), Column(title="Owner"), Column(title="System"),
                  Column(title="Supplier"), Column(title="Units", kind="count"), Column(title="Chips", kind="count"),
