@@ -21,6 +21,7 @@ Cell = str | float | int | None
 KINDS: dict[str, tuple[str, Callable[[float], str]]] = {
     "money": ("USD", words.money),
     "power": ("W", words.power),
+    "energy": ("J", words.energy),
     "count": ("1", words.count),
     "share": ("1", words.percent),
     "month": ("YYYY-MM", lambda v: month_name(int(v))),

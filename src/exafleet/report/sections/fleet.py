@@ -88,8 +88,28 @@ def power(plan: Plan) -> Table:
 
 
 def _fullest(rows: list[tuple[Cell, ...]]) -> str:
-    full = [f"{row[0]} is at its limit in {row[6]} months" for row in rows if row[6]]
+    full = [f"{row[0]} is at its limit in {row[6]} month{'' if row[6] == 1 else 's'}" for row in rows if row[6]]
     return "; ".join(full) if full else "no site reaches its limit"
+
+
+def energy(plan: Plan) -> Table:
+    """Energy at the meter and what it emits, by site over the horizon, base draw."""
+    market = plan.market
+    rows = tuple((site.id, float(plan.energy[0, s].sum()),
+                  float(plan.energy[0, s].sum() / market.seconds.sum()),
+                  float((plan.energy[0, s] * market.energy_price[s]).sum()),
+                  float((plan.energy[0, s] * market.carbon[s]).sum()) / 1e3)
+                 for s, site in enumerate(market.scenario.sites))
+    return Table(
+        id="energy", title="Energy and emissions",
+        lead=f"{words.energy(sum(r[1] for r in rows))} at the meter over {market.months} months in the base draw "
+             "(undiscounted).",
+        empty="The scenario names no site.",
+        columns=(Column(title="Site"), Column(title="Energy", kind="energy"),
+                 Column(title="Mean power", kind="power"), Column(title="Cost", kind="money"),
+                 Column(title="CO2e [t]", kind="count")),
+        rows=rows,
+    )
 
 
 def power_by_month(plan: Plan) -> Table:

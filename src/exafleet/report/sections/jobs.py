@@ -36,7 +36,7 @@ def training(plan: Plan) -> Table:
         id="training", title="Training runs", lead=_training_lead(rows), empty="The scenario has no training run.",
         columns=(Column(title="Run"), Column(title="Owner"), Column(title="Where"), Column(title="System"),
                  Column(title="Chips", kind="count"), Column(title="Starts", kind="month"),
-                 Column(title="Done", kind="month"), Column(title="Latest draw", kind="month"),
+                 Column(title="Done", kind="month"), Column(title="Latest", kind="month"),
                  Column(title="Due", kind="month"), Column(title="Late in", kind="share")),
         rows=tuple(rows), charts=(("", charts.gantt(bars, [str(b["task"]) for b in bars])),) if bars else (),
     )
@@ -64,7 +64,7 @@ def demand(plan: Plan) -> Table:
         met = np.divide(served.sum(axis=1), total, out=np.ones_like(total), where=total > 0)
         month_met = np.divide(served[0], asked[0], out=np.ones_like(asked[0]), where=asked[0] > 0)
         worst = int(np.argmin(month_met))
-        rows.append((job.id, job.owner, job.model, float(asked[0].max()) / scale, unit, float(met[0]), float(met.min()),
+        rows.append((job.id, job.owner, float(asked[0].max()) / scale, unit, float(met[0]), float(met.min()),
                      market.start + worst, float(month_met[worst])))
         kinds = (("served", served[0]), ("not served", short[0]))
         pictures.append((job.id, charts.demand(
@@ -73,9 +73,8 @@ def demand(plan: Plan) -> Table:
     return Table(
         id="demand", title="Demand served", lead=_demand_lead(rows),
         empty="The scenario has no serving or research demand.",
-        columns=(Column(title="Job"), Column(title="Owner"), Column(title="Model"),
-                 Column(title="Peak demand", kind="number"), Column(title="Unit"),
-                 Column(title="Served", kind="share"), Column(title="In the worst draw", kind="share"),
+        columns=(Column(title="Job"), Column(title="Owner"), Column(title="Peak", kind="number"), Column(title="Unit"),
+                 Column(title="Served", kind="share"), Column(title="Worst draw", kind="share"),
                  Column(title="Worst month", kind="month"), Column(title="Served then", kind="share")),
         rows=tuple(rows), charts=tuple(pictures),
     )
@@ -90,5 +89,5 @@ def _unit(name: str, peak: float) -> tuple[float, str]:
 
 
 def _demand_lead(rows: list[tuple[Cell, ...]]) -> str:
-    full = sum(1 for r in rows if isinstance(r[5], float) and r[5] > 0.999)
+    full = sum(1 for r in rows if isinstance(r[4], float) and r[4] > 0.999)
     return f"{full} of {len(rows)} demands are served in full in the base draw."

@@ -93,15 +93,15 @@ def queue(plan: Plan) -> Table:
         best = int(open_months[np.argmax(premium[open_months])])
         quoted = offer.queue.premium if offer.queue else None
         first = int(open_months[0])
-        rows.append((offer.id, offer.system, float(market.sooner[f]) if offer.queue else 1.0, quoted,
+        rows.append((offer.id, float(market.sooner[f]) if offer.queue else 1.0, quoted,
                      float(premium[first]), market.start + best, float(premium[best]),
                      "" if quoted is None else ("pay it" if premium[best] > quoted else "do not pay it")))
     return Table(
         id="queue", title="The highest queue premium worth paying",
         lead="Share of the price that an earlier arrival is worth; below the quoted premium the queue is too dear.",
         empty="No offer can be ordered within the horizon.",
-        columns=(Column(title="Offer"), Column(title="System"), Column(title="Months sooner", kind="number"),
-                 Column(title="Quoted", kind="share"), Column(title="Worth if ordered first", kind="share"),
+        columns=(Column(title="Offer"), Column(title="Months sooner", kind="number"),
+                 Column(title="Quoted", kind="share"), Column(title="Worth at first", kind="share"),
                  Column(title="Best month", kind="month"), Column(title="Worth then", kind="share"),
                  Column(title="So")),
         rows=tuple(rows),
