@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from exafleet.facts import catalogue, world
 from exafleet.facts.records import Scenario, Steps
-from exafleet.facts.toml_lines import Path as KeyPath
-from exafleet.facts.toml_lines import locate
+from exafleet.facts.scenario.toml_lines import Path as KeyPath
+from exafleet.facts.scenario.toml_lines import locate
 from exafleet.facts.world import World, load_world
 from exafleet.terms.errors import ExafleetError
 

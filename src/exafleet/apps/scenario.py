@@ -56,7 +56,7 @@ def schema() -> None:
     Example:
       exafleet scenario schema > scenario.schema.json
     """
-    from exafleet.facts.scenario_schema import schema_text
+    from exafleet.facts.scenario.schema import schema_text
 
     sys.stdout.write(schema_text())
 

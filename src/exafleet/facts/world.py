@@ -19,12 +19,12 @@ from exafleet.facts.catalogue import Facts, load_facts
 from exafleet.facts.fact import Fact
 from exafleet.facts.hardware import System, system
 from exafleet.facts.records import Scenario
-from exafleet.facts.tables import Folder, decoded, read_bytes
+from exafleet.facts.scenario.tables import Folder, decoded, read_bytes
 from exafleet.terms.errors import ExafleetError, FactError, Problem, ScenarioError
 
 if TYPE_CHECKING:
-    from exafleet.facts.scenario import Document, Found
-    from exafleet.facts.scenario_keys import ScenarioKey
+    from exafleet.facts.scenario.document import Document, Found
+    from exafleet.facts.scenario.keys import ScenarioKey
 
 FILE = "scenario.toml"
 OWN = ("subjects.csv", "facts.csv")
@@ -67,7 +67,7 @@ class World:
 
         Raises MissingFact or ScenarioError with the nearest keys.
         """
-        from exafleet.facts.scenario_keys import is_scenario_key, value
+        from exafleet.facts.scenario.keys import is_scenario_key, value
 
         return value(self.scenario, key) if is_scenario_key(key) else self.facts.value(key)
 
@@ -77,7 +77,7 @@ class World:
         A float is in base units for a fact and in the unit `keys` names for the scenario. What the scenario took from
         a fact follows it. Raises FactError for an unknown key or a bad value.
         """
-        from exafleet.facts.scenario_keys import is_scenario_key
+        from exafleet.facts.scenario.keys import is_scenario_key
 
         if is_scenario_key(key):
             return self._changed(key, "=", value)
@@ -88,7 +88,7 @@ class World:
 
         Raises FactError for an unknown key, OutOfRange for a result outside its range.
         """
-        from exafleet.facts.scenario_keys import is_scenario_key
+        from exafleet.facts.scenario.keys import is_scenario_key
 
         if is_scenario_key(key):
             return self._changed(key, "*", factor)
@@ -96,7 +96,7 @@ class World:
 
     def keys(self) -> tuple[ScenarioKey, ...]:
         """Every number of the scenario with its value, unit, place and source."""
-        from exafleet.facts.scenario_keys import keys
+        from exafleet.facts.scenario.keys import keys
 
         return tuple(self._placed(one) for one in keys(self.scenario))
 
@@ -138,7 +138,7 @@ def load_world(path: Path | str, *, as_of: date | None = None) -> World:
     Raises ScenarioError (a FactError) that lists every problem of the scenario, of its tables and of its own facts
     with file, line and key.
     """
-    from exafleet.facts.scenario import as_of as day_of
+    from exafleet.facts.scenario.document import as_of as day_of
 
     document = read_document(Path(path))
     day = as_of or day_of(document) or date.max
@@ -149,7 +149,7 @@ def load_world(path: Path | str, *, as_of: date | None = None) -> World:
 
 def read_document(path: Path) -> Document:
     """A scenario file as written; raises ScenarioError when it cannot be read as UTF-8 TOML."""
-    from exafleet.facts.scenario import parse_text
+    from exafleet.facts.scenario.document import parse_text
 
     file = path / FILE if path.is_dir() else path
     data = read_bytes(file, file.name)
@@ -164,7 +164,7 @@ def read_document(path: Path) -> Document:
 
 def _built(document: Document, facts: Facts, changes: tuple[tuple[str, str, float | str], ...] = (),
            earlier: list[Problem] | None = None) -> World:
-    from exafleet.facts.scenario import build
+    from exafleet.facts.scenario.build import build
 
     scenario, found = build(document, facts, earlier or ())
     places = _places(document, found)
@@ -177,8 +177,8 @@ def _built(document: Document, facts: Facts, changes: tuple[tuple[str, str, floa
 def _apply(scenario: Scenario, facts: Facts, document: Document | None,
            changes: tuple[tuple[str, str, float | str], ...]) -> Scenario:
     """The scenario with what-if values of its own keys."""
-    from exafleet.facts.scenario_keys import scaled, with_value
-    from exafleet.facts.scenario_values import Reading
+    from exafleet.facts.scenario.keys import scaled, with_value
+    from exafleet.facts.scenario.values import Reading
 
     folder = document.folder if document is not None else Folder(Path())
     for key, sign, value in changes:
@@ -268,7 +268,7 @@ def _set(facts: Facts, document: Document, path: tuple[str | int, ...], key: str
 # --------------------------------------------------------------------------------------------------------- sources
 def _places(document: Document, found: Found) -> dict[str, tuple[str, str]]:
     """Place and comment of every key written, by scenario key; keys of a table's row stand where the row does."""
-    from exafleet.facts.scenario import record_key
+    from exafleet.facts.scenario.document import record_key
 
     names: dict[tuple[str | int, ...], str] = {("scenario",): "scenario", ("risk",): "risk"}
     rows = [(record_key(array, record), row) for array, many in found.rows.items() for row, record in many]

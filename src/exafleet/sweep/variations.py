@@ -19,7 +19,7 @@ from exafleet.terms import format as words
 
 if TYPE_CHECKING:
     from exafleet.facts.hardware import System
-    from exafleet.facts.scenario_keys import ScenarioKey
+    from exafleet.facts.scenario.keys import ScenarioKey
     from exafleet.facts.world import World
     from exafleet.fleet.rates import Rates
 

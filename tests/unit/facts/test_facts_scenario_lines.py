@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from exafleet.facts.toml_lines import locate
+from exafleet.facts.scenario.toml_lines import locate
 
 TEXT = '''\
 # a comment about nothing

@@ -18,14 +18,14 @@ import jsonschema
 import pytest
 
 from exafleet.facts import records
-from exafleet.facts.scenario import ARRAY_NAMES, TABLE_NAMES
-from exafleet.facts.scenario_docs import DOCS, page
-from exafleet.facts.scenario_schema import ARRAYS, JOBS, SCHEMA_FILE, File, Keys, json_schema, schema_text, sections
+from exafleet.facts.scenario.docs import DOCS, page
+from exafleet.facts.scenario.document import ARRAY_NAMES, TABLE_NAMES
+from exafleet.facts.scenario.schema import ARRAYS, JOBS, SCHEMA_FILE, File, Keys, json_schema, schema_text, sections
 from exafleet.facts.world import load_world
 
 ROOT = Path(__file__).parents[3]
 TINY = ROOT / "tests" / "samples" / "tiny"
-REFRESH = "run: python -m exafleet.facts.scenario_docs"
+REFRESH = "run: python -m exafleet.facts.scenario.docs"
 
 
 def plain(value: Any) -> Any:
@@ -135,7 +135,7 @@ def test_the_first_example_of_the_page_can_be_read(tmp_path: Path) -> None:
 
 
 def test_pydantic_is_imported_only_when_a_scenario_is_read() -> None:
-    code = "import sys, exafleet.facts.world, exafleet.facts.scenario; print('pydantic' in sys.modules)"
+    code = "import sys, exafleet.facts.world, exafleet.facts.scenario.build; print('pydantic' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
                           env={"PYTHONPATH": str(ROOT / "src")})
     assert done.stdout.strip() == "False"

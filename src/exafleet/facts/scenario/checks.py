@@ -13,7 +13,7 @@ from exafleet.terms.calendar import Month, month_name, month_of
 from exafleet.terms.errors import ExafleetError, Problem
 
 if TYPE_CHECKING:
-    from exafleet.facts.scenario import Document, Found, Row
+    from exafleet.facts.scenario.document import Document, Found, Row
 
 
 def check(document: Document, facts: Facts, scenario: Scenario, found: Found, *, horizon: bool) -> None:
@@ -60,7 +60,7 @@ class _Checks:
             yield Problem(where=file, what="there is no place for what is held or bought", remedy="Add [[sites]].")
 
     def twice(self, array: str, what: str) -> Iterator[Problem]:
-        from exafleet.facts.scenario import record_key
+        from exafleet.facts.scenario.document import record_key
 
         first: dict[str, str] = {}
         for row, record in self.found.rows.get(array, ()):

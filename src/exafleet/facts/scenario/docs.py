@@ -1,4 +1,4 @@
-"""The generated half of docs/scenario.md, and the JSON Schema files: `python -m exafleet.facts.scenario_docs`.
+"""The generated half of docs/scenario.md, and the JSON Schema files: `python -m exafleet.facts.scenario.docs`.
 
 Run in a source checkout it rewrites the tables of keys between the markers of the page, data/scenario.schema.json, and
 docs/scenario.schema.json, which is the same file where editors and links look for it.
@@ -12,12 +12,12 @@ from pathlib import Path
 
 from pydantic.fields import FieldInfo
 
-from exafleet.facts.scenario_kinds import Choice, Several
-from exafleet.facts.scenario_schema import SCHEMA_FILE, Keys, kind_of, schema_text, sections
-from exafleet.facts.scenario_values import Amount, Kind
+from exafleet.facts.scenario.kinds import Choice, Several
+from exafleet.facts.scenario.schema import SCHEMA_FILE, Keys, kind_of, schema_text, sections
+from exafleet.facts.scenario.values import Amount, Kind
 from exafleet.terms.units import of_dimension
 
-DOCS = Path(__file__).resolve().parents[3] / "docs"
+DOCS = Path(__file__).resolve().parents[4] / "docs"
 BEGIN, END = "<!-- keys: begin (generated, do not edit) -->", "<!-- keys: end -->"
 
 

@@ -1,7 +1,7 @@
 """The scenario file as pydantic models: which keys there are, what each means and how it is written.
 
 Everything that describes the format comes from here: reading (facts/scenario.py), the JSON Schema that editors use
-(data/scenario.schema.json, written by `python -m exafleet.facts.scenario_docs`) and the tables of docs/scenario.md.
+(data/scenario.schema.json, written by `python -m exafleet.facts.scenario.docs`) and the tables of docs/scenario.md.
 Keys and defaults are those of facts/records.py. Importing this imports pydantic: do it inside a function.
 """
 
@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 
 from exafleet.facts import records
 from exafleet.facts.records import Spread, Steps
-from exafleet.facts.scenario_kinds import (
+from exafleet.facts.scenario.kinds import (
     TABLE_SCHEMA,
     AMonth,
     Budget,
@@ -36,7 +36,7 @@ from exafleet.facts.scenario_kinds import (
     Text,
     Tiers,
 )
-from exafleet.facts.scenario_values import FACT_SCHEMA, MEAN_MONTH, Amount, Kind, amount
+from exafleet.facts.scenario.values import FACT_SCHEMA, MEAN_MONTH, Amount, Kind, amount
 from exafleet.terms.calendar import Month
 from exafleet.terms.units import DATA
 

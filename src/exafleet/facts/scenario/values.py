@@ -2,7 +2,7 @@
 
 A kind is a small frozen record used as pydantic metadata (`power: Annotated[Steps, Series(...)]`). It reads what TOML
 or CSV holds into what facts/records.py wants, in the record's unit, and describes itself for the JSON Schema and the
-docs. A kind never stops at the first mistake inside one value. Further kinds: facts/scenario_kinds.py.
+docs. A kind never stops at the first mistake inside one value. Further kinds: facts/scenario/kinds.py.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, NoReturn, TypeVar
 from exafleet.facts.catalogue import Facts
 from exafleet.facts.fact import Fact
 from exafleet.facts.hardware import System, system
-from exafleet.facts.tables import Folder
+from exafleet.facts.scenario.tables import Folder
 from exafleet.terms.calendar import DAYS_PER_MONTH, SECONDS_PER_DAY, Month, month_of
 from exafleet.terms.errors import ExafleetError, Problem
 from exafleet.terms.term import terms

@@ -16,8 +16,8 @@ from exafleet.terms.calendar import Month, month, month_of
 from exafleet.terms.errors import Problem
 
 if TYPE_CHECKING:
-    from exafleet.facts.scenario import Document, Found, Row
-    from exafleet.facts.scenario_values import Reading
+    from exafleet.facts.scenario.document import Document, Found, Row
+    from exafleet.facts.scenario.values import Reading
 
 RESALE = "chip-owners.residual_share@1yr"
 Take = Callable[[str, Fact | None, str, Callable[[Fact], Any]], None]

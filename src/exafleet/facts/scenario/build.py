@@ -1,153 +1,27 @@
 """Reads a scenario: TOML text and its tables into the frozen records of facts/records.py.
 
 Three steps, each of which collects every problem it can see: the text (`parse_text`), the records one by one
-(pydantic models of facts/scenario_schema.py), and what only shows between records (facts/scenario_checks.py). One
+(pydantic models of facts/scenario/schema.py), and what only shows between records (facts/scenario/checks.py). One
 `ScenarioError` then lists all of them with file, line and key.
 """
 
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from datetime import date
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from exafleet.facts import records
 from exafleet.facts.catalogue import Facts
-from exafleet.facts.fact import Fact
 from exafleet.facts.records import Risk, Scenario
-from exafleet.facts.tables import Folder
-from exafleet.facts.tables import records as records_of
-from exafleet.facts.toml_lines import Lines, Path, locate
+from exafleet.facts.scenario.document import ARRAY_NAMES, TABLE_NAMES, Document, Found, Row, record_key
+from exafleet.facts.scenario.tables import records as records_of
+from exafleet.facts.scenario.toml_lines import Path
 from exafleet.terms.errors import Problem, ScenarioError, nearest, raise_all
 
 if TYPE_CHECKING:
-    from exafleet.facts.scenario_schema import Keys
-    from exafleet.facts.scenario_values import Reading
-
-MOST_DEEP = 40
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One record as written: the array it belongs to, its keys, and where it stands.
-
-    path    of the record in the TOML text; () for a row of a table, all of whose keys stand at `where`
-    """
-
-    array: str
-    raw: Any
-    where: str
-    path: Path = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """A scenario file as written: its name, what TOML holds, the line of each key, and the files beside it."""
-
-    file: str
-    raw: Mapping[str, Any]
-    lines: Lines
-    folder: Folder
-    data: bytes
-
-    def place(self, path: Path) -> str:
-        """"scenario.toml:41 offers.gb200.price" of a path."""
-        return f"{self.file}:{self.lines.line(path)} {self.label(path)}".rstrip()
-
-    def key_place(self, row: Row, key: Path) -> str:
-        """Where a key of a record stands; the record itself when the key is not written."""
-        if row.path:
-            return self.place((*row.path, *key))
-        return f"{row.where} {'.'.join(str(k) for k in key)}".rstrip()
-
-    def label(self, path: Path) -> str:
-        """A path in words; an element of an array is called by its id where it has one."""
-        words = ""
-        here: Any = self.raw
-        for step in path:
-            here = _below(here, step)
-            name = here.get("id") if isinstance(here, dict) else None
-            if isinstance(step, int):
-                words += f".{name}" if isinstance(name, str) and len(name) < 80 else f"[{step}]"
-            else:
-                words += f".{step}" if words else str(step)
-        return words
-
-
-def _below(here: Any, step: str | int) -> Any:
-    try:
-        return here[step]
-    except (LookupError, TypeError):
-        return None
-
-
-@dataclass(slots=True)
-class Found:
-    """What reading gives: records with their rows by array, facts that values came from, notes and problems."""
-
-    problems: list[Problem] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    rows: dict[str, list[tuple[Row, Any]]] = field(default_factory=dict)
-    origins: dict[str, Fact] = field(default_factory=dict)
-
-    def of(self, array: str) -> tuple[Any, ...]:
-        """The records of one array."""
-        return tuple(record for _, record in self.rows.get(array, ()))
-
-
-# --------------------------------------------------------------------------------------------------------- the text
-def parse_text(text: str, file: str, folder: Folder) -> Document:
-    """The document of a TOML text; raises ScenarioError with TOML's own line for a syntax error."""
-    try:
-        raw = tomllib.loads(text)
-        _refuse_deep(raw, file)
-        return Document(file, raw, locate(text), folder, text.encode())
-    except tomllib.TOMLDecodeError as error:
-        raise ScenarioError(_syntax(str(error), file, text)) from None
-    except RecursionError:
-        raise ScenarioError(_too_deep(file)) from None
-    except ValueError as error:  # e.g. a number of more than 4300 digits
-        raise ScenarioError(Problem(where=file, what=f"not TOML: {error}")) from None
-
-
-def _syntax(message: str, file: str, text: str) -> Problem:
-    found = re.search(r"\(at line (\d+), column (\d+)\)", message)
-    line = int(found[1]) if found else text.count("\n") + 1
-    what = re.sub(r"\s*\(at .*\)$", "", message)
-    rows = text.split("\n")
-    row = rows[line - 1].strip() if line <= len(rows) else ""
-    remedy = ""
-    if re.match(r"[A-Za-z_.-]+\s*=\s*[$€¥\d][^\"']*[A-Za-z%/]", row):
-        remedy = 'Write a quantity in quotes, e.g. power = "150 MW".'
-    return Problem(where=f"{file}:{line}", what=f"not TOML: {what[:1].lower()}{what[1:]}", got=row[:80], remedy=remedy)
-
-
-def _too_deep(file: str) -> Problem:
-    return Problem(where=file, what="nested too deeply", allowed=f"at most {MOST_DEEP} levels")
-
-
-def _refuse_deep(raw: object, file: str) -> None:
-    level = [raw]
-    for _ in range(MOST_DEEP):
-        level = [v for node in level if isinstance(node, dict | list)
-                 for v in (node.values() if isinstance(node, dict) else node) if isinstance(v, dict | list)]
-        if not level:
-            return
-    raise ScenarioError(_too_deep(file))
-
-
-# ------------------------------------------------------------------------------------------------------ the records
-def as_of(document: Document) -> date | None:
-    """The day a document asks on, None when it does not say or says it wrongly (`build` tells)."""
-    top = document.raw.get("scenario")
-    day = top.get("as_of") if isinstance(top, dict) else None
-    try:
-        return day if type(day) is date else date.fromisoformat(day) if isinstance(day, str) else None
-    except ValueError:
-        return None
+    from exafleet.facts.scenario.schema import Keys
+    from exafleet.facts.scenario.values import Reading
 
 
 def build(document: Document, facts: Facts, earlier: Sequence[Problem] = ()) -> tuple[Scenario, Found]:
@@ -157,8 +31,8 @@ def build(document: Document, facts: Facts, earlier: Sequence[Problem] = ()) -> 
 
     Raises ScenarioError with every problem of the document.
     """
-    from exafleet.facts.scenario_checks import check
-    from exafleet.facts.scenario_fill import resale
+    from exafleet.facts.scenario.checks import check
+    from exafleet.facts.scenario.fill import resale
 
     found = Found(problems=list(earlier))
     reading = _reading(document, facts, found)
@@ -176,10 +50,6 @@ def build(document: Document, facts: Facts, earlier: Sequence[Problem] = ()) -> 
     return scenario, found
 
 
-ARRAY_NAMES = ("owners", "sites", "holdings", "offers", "open_orders", "rentals", "jobs", "loans", "moves")
-TABLE_NAMES = ("scenario", "sources", "facts", "tables", "risk")
-
-
 def _line_order(problem: Problem) -> tuple[str, int]:
     found = re.match(r"([^:]*):(\d+)", problem.where)
     return (found[1], int(found[2])) if found else (problem.where, 0)
@@ -187,7 +57,7 @@ def _line_order(problem: Problem) -> tuple[str, int]:
 
 def _reading(document: Document, facts: Facts, found: Found) -> Reading:
     """What values may refer to: facts, the folder, and the ids that records declare (sound or not)."""
-    from exafleet.facts.scenario_values import CURRENCIES, Reading
+    from exafleet.facts.scenario.values import CURRENCIES, Reading
 
     _check_tables(document, found)
     reading = Reading(facts=facts, folder=document.folder)
@@ -202,7 +72,7 @@ def _reading(document: Document, facts: Facts, found: Found) -> Reading:
 
 def _check_tables(document: Document, found: Found) -> None:
     """Unknown names at the top, and arrays that are no arrays."""
-    from exafleet.facts.scenario_schema import ScenarioKeys
+    from exafleet.facts.scenario.schema import ScenarioKeys
 
     known = (*TABLE_NAMES, *ARRAY_NAMES)
     for name, value in document.raw.items():
@@ -250,7 +120,7 @@ def _ids(document: Document, array: str, found: Found) -> tuple[str, ...]:
 
 def _head(document: Document, reading: Reading, found: Found) -> dict[str, Any]:
     """[scenario]; sets the reading's horizon as far as it is sound."""
-    from exafleet.facts.scenario_schema import ScenarioKeys
+    from exafleet.facts.scenario.schema import ScenarioKeys
 
     raw = document.raw.get("scenario")
     if raw is None:
@@ -267,8 +137,8 @@ def _head(document: Document, reading: Reading, found: Found) -> dict[str, Any]:
 
 def _horizon(raw: Any, reading: Reading) -> bool:
     """Start and length, each for itself: a mistake elsewhere in [scenario] must not raise others about months."""
-    from exafleet.facts.scenario_schema import ScenarioKeys, kind_of
-    from exafleet.facts.scenario_values import Where, Wrong
+    from exafleet.facts.scenario.schema import ScenarioKeys, kind_of
+    from exafleet.facts.scenario.values import Where, Wrong
 
     sound = True
     for name in ("start", "months"):
@@ -281,7 +151,7 @@ def _horizon(raw: Any, reading: Reading) -> bool:
 
 
 def _risk(document: Document, reading: Reading, found: Found) -> Risk:
-    from exafleet.facts.scenario_schema import FactsKeys, RiskKeys, TablesKeys
+    from exafleet.facts.scenario.schema import FactsKeys, RiskKeys, TablesKeys
 
     tables: tuple[tuple[str, type[Keys]], ...] = (("tables", TablesKeys), ("facts", FactsKeys), ("risk", RiskKeys))
     values: dict[str, Any] = {}
@@ -293,7 +163,7 @@ def _risk(document: Document, reading: Reading, found: Found) -> Risk:
 
 def _records(document: Document, array: str, reading: Reading, found: Found) -> Iterator[tuple[Row, Any]]:
     """Sound records of an array with their rows; problems of the others are noted."""
-    from exafleet.facts.scenario_fill import filled
+    from exafleet.facts.scenario.fill import filled
 
     for row in _rows(document, array, found.problems):
         keys, kind = _keys_of(document, row, found)
@@ -313,7 +183,7 @@ def _records(document: Document, array: str, reading: Reading, found: Found) -> 
 
 def _keys_of(document: Document, row: Row, found: Found) -> tuple[type[Keys] | None, type]:
     """Model and record of a row; a job's depend on its kind."""
-    from exafleet.facts.scenario_schema import ARRAYS, JOBS
+    from exafleet.facts.scenario.schema import ARRAYS, JOBS
 
     if row.array != "jobs":
         return ARRAYS[row.array]
@@ -324,21 +194,6 @@ def _keys_of(document: Document, row: Row, found: Found) -> tuple[type[Keys] | N
     found.problems.append(Problem(where=document.key_place(row, ("kind",)), what=what, allowed=", ".join(JOBS),
                                   remedy=nearest(kind, JOBS) if isinstance(kind, str) else ""))
     return None, object
-
-
-def record_key(array: str, record: Any) -> str:
-    """"offers.gb200", "loans.tesla:xai": what the keys of one record begin with."""
-    match record:
-        case records.Holding():
-            from exafleet.terms.calendar import month_name
-
-            return f"{array}.{record.owner}:{record.site}:{record.system}:{month_name(record.bought)}"
-        case records.Loan():
-            return f"{array}.{record.lender}:{record.borrower}"
-        case records.Move():
-            return f"{array}.{record.start}:{record.end}"
-        case _:
-            return f"{array}.{record.id}"
 
 
 def _origins(key: str, reading: Reading, found: Found) -> None:
@@ -388,13 +243,13 @@ def _plain(message: str) -> str:
 
 
 def _model_at(keys: type[Keys], loc: Path) -> type[Keys]:
-    from exafleet.facts.scenario_schema import QueueKeys
+    from exafleet.facts.scenario.schema import QueueKeys
 
     return QueueKeys if loc and loc[0] == "queue" else keys
 
 
 def _example(keys: type[Keys], loc: Path) -> str:
-    from exafleet.facts.scenario_schema import kind_of
+    from exafleet.facts.scenario.schema import kind_of
 
     info = _model_at(keys, loc[:-1]).model_fields.get(str(loc[-1]))
     if info is None:

@@ -12,9 +12,9 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from exafleet.facts.records import Queue, Scenario, Spread, Steps
-from exafleet.facts.scenario import ARRAY_NAMES, record_key
-from exafleet.facts.scenario_kinds import Budget, Quantiles, Quota, Series, Term
-from exafleet.facts.scenario_values import Amount, Kind, Reading, Where, Wrong
+from exafleet.facts.scenario.document import ARRAY_NAMES, record_key
+from exafleet.facts.scenario.kinds import Budget, Quantiles, Quota, Series, Term
+from exafleet.facts.scenario.values import Amount, Kind, Reading, Where, Wrong
 from exafleet.terms.errors import OutOfRange, Problem, ScenarioError, nearest
 
 HEADS = ("scenario", "risk", *ARRAY_NAMES)
@@ -188,7 +188,7 @@ def _putter(scenario: Scenario, array: str, index: int) -> Callable[[Any], Scena
 
 
 def _top(scenario: Scenario, head: str) -> Iterator[tuple[str, _Slot]]:
-    from exafleet.facts.scenario_schema import RiskKeys, ScenarioKeys
+    from exafleet.facts.scenario.schema import RiskKeys, ScenarioKeys
 
     if head == "risk":
         yield from _of_record("risk", scenario.risk, RiskKeys, lambda risk: replace(scenario, risk=risk))
@@ -197,7 +197,7 @@ def _top(scenario: Scenario, head: str) -> Iterator[tuple[str, _Slot]]:
 
 
 def _of_record(name: str, record: Any, model: Any, put: Callable[[Any], Scenario]) -> Iterator[tuple[str, _Slot]]:
-    from exafleet.facts.scenario_schema import QueueKeys, kind_of
+    from exafleet.facts.scenario.schema import QueueKeys, kind_of
 
     held = {f.name for f in fields(record)}
     for term, info in model.model_fields.items():
@@ -224,7 +224,7 @@ def _quotas(name: str, owner: Any, kind: Quota, put: Callable[[Any], Scenario]) 
 
 
 def _model(array: str, record: Any) -> Any:
-    from exafleet.facts.scenario_schema import ARRAYS, JOBS
+    from exafleet.facts.scenario.schema import ARRAYS, JOBS
 
     if array != "jobs":
         return ARRAYS[array][0]
