@@ -94,12 +94,13 @@ def seconds(words: str, option: str) -> float:
 def sequences(words: str, seq: int) -> int:
     """Sequences in a global batch written as sequences or as tokens: "1024", "1024 sequences", "16M tokens".
 
-    Tokens become the sequences within 5 % that a power of two divides best, because data-parallel ways must divide
-    them: 16M tokens of 8,192 are 2,048 sequences (people mean 16 x 2^20), not 1,953. Raises FactError.
+    Tokens that are no whole number of sequences are rounded to a number that divides well. Raises FactError.
 
     >>> sequences("1024", 8192), sequences("16M tokens", 8192), sequences("60M tokens", 4096)
     (1024, 2048, 14336)
     """
+    from exafleet.step.train import sequences as of_tokens
+
     plain = re.fullmatch(r"\s*(\d[\d_,]*)\s*(sequences?)?\s*", words)
     number = float(re.sub("[_,]", "", plain[1])) if plain else _quantity(words, "--batch", "tokens") / seq
     if not 0.5 <= number < 1e9:
@@ -111,15 +112,7 @@ def sequences(words: str, seq: int) -> int:
                 allowed='sequences such as "1024", or tokens such as "16M tokens"',
             )
         )
-    return round(number) if plain else _divisible(number)
-
-
-def _divisible(number: float) -> int:
-    for power in range(30, -1, -1):
-        rounded: int = round(number / 2**power) * 2**power
-        if abs(rounded - number) <= 0.05 * number:
-            return rounded
-    return max(1, round(number))
+    return round(number) if plain else of_tokens(number * seq, seq)
 
 
 def _quantity(words: str, option: str, dimension: str) -> float:

@@ -26,7 +26,7 @@ from exafleet.step.search import TrainResult, search_train
 from exafleet.step.serve import ServeTask
 from exafleet.step.serve_layouts import ServeLimits
 from exafleet.step.serve_search import search_serve
-from exafleet.step.train import TrainTask
+from exafleet.step.train import TrainTask, sequences
 from exafleet.terms.errors import FactError
 from exafleet.terms.why import Why
 from exafleet.work.counts import parameters
@@ -145,7 +145,7 @@ def _training(bench: Bench, scenario: Scenario, job: TrainJob, on: System, model
     if not sizes:
         too_few = ceiling(scenario, on) < job.least
         return [Cell(size=max(job.least, on.chips), why=Why.TOO_FEW if too_few else Why.TOO_MANY)]
-    task = TrainTask(arch=model, seq=job.seq, batch=max(round(job.batch / job.seq), 1), dtype=job.dtype)
+    task = TrainTask(arch=model, seq=job.seq, batch=sequences(job.batch, job.seq), dtype=job.dtype)
     return [_gang(bench, task, on, size, known) for size in sizes]
 
 

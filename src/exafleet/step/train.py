@@ -88,6 +88,25 @@ class Steps:
     why: Ints
 
 
+def sequences(tokens: float, seq: int) -> int:
+    """Sequences in a global batch of so many tokens.
+
+    Whole sequences are kept as they are. What is not whole becomes the number within 5 % that a power of two divides
+    best, because data-parallel ways must divide it: 16M tokens of 8,192 are 2,048 sequences (people mean 16 x 2^20).
+
+    >>> sequences(16e6, 8192), sequences(8192 * 9216, 8192), sequences(60e6, 4096)
+    (2048, 9216, 14336)
+    """
+    number = tokens / seq
+    if number == round(number):
+        return int(number)
+    for power in range(30, -1, -1):
+        rounded: int = round(number / 2**power) * 2**power
+        if abs(rounded - number) <= 0.05 * number:
+            return rounded
+    return max(1, round(number))
+
+
 def setting(task: TrainTask, system: System, facts: Facts) -> Setting:
     """Curves, fabric, practice and band as of the facts' date; raises MissingFact."""
     stack = stack_of(task.stack, system.chip.vendor)

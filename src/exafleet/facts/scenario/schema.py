@@ -272,7 +272,9 @@ class TrainKeys(JobKeys):
     flops: Annotated[float | None, amount("flop", '"1e26 FLOP"', unit="FLOP", low=1.0)] = key(
         "to train with, counted as 6 x active parameters x tokens, with the parameters as published", default=None)
     seq: Annotated[int, COUNT] = key("sequence length in tokens")
-    batch: Annotated[float, TOKENS] = key("global batch")
+    batch: Annotated[float, TOKENS] = key(
+        "global batch; tokens that are no whole number of sequences become the number of sequences within 5 % that "
+        "divides best (racks of 72 share a batch evenly when it has a factor of nine)")
     dtype: Annotated[str, DTYPE] = key("of the matrix products; lower precision is never assumed")
     earliest: Annotated[Month | None, AMonth()] = key("month it can start; left out: the start", default=None)
     due: Annotated[Month, AMonth()] = key("month by whose end it should be done")
