@@ -24,6 +24,8 @@ from exafleet.plan.writtenout import Answer
 Progress = Callable[[str, int, float, float], None]
 STEP = 0.5          # how far from the best point towards the master's answer a trial point lies
 MOST_DIVES = 40     # whole points tried before the integer master is solved
+MOST_NODES = 500    # of one integer master: a bound that is counted, not timed, so that every machine stops alike
+MOST_IDLE = 2       # integer masters that may tell nothing new before the best plan so far is returned
 MOST_ROUNDS = 400   # of either phase; a plan that needs more is returned with the gap it has
 
 
@@ -94,7 +96,12 @@ class Stopped(Exception):
 
 
 class Master:
-    """First-stage decisions with one cost column per draw, bounded from below by the cuts found so far."""
+    """First-stage decisions with one cost column per draw, bounded from below by the cuts found so far.
+
+    The base draw is not left to cuts: its recourse stands in the master in full. Its rules (whole gangs, months of full
+    strength) make its cost steep in the placements, and cuts would find that out one placement at a time.
+    Columns: x, cost of each draw, [value at risk, excess of each draw], recourse of the base draw.
+    """
 
     def __init__(self, p: TwoStage, stop: Stop | None) -> None:
         self._p, self._stop = p, stop
@@ -119,11 +126,14 @@ class Master:
             cost = np.concatenate([cost, [p.weight], p.weight * p.probability / (1 - p.alpha)])
             v_lower = np.concatenate([v_lower, [-np.inf], np.zeros(n)])
             v_upper = np.append(v_upper, np.full(n + 1, np.inf))
+        rows, lower, upper = _with_base(p, rows, lower, upper)
+        cost = np.concatenate([cost, np.zeros(len(p.y_lower))])
+        v_lower, v_upper = np.concatenate([v_lower, p.y_lower]), np.concatenate([v_upper, p.y_upper[0]])
         if cuts:
             rows = vstack([rows, self._rows(cuts)], format="csr")
             lower = np.append(lower, [c.intercept for c in cuts])
             upper = np.append(upper, np.full(len(cuts), np.inf))
-        integer = np.append(p.whole, np.zeros(extra, dtype=bool)) if whole else None
+        integer = np.append(p.whole, np.zeros(len(cost) - x, dtype=bool)) if whole else None
         return Linear(rows=rows, lower=lower, upper=upper, v_lower=v_lower, v_upper=v_upper, cost=cost, whole=integer)
 
     def _rows(self, cuts: list[Cut]) -> Any:
@@ -131,13 +141,16 @@ class Master:
 
         p = self._p
         slopes = csr_matrix(-np.array([c.slope for c in cuts]))
-        extra = p.draws + (p.draws + 1 if p.weight > 0 else 0)
+        extra = p.draws + (p.draws + 1 if p.weight > 0 else 0) + len(p.y_lower)
         column = np.array([c.draw for c in cuts])
         ones = csr_matrix((np.ones(len(cuts)), (np.arange(len(cuts)), column)), shape=(len(cuts), extra))
         return hstack([slopes, ones], format="csr")
 
     def add(self, cuts: list[Cut]) -> None:
-        """Keep cuts."""
+        """Keep cuts; those of the base draw say nothing new."""
+        cuts = [c for c in cuts if c.draw > 0]
+        if not cuts:
+            return
         self._cuts += cuts
         self._solver.add_rows(self._rows(cuts), np.array([c.intercept for c in cuts]), np.full(len(cuts), np.inf))
 
@@ -185,11 +198,11 @@ class Master:
         return None
 
     def whole(self, gap: float, best: tuple[Floats, Floats] | None) -> tuple[float, Floats]:
-        """Lower bound and point of the integer master, solved to `gap`, from the best (x, costs) known."""
+        """Lower bound and point of the integer master, solved to `gap`, from the best decisions known."""
         problem = self._linear(whole=True, cuts=self._cuts)
-        solver = Solver(problem, stop=self._stop, mip_rel_gap=gap, mip_abs_gap=1e-9)
+        solver = Solver(problem, stop=self._stop, mip_rel_gap=gap, mip_abs_gap=1e-9, mip_max_nodes=MOST_NODES)
         if best is not None:
-            solver.suggest(self._point(*best))
+            solver.suggest(best[0])
         found = solver.solve()
         if found.status == "infeasible":
             raise Infeasible
@@ -197,12 +210,23 @@ class Master:
             raise Stopped
         return found.bound, found.v[:len(self._p.x_lower)]
 
-    def _point(self, x: Floats, cost: Floats) -> Floats:
-        p = self._p
-        if p.weight == 0:
-            return np.concatenate([x, cost])
-        eta = value_at_risk(cost, p.probability, p.alpha)
-        return np.concatenate([x, cost, [eta], np.maximum(cost - eta, 0.0)])
+
+def _with_base(p: TwoStage, rows: Any, lower: Floats, upper: Floats) -> tuple[Any, Floats, Floats]:
+    """The master's rows with the base draw's recourse beside them: its rules, its links, and what it costs."""
+    from scipy.sparse import csr_matrix, hstack, vstack
+
+    x, y, wide = len(p.x_lower), len(p.y_lower), rows.shape[1]
+    links = len(p.link_column)
+    at = np.arange(links)
+    left = vstack([p.couple[0], csr_matrix((-p.link_factor, (at, p.link_first)), shape=(links, x)),
+                   csr_matrix(-p.cost1[:1])], format="csr")
+    right = vstack([p.recourse, csr_matrix((np.ones(links), (at, p.link_column)), shape=(links, y)),
+                    csr_matrix(-p.cost2[:1])], format="csr")
+    tall = left.shape[0]
+    own = csr_matrix(([1.0], ([tall - 1], [0])), shape=(tall, wide - x))
+    rows = vstack([hstack([rows, csr_matrix((rows.shape[0], y))]), hstack([left, own, right])], format="csr")
+    return (rows, np.concatenate([lower, p.lower[0], np.full(links, -np.inf), p.constant[:1]]),
+            np.concatenate([upper, p.upper[0], np.zeros(links), [np.inf]]))
 
 
 def _loose(p: TwoStage, x: Floats) -> Bools:
@@ -226,13 +250,6 @@ class Infeasible(Exception):
     """No first-stage decision keeps every hard rule."""
 
 
-def value_at_risk(cost: Floats, probability: Floats, alpha: float) -> float:
-    """Smallest cost that is not exceeded with probability alpha."""
-    order = np.argsort(cost, kind="stable")
-    reached = np.searchsorted(probability[order].cumsum(), alpha - 1e-12)
-    return float(cost[order][min(int(reached), len(order) - 1)])
-
-
 def lowest(p: TwoStage) -> float:
     """A cost below any that can occur, so that the master is bounded before it has cuts."""
     least = np.minimum(p.cost1, 0.0) * np.where(p.cost1 < 0, p.x_upper, 0.0)
@@ -250,6 +267,8 @@ def solve_decomposed(p: TwoStage, gap: float, stop: Stop | None = None, progress
         _diving_rounds(master, state)
         _integer_rounds(master, state)
     except Infeasible:
+        if state.best is not None:  # a point is known, so only the solver's tolerance can say so
+            return state.answer()
         return Answer(status="infeasible", x=np.zeros(0), value=np.inf, bound=-np.inf)
     except Stopped:
         ear.open = False
@@ -352,11 +371,16 @@ def _diving_rounds(master: Master, state: _State) -> None:
 
 
 def _integer_rounds(master: Master, state: _State) -> None:
-    """Whole decisions with the cuts so far; each answer is costed and cut until bound and best meet."""
-    last = state.rounds + MOST_ROUNDS
-    while state.rounds < last and not state.close(state.value, 1.0):
+    """Whole decisions with the cuts so far; each answer is costed and cut until bound and best meet.
+
+    An integer master that is cut off at its most nodes may give the same answer again: then nothing more is to be had.
+    """
+    last, idle = state.rounds + MOST_ROUNDS, 0
+    while state.rounds < last and idle < MOST_IDLE and not state.close(state.value, 1.0):
+        known = state.bound, state.value
         bound, x = master.whole(0.5 * state.gap, state.best)
         state.bound = max(state.bound, bound)
         x = np.where(state.p.whole, np.round(x), x)
         state.try_point(master, x)
+        idle = 0 if known != (state.bound, state.value) else idle + 1
         state.tell("whole")

@@ -16,15 +16,18 @@ from exafleet.plan.plan import Plan
 from exafleet.plan.read import read
 from exafleet.plan.relax import no_plan
 from exafleet.plan.rules import RULES, Rule
-from exafleet.plan.sets import sets
+from exafleet.plan.sets import Sets, sets
 from exafleet.plan.twostage import TwoStage, two_stage
 from exafleet.plan.writtenout import Answer, solve_written_out
+from exafleet.terms.errors import NoPlan, Problem
 
 if TYPE_CHECKING:
     from exafleet.facts.world import World
 
 # Above this many columns, all draws counted, decomposition was faster in every instance measured (docs/models/plan.md).
 WRITTEN_OUT_COLUMNS = 6_000
+# Placements (run x place x size x month of start). A hundred like runs, 6,400 ways, end at a gap of about 5 %.
+MOST_CHOICES = 10_000
 
 
 def solve(world: World, rates: Rates, draws: Draws, *, rules: tuple[Rule, ...] = RULES, gap: float = 0.005,
@@ -44,6 +47,7 @@ def solve_market(given: Market, rates: Rates, draws: Draws, *, rules: tuple[Rule
                  progress: Progress | None = None, stop: Stop | None = None, method: str = "") -> Plan:
     """The same for a Market already built. method: "written out", "decomposed", or "" to let the size decide."""
     found = sets(given, rates, draws)
+    _refuse_too_large(given, found)
     problem = two_stage(given, draws, found, rules)
     with stoppable(stop) as asked:
         way, answer = _choose(problem, method)(problem, gap, asked, progress)
@@ -52,6 +56,19 @@ def solve_market(given: Market, rates: Rates, draws: Draws, *, rules: tuple[Rule
     if answer.status == "nothing":
         raise KeyboardInterrupt
     return read(problem, answer, way)
+
+
+def _refuse_too_large(given: Market, found: Sets) -> None:
+    """A clear no before hours of work: every way to place every run in every month is a yes-or-no decision."""
+    choices = int(found.option_open.sum())
+    if choices > MOST_CHOICES:
+        runs = len(set(found.option_job.tolist()))
+        raise NoPlan(
+            Problem(where=given.scenario.file, what=f"{runs:,} training runs could be placed in {choices:,} ways",
+                    allowed=f"at most {MOST_CHOICES:,} in one plan"),
+            relaxations=("join runs of the same model and owner into one (add up their tokens)",
+                         "name the systems and sites each run may use, or narrow its window",
+                         "plan fewer months, or one owner at a time"))
 
 
 Way = Callable[[TwoStage, float, Stop, Progress | None], tuple[str, Answer]]
