@@ -378,7 +378,7 @@ def _integer_rounds(master: Master, state: _State) -> None:
     last, idle = state.rounds + MOST_ROUNDS, 0
     while state.rounds < last and idle < MOST_IDLE and not state.close(state.value, 1.0):
         known = state.bound, state.value
-        bound, x = master.whole(0.5 * state.gap, state.best)
+        bound, x = master.whole(0.8 * state.gap, state.best)
         state.bound = max(state.bound, bound)
         x = np.where(state.p.whole, np.round(x), x)
         state.try_point(master, x)
