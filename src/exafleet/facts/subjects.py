@@ -6,10 +6,8 @@ or a rack) is refused with what each of them is, because guessing wrong there is
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from exafleet.terms.errors import FactError, Problem, nearest
 
@@ -134,9 +132,3 @@ def unresolved_chips(subjects: Subjects) -> list[Problem]:
         for s in subjects.of_kind("system")
         if s.chip not in subjects.by_id or subjects.by_id[s.chip].kind != "chip"
     ]
-
-
-def known_sources(path: Path) -> frozenset[str]:
-    """Ids of sources.csv."""
-    with path.open(encoding="utf-8", newline="") as file:
-        return frozenset(row["source"] for row in csv.DictReader(file))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from exafleet.facts.records import Offer, OpenOrder
-from exafleet.market.market import Floats, Ints, Market
+from exafleet.market.market import Floats, Ints, Market, make_read_only
 
 if TYPE_CHECKING:
     from exafleet.fleet.rates import Rates
@@ -37,10 +37,7 @@ class Draws:
     seed: int
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, np.ndarray):
-                value.flags.writeable = False
+        make_read_only(self)
 
     @property
     def count(self) -> int:

@@ -19,6 +19,8 @@ from exafleet.market.resale import resale_values
 from exafleet.terms.calendar import DAYS_PER_MONTH, SECONDS_PER_DAY, month_seconds
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
     from exafleet.facts.world import World
     from exafleet.fleet.rates import Rates
 
@@ -26,6 +28,14 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 MEAN_MONTH = DAYS_PER_MONTH * SECONDS_PER_DAY
+
+
+def make_read_only(record: DataclassInstance) -> None:
+    """Every array of a record becomes read-only."""
+    for field in fields(record):
+        value = getattr(record, field.name)
+        if isinstance(value, np.ndarray):
+            value.flags.writeable = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,10 +122,7 @@ class Market:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, np.ndarray):
-                value.flags.writeable = False
+        make_read_only(self)
 
     @property
     def months(self) -> int:

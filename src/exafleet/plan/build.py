@@ -132,11 +132,19 @@ def _first_columns(x: Members, market: Market, sets: Sets, orders: Book) -> None
     x.add("committed", limited[:, None] & np.ones(months, dtype=bool), lower=-np.inf)
 
 
+def required(market: Market) -> Bools:
+    """Jobs the plan must finish in time. [J]"""
+    return np.array([isinstance(job, TrainJob) and job.required for job in market.scenario.jobs], dtype=bool)
+
+
+def may_start(market: Market, sets: Sets) -> Bools:
+    """Months an option may start in; a required run may look past its site's power. [I, T]"""
+    return sets.option_open | (sets.option_blocked & required(market)[sets.option_job][:, None])
+
+
 def begins(market: Market, sets: Sets) -> Bools:
-    """Whether an option can have started by a month; a required run may look past its site's power. [I, T]"""
-    must = np.array([getattr(job, "required", False) for job in market.scenario.jobs], dtype=bool)
-    able = sets.option_open | (sets.option_blocked & must[sets.option_job][:, None])
-    return np.asarray(np.logical_or.accumulate(able, axis=1))
+    """Whether an option can have started by a month. [I, T]"""
+    return np.asarray(np.logical_or.accumulate(may_start(market, sets), axis=1))
 
 
 def _contracts(market: Market) -> Bools:

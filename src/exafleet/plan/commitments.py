@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from exafleet.facts.records import TrainJob
-from exafleet.market.market import Bools, Ints
-from exafleet.plan.build import MEGAWATT, Build
+from exafleet.market.market import Ints
+from exafleet.plan.build import MEGAWATT, Build, may_start, required
 
 
 def earlier(block: Ints, months: int | Ints = 1) -> Ints:
@@ -104,9 +104,7 @@ def quoted_deliveries(b: Build) -> None:
 def one_placement(b: Build) -> None:
     """A run starts once, in one place, with one size; once started it stays started."""
     started, begun, sets = b.x["started"], b.x["begun"], b.sets
-    must = np.array([getattr(job, "required", False) for job in b.market.scenario.jobs], dtype=bool)
-    able = sets.option_open | (sets.option_blocked & must[sets.option_job][:, None])
-    row = b.first_rows.add("starts", started >= 0, lower=0.0, upper=able.astype(float))
+    row = b.first_rows.add("starts", started >= 0, lower=0.0, upper=may_start(b.market, sets).astype(float))
     b.first.put(row, started, 1.0)
     b.first.put(row, earlier(started), -1.0)
     one = b.first_rows.add("one placement", begun >= 0, lower=0.0, upper=0.0)
@@ -166,7 +164,7 @@ def contract_owner(b: Build, column: Ints) -> Ints:
 def gang_power(b: Build) -> None:
     """A required run has its site's power while it runs as quoted. (Other options are pruned instead.)"""
     sets, market = b.sets, b.market
-    must = required(b)[sets.option_job] & (sets.option_site >= 0)
+    must = required(b.market)[sets.option_job] & (sets.option_site >= 0)
     exists = np.zeros((len(market.scenario.jobs), len(market.scenario.sites), market.months), dtype=bool)
     np.logical_or.at(exists, (sets.option_job[must], sets.option_site[must]), b.x["started"][must] >= 0)
     row = b.first_rows.add("gang power", exists, lower=-np.inf, upper=market.power / MEGAWATT)
@@ -178,17 +176,12 @@ def gang_power(b: Build) -> None:
     b.first.put(at, ago[must], -megawatts[must][:, None])
 
 
-def required(b: Build) -> Bools:
-    """Jobs the plan must finish in time. [J]"""
-    return np.array([getattr(job, "required", False) for job in b.market.scenario.jobs], dtype=bool)
-
-
 def required_runs(b: Build) -> None:
     """A required run is done by the end of its due month, as quoted. One row per month from then on."""
     sets, months = b.sets, b.market.months
     due = np.array([getattr(job, "due", 0) - b.market.start for job in b.market.scenario.jobs], dtype=np.int64)
     last = np.clip(due, 0, months - 1)
-    exists = required(b)[:, None] & (np.arange(months)[None, :] >= last[:, None])
+    exists = required(b.market)[:, None] & (np.arange(months)[None, :] >= last[:, None])
     row = b.first_rows.add("required run", exists, lower=1.0)
     done = earlier(b.x["started"], np.maximum(sets.option_need - 1, 0))
     b.first.put(row[sets.option_job], done, 1.0)

@@ -46,7 +46,6 @@ class Recourse:
         self._same = bool((p.scale == 1.0).all())
         self._bases: list[Any] = [None] * p.draws
         self._solver = Solver(self._problem(0), stop=stop, solver="simplex")
-        self.pivots = 0
 
     def _problem(self, n: int) -> Linear:
         p = self._p
@@ -72,7 +71,6 @@ class Recourse:
             raise Stopped
         if found.status != "optimal":
             raise RuntimeError(f"the recourse of draw {n} ended as {found.status}; it should always be feasible")
-        self.pivots += solver.effort()[0]
         self._bases[n] = solver.basis()
         slope = -(p.couple[n].T @ found.row_dual)
         pressed = np.minimum(found.v_dual[p.link_column], 0.0)
@@ -113,8 +111,7 @@ class Master:
 
         p, n, x = self._p, self._p.draws, len(self._p.x_lower)
         risky = p.weight > 0
-        extra = n + (n + 1 if risky else 0)
-        rows = hstack([p.first, csr_matrix((p.first.shape[0], extra))], format="csr")
+        rows = hstack([p.first, csr_matrix((p.first.shape[0], self._costs()))], format="csr")
         lower, upper = p.first_lower, p.first_upper
         cost = np.concatenate([np.zeros(x), (1 - p.weight) * p.probability])
         v_lower = np.concatenate([p.x_lower, np.full(n, lowest(p))])
@@ -136,12 +133,17 @@ class Master:
         integer = np.append(p.whole, np.zeros(len(cost) - x, dtype=bool)) if whole else None
         return Linear(rows=rows, lower=lower, upper=upper, v_lower=v_lower, v_upper=v_upper, cost=cost, whole=integer)
 
+    def _costs(self) -> int:
+        """Columns between x and the recourse: cost of each draw, and what CVaR needs."""
+        n = self._p.draws
+        return n + (n + 1 if self._p.weight > 0 else 0)
+
     def _rows(self, cuts: list[Cut]) -> Any:
         from scipy.sparse import csr_matrix, hstack
 
         p = self._p
         slopes = csr_matrix(-np.array([c.slope for c in cuts]))
-        extra = p.draws + (p.draws + 1 if p.weight > 0 else 0) + len(p.y_lower)
+        extra = self._costs() + len(p.y_lower)
         column = np.array([c.draw for c in cuts])
         ones = csr_matrix((np.ones(len(cuts)), (np.arange(len(cuts)), column)), shape=(len(cuts), extra))
         return hstack([slopes, ones], format="csr")

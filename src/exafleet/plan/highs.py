@@ -109,10 +109,6 @@ class Solver:
         """A feasible point for a mixed-integer solve to start from."""
         self._highs.setSolution(len(v), np.arange(len(v), dtype=np.int32), v)
 
-    def option(self, name: str, value: float | str | bool) -> None:
-        """Set an option."""
-        self._highs.setOptionValue(name, value)
-
     def solve(self) -> Solved:
         """Run, and read whatever came of it."""
         self._highs.run()
@@ -127,11 +123,6 @@ class Solver:
             v=np.array(solution.col_value) if found else empty,
             row_dual=empty if self._mixed else np.array(solution.row_dual),
             v_dual=empty if self._mixed else np.array(solution.col_dual))
-
-    def effort(self) -> tuple[int, int]:
-        """Simplex iterations and branch-and-bound nodes of the last solve."""
-        info = self._highs.getInfo()
-        return int(info.simplex_iteration_count), int(max(info.mip_node_count, 0))
 
 
 def _quiet() -> Any:

@@ -17,11 +17,11 @@ from exafleet.plan.highs import Linear, Solver
 from exafleet.plan.plan import Binding
 from exafleet.plan.twostage import TwoStage
 
-# rule -> (unit of its limit as printed, factor from solver units to that unit, names of its axes before the month)
+# rule -> (unit of its limit, names of its axes before the month)
 RECOURSE_UNITS = {
-    "power": ("MW", 1.0, ("sites",)), "quota": ("MW", 1.0, ("owners", "sites")),
-    "install rate": ("rack position", 1.0, ("sites",)), "move": ("unit", 1.0, ("moves",)),
-    "rental": ("chip", 1.0, ("rentals",)), "loan": ("chip", 1.0, ("loans",)), "resale": ("chip", 1.0, ()),
+    "power": ("MW", ("sites",)), "quota": ("MW", ("owners", "sites")),
+    "install rate": ("rack position", ("sites",)), "move": ("unit", ("moves",)),
+    "rental": ("chip", ("rentals",)), "loan": ("chip", ("loans",)), "resale": ("chip", ()),
 }
 FIRST_UNITS = {
     "supply": ("unit", ("offers",)), "offer total": ("unit", ("offers",)), "queue": ("unit", ("offers",)),
@@ -87,7 +87,7 @@ def _first_prices(p: TwoStage, x: Floats, slope: Floats) -> Floats:
 def _binding(p: TwoStage, worth: Floats, first: Floats) -> tuple[Binding, ...]:
     found: list[Binding] = []
     blocks, upper = p.build.rows.blocks(), p.upper[0]
-    for rule, (unit, _, axes) in RECOURSE_UNITS.items():
+    for rule, (unit, axes) in RECOURSE_UNITS.items():
         if rule in blocks and (rule != "resale" or p.build.market.resale_most.any()):
             found += _named(p, rule, blocks[rule], worth, upper, unit, axes)
     blocks = p.build.first_rows.blocks()

@@ -125,6 +125,8 @@ class _Lived:
         self.installed, self.owned = np.zeros((holders, months)), np.zeros((holders, months))
         self.progress, self.served = np.zeros((jobs, months)), np.zeros((jobs, months))
         self.used, self.lent = np.zeros((holders, months)), np.zeros((holders, months))
+        owners = {owner.id: o for o, owner in enumerate(market.scenario.owners)}
+        self.job_owner = [owners[job.owner] for job in market.scenario.jobs]
         self.runs = self._runs(chip_mtbf)
         self.changes = self._changes(held)
 
@@ -143,7 +145,7 @@ class _Lived:
                 self.state.change(which, float(extra))
                 self._gangs()
             else:
-                self._run_event(self.runs[which], kind, extra)
+                self._run_event(which, kind, extra)
         return self._trace(seed)
 
     def _month(self, t: int) -> None:
@@ -257,7 +259,8 @@ class _Lived:
             run.finish = run.since + min((1.0 - before) / run.speed, ran)
             run.done = 1.0
 
-    def _run_event(self, run: _Run, kind: int, epoch: int) -> None:
+    def _run_event(self, r: int, kind: int, epoch: int) -> None:
+        run = self.runs[r]
         if epoch != run.epoch:
             return
         if kind == _RESUME:
@@ -269,7 +272,7 @@ class _Lived:
             down = float(self.rng.exponential(run.repair))
             run.stops, run.lost, run.broken = run.stops + 1, run.lost + down, True
             run.quota = max(run.quota - down, 0.0)
-            self.state.push(self.state.now + down, _RESUME, self.runs.index(run), run.epoch)
+            self.state.push(self.state.now + down, _RESUME, r, run.epoch)
 
     # -- the month's books ------------------------------------------------------------------------------------------
 
@@ -295,8 +298,7 @@ class _Lived:
         there[:holders] = np.clip(np.divide(mean, planned, out=np.ones(holders), where=planned > 1e-9), 0.0, 1.0)
         use = plan.use[n, :, :, t] * there
         for j, job in enumerate(plan.market.scenario.jobs):
-            owner = next(i for i, o in enumerate(plan.market.scenario.owners) if o.id == job.owner)
-            own = plan.holder_owner == owner
+            own = plan.holder_owner == self.job_owner[j]
             self.used[own, t] += use[j, :holders][own]
             self.lent[~own, t] += use[j, :holders][~own]
             if not isinstance(job, TrainJob):
@@ -305,15 +307,14 @@ class _Lived:
 
     def _trace(self, seed: int) -> Trace:
         jobs = len(self.plan.market.scenario.jobs)
-        columns = {name: np.zeros(jobs) for name in ("waited", "lost", "stops")}
+        waited, lost, stops = np.zeros(jobs), np.zeros(jobs), np.zeros(jobs, dtype=np.int64)
         finish = np.full(jobs, np.nan)
         for run in self.runs:
-            finish[run.job] = run.finish
-            columns["waited"][run.job], columns["lost"][run.job] = run.waited, run.lost
-            columns["stops"][run.job] = run.stops
+            j = run.job
+            finish[j], waited[j], lost[j], stops[j] = run.finish, run.waited, run.lost, run.stops
         missing = self.plan.installed[self.draw] - self.owned / np.maximum(self.chips[:, None], 1.0)
         late = (missing.clip(min=0.0) * self.plan.market.seconds / _DAY).sum(axis=1)
-        return Trace(draw=self.draw, seed=seed, progress=self.progress, finish=finish, waited=columns["waited"],
-                     stops=columns["stops"].astype(np.int64), lost=columns["lost"], served=self.served,
+        return Trace(draw=self.draw, seed=seed, progress=self.progress, finish=finish, waited=waited,
+                     stops=stops, lost=lost, served=self.served,
                      installed=self.installed, owned=self.owned, used=self.used, lent=self.lent,
                      idle=np.maximum(self.owned - self.used - self.lent, 0.0), late=late, events=self.state.events)

@@ -16,7 +16,6 @@ from exafleet.step.layouts import Layouts
 from exafleet.work.counts import parameters
 
 Floats = npt.NDArray[np.float64]
-MEMORY = ("parameters", "gradients", "optimizer", "activations", "logits", "buffers")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

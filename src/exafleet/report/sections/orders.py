@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+import numpy as np
+
 from exafleet.plan.plan import Plan
 from exafleet.report import charts
 from exafleet.report.table import Cell, Column, Table, month_names
@@ -86,7 +88,5 @@ def rentals(plan: Plan) -> Table:
 
 def _runs(mask: object) -> list[tuple[int, int]]:
     """First and last index of each stretch of True."""
-    import numpy as np
-
     edges = np.flatnonzero(np.diff(np.concatenate([[0], np.asarray(mask, dtype=np.int8), [0]])))
     return [(int(a), int(b) - 1) for a, b in zip(edges[::2], edges[1::2], strict=True)]
