@@ -10,9 +10,9 @@ import pytest
 from exafleet.facts.architecture import arch
 from exafleet.facts.catalogue import load_facts
 from exafleet.facts.hardware import system
+from exafleet.step.activations import sum_blocks
 from exafleet.step.layouts import Layouts
 from exafleet.step.published import Compared, compare, published
-from exafleet.step.shards import sum_blocks
 from exafleet.step.train import TrainTask, evaluate
 from exafleet.terms.why import Why
 

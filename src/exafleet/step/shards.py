@@ -17,6 +17,7 @@ from exafleet.ops import collective
 from exafleet.ops.collective import Fabric
 from exafleet.ops.efficiency import Efficiency
 from exafleet.ops.roofline import operator_time
+from exafleet.step.activations import activations, block_bytes
 from exafleet.step.practice import Practice
 from exafleet.work.counts import ELEMENT_BYTES, attention_dims, dense_layers, expert_width
 from exafleet.work.operators import Work, train_work
@@ -76,7 +77,7 @@ def shards(arch: Arch, seq: int, dtype: str, chip: Chip, eff: Efficiency, net: F
         compute=compute, total=np.asarray(sum(compute.values())), head=_sum(times, work, "embedding+loss"),
         again=(np.zeros_like(tokens), light, forward), tp=tp_once, tp_again=tp_again, ep=ep_once, ep_again=ep_again,
         cp=_context_traffic(arch, tokens, tp, cp, core * how.cp_hidden, net),
-        activations=_activations(arch, tokens, tp, etp, kept), working=_block_bytes(arch, tokens, tp, etp, 0, kept),
+        activations=activations(arch, tokens, tp, etp, kept), working=block_bytes(arch, tokens, tp, etp, 0, kept),
         logits=tokens * arch.vocab / tp * 6.0, message=2.0 * tokens * arch.hidden / tp,
     )
 
@@ -132,56 +133,3 @@ def _context_traffic(arch: Arch, tokens: Floats, tp: Floats, cp: Floats, hidden_
     message = 2.0 * tokens * width / np.minimum(tp, max(arch.kv_heads, 1))
     once = collective.all_gather(message * cp, cp, tp, net)
     return np.maximum(arch.attention_layers * 3.0 * once - hidden_by, np.where(cp > 1, 0.05 * hidden_by, 0.0))
-
-
-def _activations(arch: Arch, tokens: Floats, tp: Floats, etp: Floats, kept: float) -> tuple[Floats, Floats, Floats]:
-    full = 2.0 * tokens * arch.hidden / tp * arch.layers
-    none, selective = (sum_blocks(arch, tokens, tp, etp, mode, kept) for mode in (0, 1))
-    return none, selective, full
-
-
-def sum_blocks(arch: Arch, tokens: Floats, tp: Floats, etp: Floats, mode: int, kept: float = 2.0) -> Floats:
-    """Activations of all blocks that the backward pass needs. [U]  [B]
-
-    mode   0 keeps all; 1 computes norms and activation functions again
-    kept   bytes of an element of a product's input                        [B]
-    """
-    attention = arch.attention_layers * _attention_bytes(arch, tokens, tp, mode, kept)
-    dense = dense_layers(arch) * _mlp_bytes(arch, tokens, tp, arch.ffn, mode, kept)
-    experts = arch.moe_layers * _moe_bytes(arch, tokens, tp, etp, mode, kept) if arch.moe_layers else 0.0
-    inner = arch.ssm_heads * arch.ssm_head_dim
-    width = 4.0 * arch.hidden + 2.0 * (5 * inner + 4 * arch.ssm_groups * arch.ssm_state)
-    return np.asarray(attention + dense + experts + arch.ssm_layers * tokens * width / tp)
-
-
-def _attention_bytes(arch: Arch, tokens: Floats, tp: Floats, mode: int, kept: float) -> Floats:
-    """Residual, norm output, q, k, v and the output; flash attention keeps no scores.
-
-    The output is kept for the backward pass of attention, and once more where its product reads another format.
-    """
-    query, value = attention_dims(arch)
-    keys = (query + value) if arch.kv_lora else 2 * arch.kv_heads * arch.head_dim
-    wide = 2.0 * (arch.hidden + query + keys + value + arch.q_lora + arch.kv_lora)
-    inputs = kept * ((arch.hidden if mode == 0 else 0) + (value if kept < 2.0 else 0))
-    return tokens * (wide + inputs) / tp
-
-
-def _mlp_bytes(arch: Arch, tokens: Floats, tp: Floats, ffn: int, mode: int, kept: float) -> Floats:
-    """Residual, norm output, the inner projections, and the activation between them."""
-    wide = 2.0 * (arch.hidden + ffn * (arch.mlp_matrices - 1))
-    inputs = kept * (arch.hidden + ffn) if mode == 0 else 0.0
-    return tokens * (wide + inputs) / tp
-
-
-def _moe_bytes(arch: Arch, tokens: Floats, tp: Floats, etp: Floats, mode: int, kept: float) -> Floats:
-    wide = 2.0 * (expert_width(arch) * etp + arch.expert_ffn * (arch.mlp_matrices - 1))
-    inputs = kept * (expert_width(arch) * etp + (arch.expert_ffn if mode == 0 else 0))
-    beside = _mlp_bytes(arch, tokens, tp, arch.shared_ffn + arch.residual_dense_ffn, mode, kept)
-    return tokens / tp * arch.topk * (wide + inputs) + beside
-
-
-def _block_bytes(arch: Arch, tokens: Floats, tp: Floats, etp: Floats, mode: int, kept: float) -> Floats:
-    """One attention block with the largest block that follows it."""
-    if arch.moe_layers:
-        return _attention_bytes(arch, tokens, tp, mode, kept) + _moe_bytes(arch, tokens, tp, etp, mode, kept)
-    return _attention_bytes(arch, tokens, tp, mode, kept) + _mlp_bytes(arch, tokens, tp, arch.ffn, mode, kept)
