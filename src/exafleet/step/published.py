@@ -1,17 +1,20 @@
-"""Published training runs beside what the model says of them: data/measured_train.csv, read and predicted.
+"""Measured training runs beside what the model says of them.
 
-Roles were fixed by a written rule before any error was looked at (docs/models/training.md): `fit` rows set the stack
-factors, `band` rows the interval, and `held_out` rows judge both.
+The package's own table is data/measured_train.csv: `fit` rows set the factors of software stacks and, by
+cross-validation, the band; `held_out` rows judge both and are never fitted. The rule that splits them was written
+before any error was looked at (docs/models/training.md). Tables of a user's own are read by run_tables.py.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from exafleet.facts.architecture import Arch, arch
 from exafleet.facts.catalogue import Facts
@@ -20,27 +23,46 @@ from exafleet.step.layouts import Layouts
 from exafleet.step.limits import Limits
 from exafleet.step.search import search_train
 from exafleet.step.train import Steps, TrainTask, evaluate
+from exafleet.terms.errors import ExafleetError
 from exafleet.terms.units import DATA
+from exafleet.terms.why import SENTENCES, Why
 from exafleet.work.counts import flops_per_token
 
 FILE = DATA / "measured_train.csv"
+# Axes a layout must state to be timed as it is; the others have one usual meaning.
 AXES = ("tp", "cp", "ep", "etp", "pp", "vpp", "mbs", "zero", "recompute")
+OPTIONAL = ("group", "schedule", "offload", "cp_kind")
+COLUMNS = ("id", "model", "shape", "changes", "chip", "chips", "dtype", "recipe", "seq", "batch", *AXES, *OPTIONAL,
+           "stack", "release", "task", "value", "unit", "source", "where", "date", "role", "note")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """One published run. `layout` holds the axes the source states; `value` is as the source gives it."""
+    """One measured run. `layout` holds the axes the source states; `value` is as the source gives it.
+
+    arch     the shape where the table states it; None takes the shape of `model` from the facts
+    changes  where the run differed from that shape: layers, heads, kv_heads, dense_first, mtp_layers
+    recipe   scaling of a low-precision format: "mx", "cs", "ds", "block"; "" where not told
+    release  of the software stack, "YY.MM"; "" where not told
+    task     "pretrain", "sft" or "lora"
+    unit     "token/s" of one accelerator, "s" of a step, or "TFLOP/s causal", "... full", "... hardware"
+    role     "fit", "held_out", "searched" (the layout is not stated) or "given" (a user's own row)
+    """
 
     id: str
     model: str
+    arch: Arch | None
     changes: dict[str, int]
     chip: str
     chips: int
     dtype: str
+    recipe: str
     seq: int
     batch: int
     layout: dict[str, int]
     stack: str
+    release: str
+    task: str
     value: float
     unit: str
     source: str
@@ -51,64 +73,119 @@ class Published:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Compared:
-    """A run beside its prediction: rates of one chip [token/s]; predicted is nan where nothing could be predicted."""
+class Unread:
+    """A row that cannot be compared, and why; the measured figure as far as it could be read (else nan)."""
 
-    row: Published
+    id: str
+    line: int
+    why: str
     measured: float
+    unit: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """A run beside its prediction, both in the unit of the source; nan and a `why` where nothing is predicted.
+
+    rate, predicted_rate   the same as tokens/s of one accelerator, by the FLOP convention of the source
+    low, high              80 % band of `predicted`, low < high
+    steps                  one-row Steps with the parts of the prediction
+    """
+
+    row: Published | None
+    id: str
+    measured: float
+    unit: str
     predicted: float
     low: float
     high: float
-    steps: Steps | None
+    why: str
+    family: str = ""
+    rate: float = field(default=float("nan"))
+    predicted_rate: float = field(default=float("nan"))
+    steps: Steps | None = None
 
     @property
     def error(self) -> float:
-        """Log of predicted over measured."""
-        return float(np.log(self.predicted / self.measured))
+        """Log of predicted over measured rate."""
+        return float(np.log(self.predicted_rate / self.rate))
+
+
+# ---------------------------------------------------------------------------------------------- the package's table
 
 
 def published(path: Path = FILE) -> list[Published]:
-    """Rows of the table, in its order."""
+    """Rows of the package's table, in its order."""
     with path.open(encoding="utf-8", newline="") as file:
         return [_row(cells) for cells in csv.DictReader(file)]
 
 
 def _row(cells: dict[str, str]) -> Published:
-    layout = {a: int(cells[a]) for a in AXES if cells[a]}
-    changes = {
-        f: int(cells[c]) for f, c in (("layers", "layers"), ("heads", "heads"), ("mtp_layers", "mtp")) if cells[c]
-    }
-    return Published(
-        id=cells["id"],
-        model=cells["model"],
-        changes=changes,
-        chip=cells["chip"],
-        chips=int(cells["chips"]),
-        dtype=cells["dtype"],
-        seq=int(cells["seq"]),
-        batch=int(cells["batch"]),
-        layout=layout,
-        stack=cells["stack"],
-        value=float(cells["value"]),
-        unit=cells["unit"],
-        source=cells["source"],
-        where=cells["where"],
-        date=cells["date"],
-        role=cells["role"],
-        note=cells["note"],
-    )
+    plain = ("id", "model", "chip", "dtype", "recipe", "stack", "release", "task", "unit", "source", "where", "date",
+             "role", "note")
+    changes = {name: int(value) for name, value in (pair.split("=") for pair in cells["changes"].split())}
+    return Published(**{name: cells[name] for name in plain},
+                     arch=shape_of(cells["model"], cells["shape"]) if cells["shape"] else None, changes=changes,
+                     chips=int(cells["chips"]), seq=int(cells["seq"]), batch=int(cells["batch"]),
+                     layout={a: int(cells[a]) for a in (*AXES, *OPTIONAL) if cells[a]}, value=float(cells["value"]))
+
+
+def written(row: Published) -> dict[str, str]:
+    """A row as cells of the package's table."""
+    axes = {a: str(row.layout[a]) if a in row.layout else "" for a in (*AXES, *OPTIONAL)}
+    plain = {name: str(getattr(row, name)) for name in COLUMNS if name not in axes and name not in ("shape", "changes")}
+    return plain | axes | {"value": f"{row.value:.6g}", "shape": shape_words(row.arch) if row.arch else "",
+                           "changes": " ".join(f"{k}={v}" for k, v in row.changes.items())}
+
+
+_SHAPE = {"h": "hidden", "L": "layers", "a": "heads", "kv": "kv_heads", "f": "ffn", "v": "vocab", "m": "mlp_matrices",
+          "p": "positions"}
+
+
+def shape_words(model: Arch) -> str:
+    """A plain dense shape in one cell: "h2048 L16 a32 kv8 f8192 v131072 m3 p0 tied"."""
+    words = [f"{short}{getattr(model, name)}" for short, name in _SHAPE.items()]
+    return " ".join(words + (["tied"] if model.tied_embeddings else []))
+
+
+def shape_of(name: str, words: str) -> Arch:
+    """The shape that `shape_words` wrote."""
+    size = {_SHAPE[m[1]]: int(m[2]) for w in words.split() if (m := re.match(r"([A-Za-z]+)(\d+)$", w))}
+    return Arch(id=name, name=name, attention_layers=size["layers"], mlp_layers=size["layers"],
+                head_dim=size["hidden"] // size["heads"], tied_embeddings="tied" in words.split(), **size)
+
+
+# ---------------------------------------------------------------------------------------------- shapes and systems
 
 
 def changed(model: Arch, changes: dict[str, int]) -> Arch:
-    """The architecture as the run used it: layers cut, other head counts, MTP on or off."""
+    """The architecture as the run used it: layers cut, other head counts, fewer dense blocks, MTP on or off."""
+    dense = changes.get("dense_first", model.mlp_layers - model.moe_layers)
     if "layers" in changes:
         layers = changes["layers"]
-        model = replace(model, layers=layers, attention_layers=layers, mlp_layers=layers,
-                        moe_layers=layers if model.moe_layers == model.mlp_layers else min(model.moe_layers, layers))
+        window = round(model.window_layers * layers / model.layers)
+        model = replace(model, layers=layers, attention_layers=layers, mlp_layers=layers, window_layers=window)
+    if model.moe_layers:
+        whole = model.mlp_layers - dense
+        model = replace(model, moe_layers=whole if whole > 0 else min(model.moe_layers, model.mlp_layers))
     if "heads" in changes:
-        model = replace(model, heads=changes["heads"], kv_heads=changes["heads"],
-                        head_dim=model.hidden // changes["heads"])
+        heads = changes["heads"]
+        grouped = model.kv_heads if model.kv_heads < model.heads and heads % model.kv_heads == 0 else heads
+        model = replace(model, heads=heads, kv_heads=changes.get("kv_heads", grouped), head_dim=model.hidden // heads)
+    elif "kv_heads" in changes:
+        model = replace(model, kv_heads=changes["kv_heads"])
     return replace(model, mtp_layers=changes["mtp_layers"]) if "mtp_layers" in changes else model
+
+
+def shape(row: Published, facts: Facts) -> Arch:
+    """The architecture of a run. Multi-token prediction is off unless the source says that it was on."""
+    model = row.arch or arch(facts, row.model)
+    return changed(model, {"mtp_layers": 0} | row.changes)
+
+
+def family(model: Arch) -> str:
+    """ "hybrid" (state-space blocks), "moe" or "dense"."""
+    return "hybrid" if model.ssm_layers else "moe" if model.moe_layers else "dense"
 
 
 def bench_system(facts: Facts, chip_id: str) -> System:
@@ -123,42 +200,105 @@ def bench_system(facts: Facts, chip_id: str) -> System:
                   liquid=False, racks=1.0)
 
 
-def measured(row: Published, model: Arch) -> float:
-    """Rate of one chip as measured, by the FLOP convention of the source where it gives FLOP/s. [token/s]"""
+def per_rate(row: Published, model: Arch) -> float:
+    """Factor from the row's figure to tokens/s of one chip; a step time is divided into it. [token/s per unit]"""
     if row.unit == "token/s":
-        return row.value
+        return 1.0
     if row.unit == "s":
-        return row.batch * row.seq / row.value / row.chips
+        return row.batch * row.seq / row.chips
     each = flops_per_token(model, row.seq, causal=row.unit.endswith("causal"), mtp=True)
     again = 4.0 / 3.0 if row.unit.endswith("hardware") and row.layout.get("recompute") == 2 else 1.0
-    return row.value * 1e12 / (float(each) * again)
+    return 1e12 / (float(each) * again)
 
 
-def compare(rows: Sequence[Published], facts: Facts) -> list[Compared]:
-    """Every row beside its prediction; one entry for every row."""
-    return [_compared(row, facts) for row in rows]
+def measured(row: Published, model: Arch) -> float:
+    """Rate of one chip as measured, by the FLOP convention of the source where it gives FLOP/s. [token/s]"""
+    factor = per_rate(row, model)
+    return factor / row.value if row.unit == "s" else factor * row.value
 
 
-def _compared(row: Published, facts: Facts) -> Compared:
-    model = changed(arch(facts, row.model), row.changes)
-    system = bench_system(facts, row.chip)
-    task = TrainTask(arch=model, seq=row.seq, batch=row.batch, dtype=row.dtype, stack=row.stack)
-    steps = _timed(task, system, facts, row)
-    rate = measured(row, model)
+# ---------------------------------------------------------------------------------------------- comparing
+
+
+def compare(rows: Iterable[Published | Unread], facts: Facts,
+            told: Callable[[int], None] = lambda done: None) -> list[Compared]:
+    """Every row beside its prediction; one entry for every row, in their order.
+
+    told   is called with the number of rows done, now and then
+    """
+    listed = list(rows)
+    found: dict[int, Compared] = {}
+    by_task: dict[tuple[object, ...], list[int]] = {}
+    for i, row in enumerate(listed):
+        if isinstance(row, Unread):
+            found[i] = Compared(row=None, id=row.id, measured=row.measured, unit=row.unit, predicted=np.nan,
+                                low=np.nan, high=np.nan, why=row.why)
+        else:
+            by_task.setdefault(_task_key(row, i), []).append(i)
+    for places in by_task.values():
+        found |= zip(places, _together([listed[i] for i in places], facts), strict=True)  # type: ignore[misc]
+        told(len(found))
+    return [found[i] for i in range(len(listed))]
+
+
+def _task_key(row: Published, place: int) -> tuple[object, ...]:
+    """Rows of one key differ only in chips, batch and layout, and are timed together; open layouts go alone."""
+    if not set(AXES) <= row.layout.keys():
+        return (place,)
+    return (row.model, row.arch, tuple(row.changes.items()), row.chip, row.dtype, row.recipe, row.seq, row.stack,
+            row.release, row.task)
+
+
+def _together(rows: Sequence[Published], facts: Facts) -> list[Compared]:
+    try:
+        model = shape(rows[0], facts)
+        steps = _timed(rows, model, facts)
+    except ExafleetError as error:
+        return [_unpredicted(row, "; ".join(dict.fromkeys(p.what for p in error.problems))) for row in rows]
     if steps is None:
-        return Compared(row=row, measured=rate, predicted=np.nan, low=np.nan, high=np.nan, steps=None)
-    each = (float(v[0]) / row.chips for v in (steps.tokens_per_s, steps.low, steps.high))
-    predicted, low, high = each
-    return Compared(row=row, measured=rate, predicted=predicted, low=low, high=high, steps=steps)
+        return [_unpredicted(row, "no layout of the stated ways runs") for row in rows]
+    return [_beside(row, model, steps.row(i)) for i, row in enumerate(rows)]
 
 
-def _timed(task: TrainTask, system: System, facts: Facts, row: Published) -> Steps | None:
-    """The stated layout, or the fastest over the axes that the source leaves open (memory is no bar then)."""
-    if len(row.layout) == len(AXES):
-        ways = row.layout["tp"] * row.layout["cp"] * row.layout["pp"]
-        return evaluate(
-            task, system, facts, Layouts.of(**{a: [v] for a, v in row.layout.items()}, dp=[row.chips // ways])
-        )
-    known = {a: (v, v) for a, v in row.layout.items()}
+def _unpredicted(row: Published, why: str) -> Compared:
+    return Compared(row=row, id=row.id, measured=row.value, unit=row.unit, predicted=np.nan, low=np.nan, high=np.nan,
+                    why=why)
+
+
+def _beside(row: Published, model: Arch, steps: Steps) -> Compared:
+    rate, low, high = (float(v[0]) / row.chips for v in (steps.tokens_per_s, steps.low, steps.high))
+    factor = per_rate(row, model)
+    as_told = (lambda r: factor / r if r else np.inf) if row.unit == "s" else (lambda r: r / factor)
+    if not np.isfinite(rate) or rate <= 0:
+        return replace(_unpredicted(row, SENTENCES[Why(int(steps.why[0]))]), family=family(model))
+    ends = sorted((as_told(low), as_told(high)))
+    return Compared(row=row, id=row.id, measured=row.value, unit=row.unit, predicted=as_told(rate), low=ends[0],
+                    high=ends[1], why="", family=family(model), rate=measured(row, model), predicted_rate=rate,
+                    steps=steps)
+
+
+def task_of(row: Published, model: Arch, batch: int | npt.NDArray[np.int64]) -> TrainTask:
+    """The training step of a run, with its software stack."""
+    return TrainTask(arch=model, seq=row.seq, batch=batch, dtype=row.dtype, recipe=row.recipe, stack=row.stack,
+                     release=row.release, kind=row.task)
+
+
+def stated(rows: Sequence[Published]) -> Layouts:
+    """The layouts of rows that state every axis. [R]"""
+    known = {f.name for f in fields(Layouts)}
+    axes = {a: [r.layout.get(a, 0) for r in rows] for a in (*AXES, *OPTIONAL) if a in known}
+    ways = [r.layout["tp"] * r.layout["cp"] * r.layout["pp"] for r in rows]
+    return Layouts.of(**axes, dp=[max(r.chips // w, 1) for r, w in zip(rows, ways, strict=True)])
+
+
+def _timed(rows: Sequence[Published], model: Arch, facts: Facts) -> Steps | None:
+    """The stated layouts, or of an open one the fastest over the axes that the source leaves open."""
+    first = rows[0]
+    system = bench_system(facts, first.chip)
+    if set(AXES) <= first.layout.keys():
+        batch = np.array([r.batch for r in rows], dtype=np.int64)
+        return evaluate(task_of(first, model, batch), system, facts, stated(rows))
+    known = {a: (v, v) for a, v in first.layout.items() if a in {f.name for f in fields(Layouts)}}
     limits = Limits(**{"zero": (0, 2), "vpp": (1, 16), **known})
-    return search_train(task, system, row.chips, facts, limits=limits, memory=not known.get("tp")).best
+    return search_train(task_of(first, model, first.batch), system, first.chips, facts, limits=limits,
+                        memory="tp" not in known).best

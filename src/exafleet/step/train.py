@@ -8,7 +8,7 @@ The step is `batch / (dp * mbs)` micro-batches through the slowest pipeline stag
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -38,17 +38,23 @@ class TrainTask:
     """One training step to be timed.
 
     seq      tokens in a sequence                                            [token]
-    batch    sequences in a step                                             [1]
+    batch    sequences in a step; an array where candidates differ in it     [1] or [C]
     dtype    of the matrix products of the blocks: "bf16", "fp8", "fp4", "int8"
+    recipe   how a low-precision format is scaled: "mx", "cs", "ds", "block"; "" is the usual one of the chip
     stack    subject of the software stack; "" is the tuned one of the vendor
+    release  of the stack, "YY.MM"; "" is the newest known
+    kind     "pretrain", "sft" or "lora" (fine-tuning: packed short samples; LoRA has no weight gradients)
     each     bytes of one parameter's weight, gradient and optimizer state; None is what the stack does
     """
 
     arch: Arch
     seq: int
-    batch: int
+    batch: int | Ints
     dtype: str = "bf16"
+    recipe: str = ""
     stack: str = ""
+    release: str = ""
+    kind: str = "pretrain"
     each: States | None = None
 
 
@@ -86,6 +92,14 @@ class Steps:
     low: Floats
     high: Floats
     why: Ints
+
+    def row(self, i: int) -> Steps:
+        """The i-th candidate alone, as one-row Steps."""
+        here = slice(i, i + 1)
+        parts = {name: Parts(names=p.names, values=p.values[here], unit=p.unit)
+                 for name, p in (("time", self.time), ("shadow", self.shadow), ("memory", self.memory))}
+        return replace(self, layouts=self.layouts.at([i]), tokens_per_s=self.tokens_per_s[here], mfu=self.mfu[here],
+                       low=self.low[here], high=self.high[here], why=self.why[here], **parts)
 
 
 def sequences(tokens: float, seq: int) -> int:

@@ -1,0 +1,86 @@
+"""Writes data/measured_train.csv from a folder of published measurements, with the role of every row.
+
+    python tools/prepare_measured.py FOLDER      FOLDER holds train.csv, nanotron_h100.csv, train_vtrain_single_node.csv
+
+Rows that are averages over a whole run (with its restarts) or second-hand headlines are left out: they do not measure a
+step. Of the two tables of thousands of like jobs a sample is kept, by the hash of the job's name. Roles are fixed by a
+written rule (docs/models/training.md): families held out whole, else the SHA-256 of the configuration group.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import sys
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+from exafleet.facts.catalogue import load_facts
+from exafleet.step.published import AXES, COLUMNS, FILE, Published, Unread, written
+from exafleet.step.run_tables import read_runs
+
+# Families never used for fitting, whatever their hash.
+HELD_FAMILIES = ("nemotron-4", "gpt-oss")
+# One in so many jobs of a table of like jobs is kept.
+SAMPLED = {"nanotron_h100.csv": 5, "train_vtrain_single_node.csv": 8}
+NOT_A_STEP = ("run_average", "secondary")
+
+
+def digest(text: str) -> int:
+    """A number that any machine computes alike from a text."""
+    return int(hashlib.sha256(text.encode()).hexdigest(), 16)
+
+
+def role(row: Published) -> str:
+    """ "held_out", "fit", or "searched" where the source does not state the layout."""
+    if not {"tp", "pp"} <= row.layout.keys():
+        return "searched"
+    if row.model.startswith(HELD_FAMILIES):
+        return "held_out"
+    shape = f"|{row.chips}|{row.layout['tp']}|{row.layout['pp']}" if row.arch else ""
+    return "held_out" if digest(f"{row.model}|{row.chip}|{row.dtype}|{row.seq}{shape}") % 10 >= 7 else "fit"
+
+
+def kinds(path: Path) -> dict[str, str]:
+    """What each row measured, by its id."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return {r["case_id"]: r.get("kind", "") for r in csv.DictReader(file) if "case_id" in r}
+
+
+def rows(folder: Path) -> list[Published]:
+    """Usable rows of every table, with their roles."""
+    facts, found, lost = load_facts(date(2026, 12, 31)), [], 0
+    for name in ("train.csv", *SAMPLED):
+        kind, left = kinds(folder / name), 0
+        for row in read_runs(folder / name, facts):
+            kept = digest(row.id) % SAMPLED.get(name, 1) == 0 and kind.get(row.id, "") not in NOT_A_STEP
+            if kept and isinstance(row, Published) and "MFU under 15 %" not in row.note:
+                found.append(replace(row, role=role(row), source=source_id(row, name),
+                                     id=row.id if name != "train_vtrain_single_node.csv" else f"vtrain-single-{row.id}"))
+            elif isinstance(row, Unread):
+                left += 1
+                if name == "train.csv":
+                    print(f"{name} {row.id}: {row.why}")
+        lost += left
+    return found
+
+
+def source_id(row: Published, name: str) -> str:
+    """Source of a row, as sources.csv calls it where it does; the title else."""
+    return row.source or "vTrain, ground truth of single-node runs (VIA-Research/vTrain, MIT)"
+
+
+def main() -> None:
+    found = rows(Path(sys.argv[1]))
+    with FILE.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(written(r) for r in found)
+    roles = [r.role for r in found]
+    print({name: roles.count(name) for name in dict.fromkeys(roles)}, "rows; layout open:",
+          sum(not set(AXES) <= r.layout.keys() for r in found))
+
+
+if __name__ == "__main__":
+    main()
