@@ -33,7 +33,7 @@ FILE = DATA / "measured_train.csv"
 AXES = ("tp", "cp", "ep", "etp", "pp", "vpp", "mbs", "zero", "recompute")
 OPTIONAL = ("group", "schedule", "offload", "cp_kind")
 COLUMNS = ("id", "model", "shape", "changes", "chip", "chips", "dtype", "recipe", "seq", "batch", *AXES, *OPTIONAL,
-           "stack", "release", "task", "value", "unit", "source", "where", "date", "role", "note")
+           "stack", "release", "task", "nic_bw", "value", "unit", "source", "where", "date", "role", "note")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +45,7 @@ class Published:
     recipe   scaling of a low-precision format: "mx", "cs", "ds", "block"; "" where not told
     release  of the software stack, "YY.MM"; "" where not told
     task     "pretrain", "sft" or "lora"
+    nic_bw   scale-out bandwidth of one chip as the source states it; 0 takes the chip's usual one   [B/s]
     unit     "token/s" of one accelerator, "s" of a step, or "TFLOP/s causal", "... full", "... hardware"
     role     "fit", "held_out", "searched" (the layout is not stated) or "given" (a user's own row)
     """
@@ -63,6 +64,7 @@ class Published:
     stack: str
     release: str
     task: str
+    nic_bw: float
     value: float
     unit: str
     source: str
@@ -127,14 +129,15 @@ def _row(cells: dict[str, str]) -> Published:
     return Published(**{name: cells[name] for name in plain},
                      arch=shape_of(cells["model"], cells["shape"]) if cells["shape"] else None, changes=changes,
                      chips=int(cells["chips"]), seq=int(cells["seq"]), batch=int(cells["batch"]),
-                     layout={a: int(cells[a]) for a in (*AXES, *OPTIONAL) if cells[a]}, value=float(cells["value"]))
+                     layout={a: int(cells[a]) for a in (*AXES, *OPTIONAL) if cells[a]}, nic_bw=float(cells["nic_bw"]),
+                     value=float(cells["value"]))
 
 
 def written(row: Published) -> dict[str, str]:
     """A row as cells of the package's table."""
     axes = {a: str(row.layout[a]) if a in row.layout else "" for a in (*AXES, *OPTIONAL)}
     plain = {name: str(getattr(row, name)) for name in COLUMNS if name not in axes and name not in ("shape", "changes")}
-    return plain | axes | {"value": f"{row.value:.6g}", "shape": shape_words(row.arch) if row.arch else "",
+    return plain | axes | {"value": f"{row.value:.6g}", "nic_bw": f"{row.nic_bw:.4g}", "shape": shape_words(row.arch) if row.arch else "",
                            "changes": " ".join(f"{k}={v}" for k, v in row.changes.items())}
 
 
@@ -188,9 +191,13 @@ def family(model: Arch) -> str:
     return "hybrid" if model.ssm_layers else "moe" if model.moe_layers else "dense"
 
 
-def bench_system(facts: Facts, chip_id: str) -> System:
-    """A chip in its largest scale-up domain, for timing only: price and power terms may be unknown."""
+def bench_system(facts: Facts, chip_id: str, nic_bw: float = 0.0) -> System:
+    """A chip in its largest scale-up domain, for timing only: price and power terms may be unknown.
+
+    nic_bw   scale-out bandwidth of one chip; 0 takes the chip's usual one   [B/s]
+    """
     value = {t: facts.try_value(f"{chip_id}.{t}") or 0.0 for t in CHIP_TERMS}
+    value |= {"nic_bw": nic_bw} if nic_bw else {}
     subject = facts.subjects.by_id[chip_id]
     peaks = {dtype: fact.value for dtype, fact in facts.find(chip_id, "peak_flops").items()}
     chip = Chip(id=chip_id, name=subject.name, vendor=subject.vendor, family=subject.family, peak_flops=peaks, **value)
@@ -246,7 +253,7 @@ def _task_key(row: Published, place: int) -> tuple[object, ...]:
     if not set(AXES) <= row.layout.keys():
         return (place,)
     return (row.model, row.arch, tuple(row.changes.items()), row.chip, row.dtype, row.recipe, row.seq, row.stack,
-            row.release, row.task)
+            row.release, row.task, row.nic_bw)
 
 
 def _together(rows: Sequence[Published], facts: Facts) -> list[Compared]:
@@ -294,7 +301,7 @@ def stated(rows: Sequence[Published]) -> Layouts:
 def _timed(rows: Sequence[Published], model: Arch, facts: Facts) -> Steps | None:
     """The stated layouts, or of an open one the fastest over the axes that the source leaves open."""
     first = rows[0]
-    system = bench_system(facts, first.chip)
+    system = bench_system(facts, first.chip, first.nic_bw)
     if set(AXES) <= first.layout.keys():
         batch = np.array([r.batch for r in rows], dtype=np.int64)
         return evaluate(task_of(first, model, batch), system, facts, stated(rows))

@@ -215,7 +215,7 @@ def _train_row(cells: Cells, context: _Context) -> Published:
     return Published(
         id="", model=model.id, arch=None, changes=changes, chip=chip.id, chips=chips, dtype=dtype, recipe=recipe,
         seq=seq, batch=batch, layout=layout, stack=stack, release=release(source, cells.get("date", "")),
-        task=_task(beside), value=value, unit=unit, source=source, where=cells.get("source_location", ""),
+        task=_task(beside), nic_bw=scale_out(cells.get("system", "")), value=value, unit=unit, source=source, where=cells.get("source_location", ""),
         date=cells.get("date", ""), role="given", note="; ".join(filter(None, (cells.get("notes", ""), notes, assumed))),
     )
 
@@ -237,6 +237,23 @@ def release(source: str, day: str) -> str:
         return named[1]
     dated = re.match(r"20(\d\d)-(\d\d)", day)
     return f"{dated[1]}.{dated[2]}" if dated else ""
+
+
+def scale_out(system: str) -> float:
+    """Scale-out bandwidth of one chip where the system's description tells it, of servers of 8; else 0. [B/s]
+
+    >>> scale_out("8-GPU nodes, 800 Gb/s per node"), scale_out("Jean-Zay, 8x A100-80GB per node, 4x Omni-Path 100")
+    (12500000000.0, 6250000000.0)
+    """
+    each = re.search(r"(\d+) Gb/s per GPU", system)
+    if each:
+        return float(each[1]) * 1e9 / 8
+    cards = re.search(r"(\d+)x ?(\d+) Gb", system) or re.search(r"(\d+)x (?:Omni-Path |HDR)(\d+)", system)
+    node = float(cards[1]) * float(cards[2]) if cards else None
+    whole_node = re.search(r"(\d+) Gb/s", system)
+    if node is None and whole_node:
+        node = float(whole_node[1])
+    return node * 1e9 / 8 / 8 if node else 0.0
 
 
 def _task(beside: str) -> str:
@@ -423,7 +440,7 @@ def _own_shape(cells: Cells, context: _Context, shape: Arch, layout: dict[str, i
     return Published(
         id="", model=shape.id, arch=shape, changes={}, chip=chip.id, chips=needed(cells, "gpus"), dtype="bf16",
         recipe="", seq=needed(cells, "seq_len"), batch=batch, layout=layout, stack=stack, release="", task="pretrain",
-        value=value, unit=unit, source=cells.get("source", ""), where=cells.get("source_location", ""),
+        nic_bw=0.0, value=value, unit=unit, source=cells.get("source", ""), where=cells.get("source_location", ""),
         date=cells.get("date", ""), role="given", note=cells.get("notes", ""))
 
 
