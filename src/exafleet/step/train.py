@@ -19,6 +19,7 @@ from exafleet.facts.hardware import System
 from exafleet.ops import collective
 from exafleet.ops.collective import Fabric, fabric
 from exafleet.ops.efficiency import Efficiency, efficiency
+from exafleet.ops.roofline import rounded_max
 from exafleet.step.layouts import SHARD, Layouts, illegal
 from exafleet.step.memory import Held, States, held, in_flight, states
 from exafleet.step.practice import Band, Practice, band, practice, stack_of
@@ -29,6 +30,10 @@ from exafleet.work.counts import flops_per_token
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+# Launches of one block with full recomputation over those without: forward runs twice beside the backward pass.
+RECOMPUTE_LAUNCHES = 4.0 / 3.0
+# How sharply the slower of device and host sets the pace: launches run ahead over a few blocks only.
+HOST_CORNER = 4.0
 TIME = (*COMPUTE, "embedding+loss", "recompute", "tp", "cp", "ep", "pp bubble", "pp p2p", "dp", "optimizer", "host",
         "straggler")
 
@@ -178,9 +183,12 @@ def columns(task: TrainTask, at: Setting, lay: Layouts, tab: Mapping[str, Floats
     send_seen = send * np.where(lay.vpp > 1, 1.0 - how.pp_hidden, 1.0)
     cp = tab["cp"] * share
     busy = compute + head + again
-    one = busy + tp_seen + ep_seen + cp + send_seen
+    device = busy + tp_seen + ep_seen + cp + send_seen
+    # Where launching a block takes longer than running it, the accelerator waits for its host.
+    launching = how.host_layer * pipe.blocks * np.where(mode == 2, RECOMPUTE_LAUNCHES, 1.0)
+    one = rounded_max(device, launching, HOST_CORNER)
     dp_all, dp_seen = _data_parallel(task, at, lay, pipe, has, one)
-    host = how.host_step + np.maximum(how.host_layer * pipe.blocks - one, 0.0) * count
+    host = how.host_step + (one - device) * count
     spent = {
         "compute": compute * count, "embedding+loss": head * count, "recompute": again * count, "tp": tp_seen * count,
         "cp": cp * count, "ep": ep_seen * count, "pp bubble": (lay.pp - 1) / lay.vpp * one, "pp p2p": send_seen * count,
