@@ -88,7 +88,7 @@ def efficiency(facts: Facts, chip: Chip) -> Efficiency:
     read = _Reader(facts, chip.id)
     dtypes = read.qualifiers(PRODUCT_TERMS["compute"])
     product = {d: Product(**{f: read(t, d) for f, t in PRODUCT_TERMS.items()})
-               for d in dtypes if d in chip.peak_flops}
+               for d in dtypes if d.partition("_")[0] in chip.peak_flops}
     attention, mla = (Attention(**{f: read(t, at) for f, t in ATTENTION_TERMS.items()}) for at in ("attention", "mla"))
     decode, moving = (Moving(**{f: read(t, at) for f, t in MOVING_TERMS.items()}) for at in ("decode", "elementwise"))
     scan, sigma = read("scan_compute", ""), read("operator_sigma", "")
