@@ -193,8 +193,15 @@ def attention_projections(arch: Arch, shard: Shard, dtype: str) -> Iterator[Oper
     else:
         # Fewer key-value heads than ranks: each rank still holds one whole head.
         keys = 2.0 * arch.head_dim * np.maximum(arch.kv_heads / tp, 1.0)
-        yield _gemm("qkv", part, layer, count, dtype, shard.tokens, query / tp + keys, h)
-    yield _gemm("attention out", part, layer, count, dtype, shard.tokens, h, value / tp)
+        whole = arch.q_lora if arch.q_lora else query / tp
+        yield _gemm("qkv", part, layer, count, dtype, shard.tokens, whole + keys, h)
+        if arch.q_lora:
+            yield _gemm("q up", part, layer, count, dtype, shard.tokens, query / tp, arch.q_lora)
+    if arch.o_lora:
+        groups = np.maximum(arch.o_groups / tp, 1.0)
+        yield _gemm("out down", part, layer, count, dtype, shard.tokens, arch.o_lora, value / tp / groups, groups)
+    joined = arch.o_lora * arch.o_groups if arch.o_lora else value
+    yield _gemm("attention out", part, layer, count, dtype, shard.tokens, h, joined / tp)
     yield _memory("attention norm", "elementwise", layer, count, h * shard.own, shard.kernels.norm)
     rotary = 0.0 if arch.positions else (query + arch.head_dim * arch.kv_heads) / tp
     yield _memory("rotary", "elementwise", layer, count, rotary * shard.tokens, shard.kernels.rotary)
