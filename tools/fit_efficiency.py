@@ -1,11 +1,15 @@
 """Fits the curves of ops/efficiency.py to operator measurements and writes data/efficiency.csv and data/fabrics.csv.
 
     python tools/fit_efficiency.py INPUT_DIR
+    python tools/fit_efficiency.py INPUT_DIR --table      how well each curve fits, as docs/models/operators.md has it
 
 INPUT_DIR holds the binned operator tables op_eff_<sku>.csv and the matrix-product fits gemm_fit_params.csv (both
 derived from the stored measurements of aiconfigurator @095f58a5, Apache-2.0). The written rows carry what was measured
 (kind measured); chips that nobody measured get rows of kind inferred with a wider sigma, by the rules below. Rows of
 subjects that are not chips (software stacks, practice) are kept as they are: tools/fit_training.py owns those.
+
+Products have two curves a number format. The plain one (fp8) is what serving frameworks reach: their kernels quantise
+their input in the measured time. The other (fp8_train) is for training, which counts quantising apart: see `trained`.
 """
 
 from __future__ import annotations
@@ -28,11 +32,26 @@ SKUS = {"a100_sxm": "a100-80gb-sxm", "h100_sxm": "h100-sxm", "h200_sxm": "h200-s
 # The peak the tables divide by and ours differ here: efficiencies are of the peak in data/chips.csv.
 SIBLINGS = {"a100-40gb-sxm": "a100-80gb-sxm", "a100-80gb-pcie": "a100-80gb-sxm", "h100-pcie": "h100-sxm",
             "h100-nvl": "h100-sxm", "h800-sxm": "h100-sxm", "h20": "h100-sxm", "gh200-96gb": "h100-sxm",
-            "gh200-141gb": "h200-sxm", "b100": "b200-sxm", "l4": "l40s", "rtx-4090": "l40s", "rtx-5090": "rtx-pro-6000",
-            "gb10": "rtx-pro-6000"}
+            "h100-96gb-hbm2e": "h100-sxm", "gh200-141gb": "h200-sxm", "b100": "b200-sxm", "l4": "l40s",
+            "rtx-4090": "l40s", "rtx-5090": "rtx-pro-6000", "gb10": "rtx-pro-6000"}
 # The stored B300 tables hold copies of GB300's for some operators; the same die fills the gap.
 TWINS = {"b300_sxm": "gb300"}
 DTYPES = {"bfloat16": "bf16", "fp8": "fp8", "nvfp4": "fp4"}
+BLOCK = {"fp8_block": "fp8_block"}
+# Peaks and bandwidths the stored fits divide by; those of data/chips.csv differ for some chips.
+SPECS = "system_specs_seen_in_aiconfigurator.csv"
+SPEC_PEAK = {"bf16": "gpu.bfloat16_tc_flops", "fp8": "gpu.fp8_tc_flops", "fp4": "gpu.fp4_tc_flops"}
+# Chips whose best matrix product nobody published: that of the same die, as a share of peak.
+CEILING_AS = {"h200-sxm": "h100-sxm", "gb300-gpu": "b300-sxm", "h100-96gb-hbm2e": "h100-sxm", "h800-sxm": "h100-sxm",
+              "gh200-96gb": "h100-sxm"}
+# A cap of 500 W on a chip made for 700 W: clocks go with the cube root of the power above the 100 W it idles at.
+CAPPED = {"h100-96gb-hbm2e": ((500.0 - 100.0) / (700.0 - 100.0)) ** (1.0 / 3.0)}
+# Products of training: tokens of a micro-batch, and widths of models and of their tensor-parallel slices.
+TRAIN_M = np.array([2048.0, 4096.0, 8192.0, 16384.0])
+TRAIN_NK = np.array([2048.0, 4096.0, 8192.0, 16384.0, 28672.0])
+# A user's own chip, of which peaks and bandwidths are known and nothing was measured.
+ANY_CHIP = "any-chip"
+ANY_SINCE, ANY_SIGMA, UNKNOWN_SIGMA = "2017-06-12", 0.35, 0.30
 # Generic curves for a chip nobody has measured: what tensor-core GPUs of three generations share, rounded. `compute`
 # is the share of dense peak a large product reaches; low precision needs larger products (its offsets are larger).
 GENERIC = {
@@ -68,10 +87,7 @@ GENERIC = {
     },
 }
 GENERIC["int8"] = GENERIC["fp8"]
-# Best measured matrix-product rate over dense peak (comparison tables of stas00-accelerator), where it is the only
-# thing known; TPUs: systolic arrays with a compiler that overlaps memory, runs of 65-70 % MFU imply 0.9 and more.
-BEST = {"gaudi2": {"bf16": 0.969, "fp8": 0.955}, "gaudi3": {"bf16": 0.741, "fp8": 0.769}, "mi355x": {"bf16": 0.68},
-        "mi350x": {"bf16": 0.68}, "mi325x": {"bf16": 0.604}, "mi300x": {"bf16": 0.514}}
+# TPUs: systolic arrays with a compiler that overlaps memory, runs of 65-70 % MFU imply 0.9 and more.
 TPU_COMPUTE = 0.92
 # Backward flash attention over forward at the same FLOPs: five products with more register pressure.
 ATTENTION_BACKWARD = (0.80, 0.70, 0.95)
@@ -93,12 +109,25 @@ def row(subject: str, term: str, at: str, value: float, unit: str, kind: str, so
             "source": source, "where": where, "as_of": as_of, "note": note}
 
 
+def best_rates() -> dict[str, dict[str, float]]:
+    """Chip -> dtype -> best measured matrix product over dense peak, from the facts; a sister stands in for a chip."""
+    known = chips()
+    found: dict[str, dict[str, float]] = {}
+    for r in read(DATA / "chips.csv"):
+        if r["term"] == "matmul_rate":
+            found.setdefault(r["subject"], {})[r["at"]] = float(r["value"]) * 1e12 / known[r["subject"]].peak[r["at"]]
+    for other, sister in [("mi350x", "mi355x"), *CEILING_AS.items()]:
+        found[other] = {**found.get(sister, {}), **found.get(other, {})}
+    return found
+
+
 def products(folder: Path) -> dict[str, dict[str, dict[str, float]]]:
     """Chip -> dtype -> parameters of the product curve, from the seven-parameter fits."""
     found: dict[str, dict[str, dict[str, float]]] = {}
     for r in read(folder / "gemm_fit_params.csv"):
-        if r["sku"] in SKUS and r["dtype"] in DTYPES:
-            found.setdefault(SKUS[r["sku"]], {})[DTYPES[r["dtype"]]] = {
+        names = DTYPES | BLOCK
+        if r["sku"] in SKUS and r["dtype"] in names:
+            found.setdefault(SKUS[r["sku"]], {})[names[r["dtype"]]] = {
                 "launch": float(r["B_t0_us"]),
                 "compute": float(r["B_comp_eff"]),
                 "memory": min(1.0, float(r["B_mem_eff"])),
@@ -108,6 +137,49 @@ def products(folder: Path) -> dict[str, dict[str, dict[str, float]]]:
                 "k0": float(r["B_k0"]),
             }
     return found
+
+
+def curve_time(c: dict[str, float], m: np.ndarray, n: np.ndarray, k: np.ndarray, peak: float) -> np.ndarray:
+    """Seconds of products on one curve without launch and memory: those of training are far from both."""
+    return 2.0 * (m + c["m0"]) * (n + c["n0"]) * (k + c["k0"]) / (c["compute"] * peak)
+
+
+def trained(at: str, curves: dict[str, dict[str, float]], chip: Chip, spec: dict[str, str],
+            best: dict[str, float]) -> dict[str, float]:
+    """The curve of training from that of serving frameworks, in the same format.
+
+    1. Shares are of our peak and bandwidth, not of those the fits divided by.
+    2. A framework's low-precision product reads bf16 activations and quantises them in the measured time; training
+       counts that apart. The pass (read two bytes, write one copy) is taken off over the sizes of training, and the
+       wide offsets that stood for it give way to those of bf16 (in bytes: twice or four times as many elements).
+    3. The best product anybody measured on the chip, sustained, is the ceiling of the largest products.
+    """
+    dtype = at.partition("_")[0]
+    own, plain = dict(curves[at]), curves["bf16"]
+    own["compute"] *= float(spec[SPEC_PEAK[dtype]]) / chip.peak[dtype]
+    own["memory"] = min(1.0, own["memory"] * float(spec["gpu.mem_bw"]) / chip.hbm_bw)
+    m, n, k = (a.ravel() for a in np.meshgrid(TRAIN_M, TRAIN_NK, TRAIN_NK))
+    peak, width = chip.peak[dtype], {"bf16": 2.0, "fp8": 1.0, "fp4": 0.5625}[dtype]
+    if dtype != "bf16":
+        alone = curve_time(own, m, n, k, peak) - (2.0 + width) * m * k / (own["memory"] * chip.hbm_bw)
+        own |= {name: plain[name] for name in ("launch", "corner", "m0", "n0")}
+        own["k0"] = plain["k0"] * 2.0 / width
+        own["compute"] = float(np.median(curve_time(own | {"compute": 1.0}, m, n, k, peak) / alone))
+    fastest = float(np.max(2.0 * m * n * k / curve_time(own, m, n, k, peak))) / peak
+    own["compute"] *= min(1.0, best.get(dtype, 1.0) / fastest)
+    return own
+
+
+def fp4_lift(folder: Path, chip: Chip, curves: dict[str, dict[str, float]], best: float) -> float:
+    """Products of training in NVFP4 over those of serving frameworks, whose scale layouts cost more than one pass.
+
+    Training calls cublasLt. Its rate was published for one chip: the largest product there, the most sustained one, is
+    compared with the framework's curve at the same size.
+    """
+    spec = {r["system"]: r for r in read(folder / SPECS)}["gb200"]
+    curve, size = trained("fp4", curves, chip, spec, {}), np.array([16384.0])
+    rate = 2.0 * size**3 / curve_time(curve, size, size, size, chip.peak["fp4"]) / chip.peak["fp4"]
+    return best / float(rate[0])
 
 
 def table(folder: Path, sku: str, op: str, axis: str, dtype: str, column: str) -> tuple[np.ndarray, np.ndarray]:
@@ -143,17 +215,19 @@ def moving(folder: Path, sku: str, op: str, axis: str, dtype: str, hbm_bw: float
     return max(launch, 1e-6) * 1e6, top
 
 
-def grouped(folder: Path, sku: str, dtype: str, curve: dict[str, float], peak: float, moved: float) -> float:
+def grouped(folder: Path, sku: str, dtype: str, curve: dict[str, float], peak: float, moved: float,
+            cast: float = 0.0) -> float:
     """Speed of expert products over plain ones, from whole expert layers of 512 tokens an expert and more.
 
     The measured layer also permutes tokens and applies the activation, which the model counts apart: their bytes at
-    `moved` B/s are taken off first, for a typical expert (hidden 4096, inner 2048, gated).
+    `moved` B/s are taken off first, for a typical expert (hidden 4096, inner 2048, gated); so are `cast` bytes an
+    element of both inputs where the model counts quantising apart as well.
     """
     x, share = table(folder, sku, "moe(balanced", "log2_tokens_per_local_expert", dtype, "ce_med")
     keep = x >= 9
     m, h, inner = 2.0 ** (x[keep] + 0.5), 4096.0, 2048.0
     flops = 6.0 * h * inner
-    apart = (8.0 * h + 6.0 * inner) / moved
+    apart = (8.0 * h + 6.0 * inner + cast * (h + inner)) / moved
     layer = flops / (share[keep] * peak)
     wasted = (1 + curve["n0"] / h) * (1 + curve["k0"] / (0.75 * h))
     plain = flops / (curve["compute"] * peak) * (1 + curve["m0"] / m) * wasted
@@ -209,19 +283,19 @@ def attention_rows(
               "forward kernels only were measured", low, high)
 
 
-def generic(chip: str, about: Chip) -> Iterator[dict[str, str]]:
+def generic(chip: str, about: Chip, best: dict[str, float]) -> Iterator[dict[str, str]]:
     """Rows of kind inferred that hold from the day the chip is known."""
     tpu = about.vendor in ("Google", "AWS")
     how = ("inferred", "exafleet", "docs/models/training.md", about.since)
-    sigma = 0.20
+    sigma = {"Huawei": UNKNOWN_SIGMA, "": ANY_SIGMA}.get(about.vendor, 0.20)
     for dtype in about.dtypes:
         curve = dict(GENERIC[dtype])
         note = "generic curve: nobody's measurement of this chip was published by then"
         if tpu:
             curve |= {"compute": TPU_COMPUTE, "n0": 128, "m0": 128, "k0": 128, "launch": 2.0}
             note = "systolic array with compiler-scheduled memory; from published MFU of 65-70 %"
-        if dtype in BEST.get(chip, {}):
-            curve["compute"] = BEST[chip][dtype]
+        if chip not in SKUS.values() and chip not in SIBLINGS and dtype in best:
+            curve["compute"] = best[dtype]
             note = "compute: best measured matrix product over peak; rest generic"
             sigma = 0.15
         yield from product_rows(chip, dtype, curve, how, note)
@@ -251,27 +325,54 @@ def shared_rows(chip: str, how: tuple[str, str, str, str], decode: tuple[float, 
     yield row(chip, "operator_sigma", "", sigma, "1", *inferred, "log spread of operator times about the curve")
 
 
+def training_rows(folder: Path, sku: str, chip: str, tested: Chip, curves: dict[str, dict[str, float]],
+                  best: dict[str, float], how: tuple[str, str, str, str], share: float,
+                  lift: float) -> Iterator[dict[str, str]]:
+    spec = {r["system"]: r for r in read(folder / SPECS)}[sku]
+    slower = CAPPED.get(chip, 1.0)
+    for at in curves:
+        dtype = at.partition("_")[0]
+        curve = trained(at, curves, tested, spec, best)
+        cast = 0.0 if dtype == "bf16" else 2.0 + {"fp8": 1.0, "fp4": 0.5625}[dtype]
+        there = {v: k for k, v in (DTYPES | BLOCK).items()}[at]
+        ratio = grouped(folder, sku, there, curve, tested.peak[dtype], share * tested.hbm_bw, cast)
+        ceiling = f"at most {best[dtype]:.3g} of peak: best sustained product" if dtype in best else "no ceiling known"
+        note = f"for training: without the quantising of serving kernels; {ceiling}"
+        note += f"; {slower:.2f} for the power cap" if slower < 1.0 else ""
+        curve["compute"] *= slower * (lift if dtype == "fp4" else 1.0)
+        note += f"; {lift:.2f} as cublasLt is to them" if dtype == "fp4" else ""
+        yield from product_rows(chip, f"{at}_train", {**curve, "grouped": ratio}, how, note)
+
+
 def measured(folder: Path, sku: str, chip: str, tested: Chip, curves: dict[str, dict[str, float]],
-             how: tuple[str, str, str, str], sigma: float, note: str) -> Iterator[dict[str, str]]:
+             how: tuple[str, str, str, str], sigma: float, note: str, best: dict[str, float],
+             lift: float) -> Iterator[dict[str, str]]:
     _, large = table(folder, sku, "gemm", "log2_MB_weights(m<=8)", "bfloat16", "me_med")
     share = float(np.median(large[-4:]))
+    slower = CAPPED.get(chip, 1.0)
     for dtype, curve in curves.items():
+        if dtype in BLOCK:
+            continue
         there = {v: k for k, v in DTYPES.items()}[dtype]
         ratio = grouped(folder, sku, there, curve, tested.peak[dtype], share * tested.hbm_bw)
-        yield from product_rows(chip, dtype, {**curve, "grouped": ratio}, how, note)
-    yield from attention_rows(
-        chip, "attention", *attention(folder, sku, "context_attention", "bfloat16/kv:bfloat16"), how, note
-    )
-    yield from attention_rows(chip, "mla", *attention(folder, sku, "context_mla", "kv:bfloat16"), how, note)
+        slowed = {**curve, "compute": curve["compute"] * slower, "grouped": ratio}
+        yield from product_rows(chip, dtype, slowed, how, note)
+    yield from training_rows(folder, sku, chip, tested, curves, best, how, share, lift)
+    for at, op, dtype in (("attention", "context_attention", "bfloat16/kv:bfloat16"),
+                          ("mla", "context_mla", "kv:bfloat16")):
+        top, half = attention(folder, sku, op, dtype)
+        yield from attention_rows(chip, at, top * slower, half, how, note)
     decode = moving(folder, sku, "generation_attention(d128)", "log2_MB_kv", "bfloat16/kv:bfloat16", tested.hbm_bw)
     yield from shared_rows(chip, how, decode, share, sigma)
 
 
 def efficiency_rows(folder: Path) -> Iterator[dict[str, str]]:
-    known, curves = chips(), products(folder)
+    known, curves, best = chips(), products(folder), best_rates()
+    lift = fp4_lift(folder, known["gb200-gpu"], curves["gb200-gpu"], best["gb200-gpu"]["fp4"])
+    yield from generic(ANY_CHIP, Chip(since=ANY_SINCE, dtypes=list(GENERIC)), {})
     for chip, about in known.items():
         if about.dtypes:
-            yield from generic(chip, about)
+            yield from generic(chip, about, best.get(chip, {}))
     for sku, chip in SKUS.items():
         if chip not in curves:
             continue
@@ -281,8 +382,8 @@ def efficiency_rows(folder: Path) -> Iterator[dict[str, str]]:
             f"@095f58a5 systems/data/{sku}: fits of tools/fit_efficiency.py",
             MEASURED_ON,
         )
-        own = {d: c for d, c in curves[chip].items() if d in known[chip].dtypes}
-        yield from measured(folder, sku, chip, known[chip], own, how, 0.10, "")
+        own = {d: c for d, c in curves[chip].items() if d.partition("_")[0] in known[chip].dtypes}
+        yield from measured(folder, sku, chip, known[chip], own, how, 0.10, "", best.get(chip, {}), lift)
         for other, sister in SIBLINGS.items():
             if sister == chip:
                 as_sister = (
@@ -291,8 +392,49 @@ def efficiency_rows(folder: Path) -> Iterator[dict[str, str]]:
                     f"@095f58a5 systems/data/{sku}: as its sister {sister}",
                     MEASURED_ON,
                 )
-                theirs = {d: c for d, c in own.items() if d in known[other].dtypes}
-                yield from measured(folder, sku, other, known[chip], theirs, as_sister, 0.15, f"as {sister}")
+                theirs = {d: c for d, c in own.items() if d.partition("_")[0] in known[other].dtypes}
+                ceilings = best.get(other) or best.get(sister, {})
+                yield from measured(folder, sku, other, known[chip], theirs, as_sister, 0.15, f"as {sister}",
+                                    ceilings, lift)
+
+
+def apart(errors: np.ndarray) -> str:
+    return f"{len(errors)} | {np.median(errors):.1%} | {np.quantile(errors, 0.9):.1%}"
+
+
+def attention_misfit(folder: Path, sku: str, op: str, dtype: str) -> np.ndarray:
+    """Relative errors at every other sequence length, from a curve fitted to the rest."""
+    seq, share = table(folder, sku, op, "seq_len", dtype, "ce_med")
+    seq, share = seq[seq >= 512], share[seq >= 512]
+    top, half = saturating(seq[::2], share[::2])
+    return np.asarray(np.abs(top * seq[1::2] / (seq[1::2] + half) / share[1::2] - 1.0))
+
+
+def moving_misfit(folder: Path, sku: str, op: str, axis: str, dtype: str) -> np.ndarray:
+    """The same of the time of kernels that read 16 MB and more, by size."""
+    x, share = table(folder, sku, op, axis, dtype, "me_med")
+    keep = (x >= 4) & (share < 1.0)
+    nbytes, time = 2.0 ** (x[keep] + 0.5), 2.0 ** (x[keep] + 0.5) / share[keep]
+    top = float(np.max(share[keep][::2]))
+    launch = max(float(np.median((time - nbytes / top)[::2])), 0.0)
+    return np.asarray(np.abs((launch + nbytes[1::2] / top) / time[1::2] - 1.0))
+
+
+def fit_table(folder: Path) -> Iterator[str]:
+    """One line a chip, operator and number format: points held out of the fit, median and 90 % relative error."""
+    yield from ("| operator | chip | format | held-out points | median error | p90 |", "|---|---|---|---|---|---|")
+    names = DTYPES | BLOCK
+    for r in read(folder / "gemm_fit_params.csv"):
+        if r["sku"] in SKUS and r["dtype"] in names:
+            yield (f"| product | {SKUS[r['sku']]} | {names[r['dtype']]} | {r['n_test']} | {float(r['B_med']):.1%} | "
+                   f"{float(r['B_p90']):.1%} |")
+    for sku, chip in SKUS.items():
+        for name, op, dtype in (("attention", "context_attention", "bfloat16/kv:bfloat16"),
+                                ("latent attention", "context_mla", "kv:bfloat16")):
+            yield f"| {name} | {chip} | bf16 | {apart(attention_misfit(folder, sku, op, dtype))} |"
+    for sku, chip in SKUS.items():
+        errors = moving_misfit(folder, sku, "generation_attention(d128)", "log2_MB_kv", "bfloat16/kv:bfloat16")
+        yield f"| decode attention | {chip} | bf16 | {apart(errors)} |"
 
 
 COLLECTIVES = {"all_gather": "all_gather", "reduce_scatter": "reduce_scatter", "all_reduce": "all_reduce",
@@ -368,10 +510,13 @@ def write(name: str, rows: list[dict[str, str]]) -> None:
 
 def main() -> None:
     folder = Path(sys.argv[1])
+    if "--table" in sys.argv:
+        print("\n".join(fit_table(folder)))
+        return
     kept = []
     if (DATA / "efficiency.csv").exists():
         known = chips()
-        kept = [r for r in read(DATA / "efficiency.csv") if r["subject"] not in known]
+        kept = [r for r in read(DATA / "efficiency.csv") if r["subject"] not in (*known, ANY_CHIP)]
     write("efficiency.csv", [*efficiency_rows(folder), *kept])
     write("fabrics.csv", list(fabric_rows(folder)))
 

@@ -21,18 +21,20 @@ FACTS = load_facts(date(2026, 11, 23))
 
 
 def product(at: Setting, m: float, n: float, k: float, dtype: str) -> float:
-    """Forward, activation gradient and weight gradient of one product."""
-    c, chip, width, total = at.eff.product[dtype], at.system.chip, {"bf16": 2, "fp8": 1}[dtype], 0.0
-    for rows, cols, depth in ((m, n, k), (m, k, n), (n, k, m)):
+    """Forward, activation gradient and weight gradient of one product; the last is added to main gradients."""
+    curves, chip, width, total = at.eff.product, at.system.chip, {"bf16": 2, "fp8": 1}[dtype], 0.0
+    c = curves.get(f"{dtype}_train", curves[dtype])
+    for rows, cols, depth, out in ((m, n, k, 2), (m, k, n, 2), (n, k, m, 2 * at.each.gradient)):
         flops = 2 * (rows + c.m0) * (cols + c.n0) * (depth + c.k0) / (c.compute * chip.peak_flops[dtype])
-        moved = (width * (rows * depth + depth * cols) + 2 * rows * cols) / (c.memory * chip.hbm_bw)
+        moved = (width * (rows * depth + depth * cols) + out * rows * cols) / (c.memory * chip.hbm_bw)
         total += c.launch + (flops**c.corner + moved**c.corner) ** (1 / c.corner)
     return total
 
 
-def moved(at: Setting, nbytes: float) -> float:
-    """Forward and backward of a memory-bound kernel."""
-    return sum(at.eff.moving.launch + f * nbytes / (at.eff.moving.share * at.system.chip.hbm_bw) for f in (1.0, 1.5))
+def moved(at: Setting, forward: float, backward: float) -> float:
+    """Forward and backward of a memory-bound kernel, of the bytes of each."""
+    eff = at.eff.moving
+    return 2 * eff.launch + (forward + backward) / (eff.share * at.system.chip.hbm_bw)
 
 
 def ring(channel: Channel, nbytes: float, ranks: int) -> float:
@@ -47,12 +49,18 @@ def scalar_step(task: TrainTask, at: Setting, tp: int, pp: int, vpp: int, dp: in
     a, how, chip, d = task.arch, at.how, at.system.chip, task.dtype
     t = mbs * task.seq
     q, kv, f = a.heads * a.head_dim, 2 * a.head_dim * max(a.kv_heads / tp, 1), a.ffn / tp
-    cast = (lambda n: moved(at, 4 * n)) if d == "fp8" else (lambda n: 0.0)
     gemm = product(at, t, q / tp + kv, a.hidden, d) + product(at, t, a.hidden, q / tp, d)
     mlp = product(at, t, 2 * f, a.hidden, d) + product(at, t, a.hidden, f, d)
     rotary = 4 * (q + a.kv_heads * a.head_dim) / tp * t
-    light = 2 * moved(at, 8 * a.hidden * t / tp) + moved(at, rotary) + moved(at, 6 * f * t)
-    light += cast(a.hidden * t / tp + t * q / tp) + cast(a.hidden * t / tp + f * t)
+    own = a.hidden * t / tp
+    light = 2 * moved(at, 8 * own, 12 * own) + moved(at, rotary, rotary) + moved(at, 6 * f * t, 10 * f * t)
+    if d == "fp8":
+        # MXFP8: two copies of an element and of a scale for 32 of them; norms and activations write theirs in place of
+        # two bytes of bf16, everything else reads those two.
+        copies = 2 * (1 + 1 / 32)
+        made, alone = copies - 2, copies + 2
+        light += moved(at, made * own + alone * t * q / tp, alone * (t * (q / tp + kv) + own))
+        light += moved(at, made * (own + f * t), made * 2 * f * t + alone * own)
     flops = 4 * q / tp * t * task.seq / 2
     share = at.eff.attention.top * task.seq / (task.seq + at.eff.attention.half)
     peak = chip.peak_flops["bf16"]
@@ -60,9 +68,9 @@ def scalar_step(task: TrainTask, at: Setting, tp: int, pp: int, vpp: int, dp: in
         2 * at.eff.attention.launch + flops / (peak * share) + 2.5 * flops / (peak * share * at.eff.attention.backward)
     )
     head = (
-        moved(at, 4 * a.hidden * t / tp)
+        moved(at, 4 * own, 10 * own)
         + product(at, t, a.vocab / tp, a.hidden, "bf16")
-        + moved(at, 8 * t * a.vocab / tp)
+        + moved(at, 8 * t * a.vocab / tp, 12 * t * a.vocab / tp)
     )
     blocks = math.ceil(a.layers / (pp * vpp)) * vpp
     spare = pp * blocks - a.layers

@@ -21,6 +21,8 @@ class Arch:
     shared_ffn         total inner width of shared experts in an MoE block
     moe_layers         blocks with experts; the other MLP blocks are dense
     q_lora ... v_dim   multi-head latent attention (0 without MLA); then head_dim = nope_dim + rope_dim
+    q_lora alone       low-rank queries of attention that is not latent (no kv_lora)
+    o_lora, o_groups   low-rank output of attention: each group of heads to o_lora, all of them together to hidden
     window             sliding attention window in tokens, used by window_layers of the attention blocks
     ssm_*              Mamba-2 blocks: heads, head dim, state size, groups
     latent             width experts work at when it differs from hidden (latent MoE)
@@ -50,6 +52,8 @@ class Arch:
     latent: int = 0
     residual_dense_ffn: int = 0
     q_lora: int = 0
+    o_lora: int = 0
+    o_groups: int = 0
     kv_lora: int = 0
     nope_dim: int = 0
     rope_dim: int = 0
@@ -130,6 +134,8 @@ def insane(a: Arch) -> list[str]:
         "latent attention needs nope_dim and v_dim": a.kv_lora > 0 and min(a.nope_dim, a.v_dim) < 1,
         f"head_dim ({a.head_dim}) is not nope_dim + rope_dim":
             a.kv_lora > 0 and a.head_dim != a.nope_dim + a.rope_dim,
+        "a low-rank attention output needs o_groups that divide its heads":
+            a.o_lora > 0 and (a.o_groups < 1 or a.heads % a.o_groups != 0),
         "more windowed blocks than attention blocks": a.window_layers > a.attention_layers,
         "windowed blocks need a window": a.window_layers > 0 and a.window < 1,
     }

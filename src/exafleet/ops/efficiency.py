@@ -1,7 +1,7 @@
 """Measured efficiency of one chip as smooth curves of size, read from facts.
 
 A curve has few parameters, fitted by tools/fit_efficiency.py to operator measurements; chips that nobody measured have
-rows of kind `inferred` and a wider `sigma`. The forms:
+rows of kind `inferred` and a wider `sigma`, and a chip without rows (a user's own) takes those of ANY_CHIP. The forms:
 
   products    t = launch + (t_c^q + t_m^q)^(1/q),  t_c = 2 (m + m0)(n + n0)(k + k0) / (compute * peak),
               t_m = bytes / (memory * hbm_bw)
@@ -62,7 +62,13 @@ class Moving:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Efficiency:
-    """Every curve of one chip. sigma: relative (log) error of operator times; inferred: dtypes nobody measured."""
+    """Every curve of one chip.
+
+    chip      subject the curves are of: the chip itself, or ANY_CHIP where nothing is known of it
+    product   by qualifier: "fp8" as serving frameworks run it, "fp8_train" as training does
+    sigma     relative (log) error of operator times
+    inferred  qualifiers of product nobody measured
+    """
 
     chip: str
     product: Mapping[str, Product]
@@ -75,6 +81,7 @@ class Efficiency:
     inferred: frozenset[str]
 
 
+ANY_CHIP = "any-chip"
 PRODUCT_TERMS = {"launch": "product_launch", "compute": "product_compute", "memory": "product_memory",
                  "corner": "product_corner", "m0": "product_m0", "n0": "product_n0", "k0": "product_k0",
                  "grouped": "product_grouped"}
@@ -84,11 +91,15 @@ MOVING_TERMS = {"launch": "moving_launch", "share": "moving_share"}
 
 
 def efficiency(facts: Facts, chip: Chip) -> Efficiency:
-    """Curves of a chip as of the facts' date; raises MissingFact naming every missing term."""
-    read = _Reader(facts, chip.id)
+    """Curves of a chip as of the facts' date; raises MissingFact naming every missing term.
+
+    A chip with no curve at all takes the wide ones of any chip, if it has the bf16 peak that attention runs at.
+    """
+    unknown = not facts.find(chip.id, PRODUCT_TERMS["compute"]) and "bf16" in chip.peak_flops
+    read = _Reader(facts, ANY_CHIP if unknown else chip.id)
     dtypes = read.qualifiers(PRODUCT_TERMS["compute"])
     product = {d: Product(**{f: read(t, d) for f, t in PRODUCT_TERMS.items()})
-               for d in dtypes if d in chip.peak_flops}
+               for d in dtypes if d.partition("_")[0] in chip.peak_flops}
     attention, mla = (Attention(**{f: read(t, at) for f, t in ATTENTION_TERMS.items()}) for at in ("attention", "mla"))
     decode, moving = (Moving(**{f: read(t, at) for f, t in MOVING_TERMS.items()}) for at in ("decode", "elementwise"))
     scan, sigma = read("scan_compute", ""), read("operator_sigma", "")
@@ -98,7 +109,7 @@ def efficiency(facts: Facts, chip: Chip) -> Efficiency:
         raise MissingFact([Problem(what=f"no efficiency of {chip.name} is known as of {facts.as_of.isoformat()}",
                                    got=key, remedy="Give it in a table of your own, with its source and date.")
                            for key in read.missing])
-    return Efficiency(chip=chip.id, product=product, attention=attention, mla=mla, decode=decode, moving=moving,
+    return Efficiency(chip=read.subject, product=product, attention=attention, mla=mla, decode=decode, moving=moving,
                       scan=scan, sigma=sigma, inferred=read.inferred)
 
 

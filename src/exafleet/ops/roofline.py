@@ -93,7 +93,8 @@ def _one(work: Work, o: int, chip: Chip, eff: Efficiency) -> Floats:
     if kind in ("gemm", "grouped"):
         if dtype not in chip.peak_flops or dtype not in eff.product:
             return np.full(np.shape(m), np.inf)
-        peak, curve = chip.peak_flops[dtype], eff.product[dtype]
+        # Training has curves of its own where they differ; a chip without takes those of the dtype.
+        peak, curve = chip.peak_flops[dtype], eff.product.get(work.curves[o], eff.product[dtype])
         time = grouped_time if kind == "grouped" else product_time
         return time(m, n, k, nbytes, peak=peak, hbm_bw=chip.hbm_bw, curve=curve, groups=groups)
     peak = chip.peak_flops["bf16"]

@@ -21,6 +21,7 @@ from exafleet.step.activations import activations, block_bytes
 from exafleet.step.practice import Practice
 from exafleet.work.counts import ELEMENT_BYTES, attention_dims, dense_layers, expert_width
 from exafleet.work.operators import Work, train_work
+from exafleet.work.recipes import FUSED, Kernels, Recipe
 
 Floats = npt.NDArray[np.float64]
 # Parts of the step that are computed here, in the order they are shown.
@@ -57,10 +58,12 @@ class Shards:
 
 
 def shards(arch: Arch, seq: int, dtype: str, chip: Chip, eff: Efficiency, net: Fabric, how: Practice, *,
-           tp: npt.ArrayLike, cp: npt.ArrayLike, ep: npt.ArrayLike, etp: npt.ArrayLike, mbs: npt.ArrayLike) -> Shards:
-    """Tables of the shards given as equally long arrays. [U]"""
+           tp: npt.ArrayLike, cp: npt.ArrayLike, ep: npt.ArrayLike, etp: npt.ArrayLike, mbs: npt.ArrayLike,
+           recipe: Recipe | None = None, kernels: Kernels = FUSED, gradient: float = 4.0, wide: float = 0.0) -> Shards:
+    """Tables of the shards given as equally long arrays; recipe to wide are those of `train_work`. [U]"""
     tp, cp, ep, etp, mbs = (np.asarray(v, dtype=np.float64) for v in (tp, cp, ep, etp, mbs))
-    work = train_work(arch, seq=seq, dtype=dtype, micro_batch=mbs, tp=tp, cp=cp, ep=ep, etp=etp)
+    work = train_work(arch, seq=seq, dtype=dtype, micro_batch=mbs, tp=tp, cp=cp, ep=ep, etp=etp, recipe=recipe,
+                      kernels=kernels, gradient=gradient, wide=wide)
     speed = how.speed * (how.moe_speed if arch.moe_layers else 1.0)
     times = operator_time(work, chip, eff) * work.count / speed
     times = times * _slowest(work, how)

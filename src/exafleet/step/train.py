@@ -27,6 +27,7 @@ from exafleet.step.shards import COMPUTE, Shards, shards
 from exafleet.terms.parts import Parts
 from exafleet.terms.why import Why
 from exafleet.work.counts import flops_per_token
+from exafleet.work.recipes import FUSED, recipe
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -45,7 +46,8 @@ class TrainTask:
     seq      tokens in a sequence                                            [token]
     batch    sequences in a step; an array where candidates differ in it     [1] or [C]
     dtype    of the matrix products of the blocks: "bf16", "fp8", "fp4", "int8"
-    recipe   how a low-precision format is scaled: "mx", "cs", "ds", "block"; "" is the usual one of the chip
+    recipe   how its low-precision tensors are scaled: a name of work.recipes; "" is the usual one of the chip
+    wide     share of the blocks whose products stay in bf16
     stack    subject of the software stack; "" is the tuned one of the vendor
     release  of the stack, "YY.MM"; "" is the newest known
     kind     "pretrain", "sft" or "lora" (fine-tuning: packed short samples; LoRA has no weight gradients)
@@ -57,6 +59,7 @@ class TrainTask:
     batch: int | Ints
     dtype: str = "bf16"
     recipe: str = ""
+    wide: float = 0.0
     stack: str = ""
     release: str = ""
     kind: str = "pretrain"
@@ -142,7 +145,11 @@ def shard_tables(task: TrainTask, at: Setting, lay: Layouts) -> tuple[Shards, In
     columns = np.stack([getattr(lay, a).reshape(-1) for a in SHARD], axis=-1)
     distinct, place = np.unique(columns, axis=0, return_inverse=True)
     axes = {a: distinct[:, i] for i, a in enumerate(SHARD)}
-    return shards(task.arch, task.seq, task.dtype, at.system.chip, at.eff, at.net, at.how, **axes), place.reshape(-1)
+    chip = at.system.chip
+    tables = shards(task.arch, task.seq, task.dtype, chip, at.eff, at.net, at.how, **axes,
+                    recipe=recipe(task.dtype, chip.family, task.recipe), kernels=FUSED,
+                    gradient=at.each.gradient, wide=task.wide)
+    return tables, place.reshape(-1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

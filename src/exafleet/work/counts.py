@@ -23,7 +23,10 @@ SSM_CONV = 4
 def attention_parameters(arch: Arch) -> int:
     """Weights of one attention block: projections in and out, low-rank ones with MLA. [params]"""
     if not arch.kv_lora:
-        return arch.hidden * arch.head_dim * (2 * arch.heads + 2 * arch.kv_heads)
+        width, keys = arch.heads * arch.head_dim, 2 * arch.hidden * arch.head_dim * arch.kv_heads
+        into = arch.q_lora * (arch.hidden + width) if arch.q_lora else arch.hidden * width
+        out = arch.o_lora * (width + arch.o_groups * arch.hidden) if arch.o_lora else width * arch.hidden
+        return into + keys + out
     query = arch.heads * (arch.nope_dim + arch.rope_dim)
     queries = arch.hidden * arch.q_lora + arch.q_lora * query if arch.q_lora else arch.hidden * query
     latent = arch.hidden * (arch.kv_lora + arch.rope_dim) + arch.kv_lora * arch.heads * (arch.nope_dim + arch.v_dim)

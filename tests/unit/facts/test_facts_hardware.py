@@ -10,7 +10,7 @@ import pytest
 from exafleet.facts.architecture import Arch, arch, insane
 from exafleet.facts.catalogue import Facts, load_facts
 from exafleet.facts.check import check, diff
-from exafleet.facts.hardware import chip, system, systems_of
+from exafleet.facts.hardware import chip, system, system_gaps, systems_of
 from exafleet.terms.errors import FactError, MissingFact
 
 
@@ -102,3 +102,19 @@ def test_diff_tells_new_and_changed(facts: Facts) -> None:
     (change,) = diff(facts, changed)
     assert (change.key, change.before.value if change.before else None, change.after.value) == (
         "gb200-gpu.hbm_bw", 8e12, 9e12)
+
+
+# As sources of published runs write it.
+@pytest.mark.parametrize(("written", "meant"), [
+    ("A100-SXM-80GB", "a100-80gb-sxm"), ("A100-SXM-40GB", "a100-40gb-sxm"), ("H100-SXM-80GB", "h100-sxm"),
+    ("A100-SXM (memory size not stated)", "a100-80gb-sxm"), ('A100-class ("Ampere") GPUs', "a100-80gb-sxm"),
+    ("H100-96GB-HBM2e", "h100-96gb-hbm2e"), ("H800-80GB", "h800-sxm"), ("H200-SXM-141GB", "h200-sxm"),
+    ("GH200-96GB (Alps)", "gh200-96gb"), ("MI250X (Frontier)", "mi250x"), ("TPU v6e (Trillium)", "tpu-v6e"),
+    ("Trainium1 (trn1.32xlarge/trn1n)", "trainium1"), ("Gaudi2-96GB", "gaudi2"),
+    ("Ascend 910B (Atlas 900 A2 PODc)", "ascend-910b")])
+def test_chips_of_published_runs_are_known_with_all_a_step_needs(written: str, meant: str) -> None:
+    facts = load_facts(date(2026, 11, 23))
+    found = chip(facts, written)
+    assert found.id == meant
+    assert found.peak_flops["bf16"] > 0
+    assert [s for s in systems_of(facts, meant) if not system_gaps(facts, s)]

@@ -84,7 +84,7 @@ def test_a_stacks_own_fact_wins_over_everybodys() -> None:
 
 def test_a_what_if_reaches_the_step() -> None:
     task, node, lay = TrainTask(arch=SMALL, seq=4096, batch=64), system(FACTS, "dgx-h100"), Layouts.of(dp=[8])
-    faster = FACTS.with_fact("h100-sxm.product_compute@bf16", 0.9)
+    faster = FACTS.with_fact("h100-sxm.product_compute@bf16_train", 0.9)
     assert evaluate(task, node, faster, lay).tokens_per_s[0] > evaluate(task, node, FACTS, lay).tokens_per_s[0]
 
 
