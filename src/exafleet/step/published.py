@@ -33,7 +33,7 @@ FILE = DATA / "measured_train.csv"
 AXES = ("tp", "cp", "ep", "etp", "pp", "vpp", "mbs", "zero", "recompute")
 OPTIONAL = ("group", "schedule", "offload", "cp_kind")
 COLUMNS = ("id", "model", "shape", "changes", "chip", "chips", "dtype", "recipe", "seq", "batch", *AXES, *OPTIONAL,
-           "stack", "release", "task", "nic_bw", "value", "unit", "source", "where", "date", "role", "note")
+           "stack", "release", "task", "options", "nic_bw", "value", "unit", "source", "where", "date", "role", "note")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +45,7 @@ class Published:
     recipe   scaling of a low-precision format: "mx", "cs", "ds", "block"; "" where not told
     release  of the software stack, "YY.MM"; "" where not told
     task     "pretrain", "sft" or "lora"
+    options  settings of the software that a source tells: names of step.practice.OPTIONS
     nic_bw   scale-out bandwidth of one chip as the source states it; 0 takes the chip's usual one   [B/s]
     unit     "token/s" of one accelerator, "s" of a step, or "TFLOP/s causal", "... full", "... hardware"
     role     "fit", "held_out", "searched" (the layout is not stated) or "given" (a user's own row)
@@ -64,6 +65,7 @@ class Published:
     stack: str
     release: str
     task: str
+    options: tuple[str, ...]
     nic_bw: float
     value: float
     unit: str
@@ -129,7 +131,7 @@ def _row(cells: dict[str, str]) -> Published:
     return Published(**{name: cells[name] for name in plain},
                      arch=shape_of(cells["model"], cells["shape"]) if cells["shape"] else None, changes=changes,
                      chips=int(cells["chips"]), seq=int(cells["seq"]), batch=int(cells["batch"]),
-                     layout={a: int(cells[a]) for a in (*AXES, *OPTIONAL) if cells[a]}, nic_bw=float(cells["nic_bw"]),
+                     layout={a: int(cells[a]) for a in (*AXES, *OPTIONAL) if cells[a]}, nic_bw=float(cells["nic_bw"]), options=tuple(cells["options"].split()),
                      value=float(cells["value"]))
 
 
@@ -137,7 +139,7 @@ def written(row: Published) -> dict[str, str]:
     """A row as cells of the package's table."""
     axes = {a: str(row.layout[a]) if a in row.layout else "" for a in (*AXES, *OPTIONAL)}
     plain = {name: str(getattr(row, name)) for name in COLUMNS if name not in axes and name not in ("shape", "changes")}
-    return plain | axes | {"value": f"{row.value:.6g}", "nic_bw": f"{row.nic_bw:.4g}", "shape": shape_words(row.arch) if row.arch else "",
+    return plain | axes | {"value": f"{row.value:.6g}", "options": " ".join(row.options), "nic_bw": f"{row.nic_bw:.4g}", "shape": shape_words(row.arch) if row.arch else "",
                            "changes": " ".join(f"{k}={v}" for k, v in row.changes.items())}
 
 
@@ -194,6 +196,7 @@ def family(model: Arch) -> str:
 def bench_system(facts: Facts, chip_id: str, nic_bw: float = 0.0) -> System:
     """A chip in its largest scale-up domain, for timing only: price and power terms may be unknown.
 
+    options  settings of the software that a source tells: names of step.practice.OPTIONS
     nic_bw   scale-out bandwidth of one chip; 0 takes the chip's usual one   [B/s]
     """
     value = {t: facts.try_value(f"{chip_id}.{t}") or 0.0 for t in CHIP_TERMS}
@@ -253,7 +256,7 @@ def _task_key(row: Published, place: int) -> tuple[object, ...]:
     if not set(AXES) <= row.layout.keys():
         return (place,)
     return (row.model, row.arch, tuple(row.changes.items()), row.chip, row.dtype, row.recipe, row.seq, row.stack,
-            row.release, row.task, row.nic_bw)
+            row.release, row.task, row.options, row.nic_bw)
 
 
 def _together(rows: Sequence[Published], facts: Facts) -> list[Compared]:

@@ -215,7 +215,7 @@ def _train_row(cells: Cells, context: _Context) -> Published:
     return Published(
         id="", model=model.id, arch=None, changes=changes, chip=chip.id, chips=chips, dtype=dtype, recipe=recipe,
         seq=seq, batch=batch, layout=layout, stack=stack, release=release(source, cells.get("date", "")),
-        task=_task(beside), nic_bw=scale_out(cells.get("system", "")), value=value, unit=unit, source=source, where=cells.get("source_location", ""),
+        task=_task(beside), options=options(f"{beside} {cells.get('notes', '')}"), nic_bw=scale_out(cells.get("system", "")), value=value, unit=unit, source=source, where=cells.get("source_location", ""),
         date=cells.get("date", ""), role="given", note="; ".join(filter(None, (cells.get("notes", ""), notes, assumed))),
     )
 
@@ -237,6 +237,20 @@ def release(source: str, day: str) -> str:
         return named[1]
     dated = re.match(r"20(\d\d)-(\d\d)", day)
     return f"{dated[1]}.{dated[2]}" if dated else ""
+
+
+def options(text: str) -> tuple[str, ...]:
+    """Settings of the software that a remark tells (step.practice.OPTIONS).
+
+    >>> options("cuda graph full_iteration ; MoE dispatcher hybridep; moe_a2a_overlap"), options("token-drop")
+    (('graphs', 'hidden-dispatch', 'one-sided'), ('token-drop',))
+    """
+    low = text.casefold()
+    told = {"graphs": "full_iteration" in low, "hidden-dispatch": "a2a_overlap" in low,
+            "one-sided": "deepep" in low or "hybridep" in low,
+            "partial-graphs": "cuda graph" in low and "full_iteration" not in low,
+            "token-drop": re.search(r"token-?drop|dropped moe|capacity factor", low) is not None}
+    return tuple(name for name, here in told.items() if here)
 
 
 def scale_out(system: str) -> float:
@@ -440,7 +454,7 @@ def _own_shape(cells: Cells, context: _Context, shape: Arch, layout: dict[str, i
     return Published(
         id="", model=shape.id, arch=shape, changes={}, chip=chip.id, chips=needed(cells, "gpus"), dtype="bf16",
         recipe="", seq=needed(cells, "seq_len"), batch=batch, layout=layout, stack=stack, release="", task="pretrain",
-        nic_bw=0.0, value=value, unit=unit, source=cells.get("source", ""), where=cells.get("source_location", ""),
+        options=(), nic_bw=0.0, value=value, unit=unit, source=cells.get("source", ""), where=cells.get("source_location", ""),
         date=cells.get("date", ""), role="given", note=cells.get("notes", ""))
 
 
