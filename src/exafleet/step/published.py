@@ -17,7 +17,7 @@ from exafleet.facts.architecture import Arch, arch
 from exafleet.facts.catalogue import Facts
 from exafleet.facts.hardware import CHIP_TERMS, Chip, System
 from exafleet.step.layouts import Layouts
-from exafleet.step.limits import Limits
+from exafleet.step.limits import PLAIN, Limits
 from exafleet.step.search import search_train
 from exafleet.step.train import Steps, TrainTask, evaluate
 from exafleet.terms.units import DATA
@@ -160,5 +160,5 @@ def _timed(task: TrainTask, system: System, facts: Facts, row: Published) -> Ste
             task, system, facts, Layouts.of(**{a: [v] for a, v in row.layout.items()}, dp=[row.chips // ways])
         )
     known = {a: (v, v) for a, v in row.layout.items()}
-    limits = Limits(**{"zero": (0, 2), "vpp": (1, 16), **known})
+    limits = Limits(**{"zero": (0, 2), "vpp": (1, 16), **PLAIN, **known})
     return search_train(task, system, row.chips, facts, limits=limits, memory=not known.get("tp")).best
