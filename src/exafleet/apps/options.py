@@ -63,7 +63,7 @@ Store = Annotated[
 ]
 
 
-def span(words: str | None, option: str) -> tuple[int, int] | None:
+def span(words: str | None, option: str, least: int = 1, most: int = 2**20) -> tuple[int, int] | None:
     """A range of whole numbers as (low, high), both included; None where nothing was asked. Raises FactError.
 
     >>> span("8", "--tp"), span("1..16", "--tp"), span("4..", "--tp")
@@ -72,18 +72,35 @@ def span(words: str | None, option: str) -> tuple[int, int] | None:
     if words is None:
         return None
     found = re.fullmatch(r"\s*(\d{1,7})\s*(\.\.\s*(\d{1,7})?)?\s*", words)
-    low = int(found[1]) if found else 0
-    high = low if not (found and found[2]) else int(found[3]) if found[3] else 2**20
-    if not 1 <= low <= high:
+    low = int(found[1]) if found else -1
+    high = low if not (found and found[2]) else int(found[3]) if found[3] else most
+    if not least <= low <= high <= most:
         raise FactError(
             Problem(
                 where=option,
-                what="not a range of whole numbers from 1 up",
+                what=f"not a range of whole numbers from {least} up" + (f" to {most}" if most < 2**20 else ""),
                 got=repr(words),
-                allowed='a number such as "8", or a range such as "1..16"',
+                allowed='a number such as "8", or a range such as "1..16"' if most > 16 else f"{least} to {most}",
             )
         )
     return low, high
+
+
+def choice(words: str | None, option: str, names: tuple[str, ...]) -> tuple[int, int] | None:
+    """A choice by name, by its number from 0, or a range of numbers; "all" opens every one. Raises FactError.
+
+    >>> choice("dualpipe", "--schedule", ("1F1B", "DualPipe")), choice("0..1", "--schedule", ("1F1B", "DualPipe"))
+    ((1, 1), (0, 1))
+    """
+    known = {name.casefold(): i for i, name in enumerate(names)}
+    if words is None or words.casefold() == "all":
+        return None if words is None else (0, len(names) - 1)
+    if words.casefold() in known:
+        return (known[words.casefold()],) * 2
+    if not re.fullmatch(r"[\d.\s]+", words):
+        raise FactError(Problem(where=option, what="not one of the choices", got=repr(words),
+                                allowed=", ".join(f"{i} {n}" for i, n in enumerate(names)) + ", all"))
+    return span(words, option, 0, len(names) - 1)
 
 
 def seconds(words: str, option: str) -> float:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from exafleet.apps.options import AsOf, Dtype, Form, Format, Model, sequences, span
+from exafleet.apps.options import AsOf, Dtype, Form, Format, Model, choice, sequences, span
+from exafleet.terms.layout import CP_KIND, OFFLOAD, RECOMPUTE, SCHEDULE, ZERO
 
 if TYPE_CHECKING:
     from exafleet.facts.catalogue import Facts
@@ -30,6 +31,11 @@ _RANGE = "A..B"
 
 def _ways(name: str, what: str) -> Any:
     return typer.Option(name, metavar=_RANGE, help=f"{what}: a number, or a range such as 1..8.")
+
+
+def _pick(name: str, what: str, names: tuple[str, ...]) -> Any:
+    listed = ", ".join(f"{i} {n}" for i, n in enumerate(names))
+    return typer.Option(name, metavar="CHOICE", help=f"{what}: {listed}; a name, a number, a range, or all.")
 
 
 def train(
@@ -56,6 +62,20 @@ def train(
     vpp: Annotated[str | None, _ways("--vpp", "Model chunks on each stage (interleaving)")] = None,
     dp: Annotated[str | None, _ways("--dp", "Data-parallel ways")] = None,
     mbs: Annotated[str | None, _ways("--mbs", "Sequences in a micro-batch")] = None,
+    etp: Annotated[str | None, _ways("--etp", "Ways one expert is split")] = None,
+    zero: Annotated[str | None, _pick("--zero", "What data-parallel ranks share out", ZERO)] = None,
+    recompute: Annotated[str | None, _pick("--recompute", "Recomputation of activations", RECOMPUTE)] = None,
+    schedule: Annotated[str | None, _pick("--schedule", "Schedule of the pipeline", SCHEDULE)] = None,
+    group: Annotated[
+        str | None,
+        typer.Option("--group", metavar=_RANGE, help=(
+            "Ranks among which ZeRO shares out (hybrid sharding), 0 for all; left open, all and those of one "
+            "scale-up domain are tried, a range tries every divisor.")),
+    ] = None,
+    cp_kind: Annotated[str | None, _pick("--cp-kind", "How context-parallel ranks exchange", CP_KIND)] = None,
+    offload: Annotated[
+        str | None, _pick("--offload", "What lies in host memory; left open, nothing", OFFLOAD)
+    ] = None,
     as_of: AsOf = None,
     top: Annotated[int, typer.Option("--top", min=1, metavar="N", help="Layouts to list, fastest first.")] = 5,
     form: Form = Format.table,
@@ -76,8 +96,14 @@ def train(
     from exafleet.step.search import search_train
     from exafleet.step.train import TrainTask
 
-    asked = {"tp": tp, "pp": pp, "cp": cp, "ep": ep, "vpp": vpp, "dp": dp, "mbs": mbs}
-    limits = Limits(**{axis: span(words, f"--{axis}") for axis, words in asked.items()})
+    ways = {"tp": tp, "pp": pp, "cp": cp, "ep": ep, "etp": etp, "vpp": vpp, "dp": dp, "mbs": mbs}
+    picks = {"zero": (zero, ZERO), "recompute": (recompute, RECOMPUTE), "schedule": (schedule, SCHEDULE),
+             "cp_kind": (cp_kind, CP_KIND), "offload": (offload, OFFLOAD)}
+    limits = Limits(
+        **{axis: span(words, f"--{axis}") for axis, words in ways.items()},
+        **{axis: choice(words, f"--{axis.replace('_', '-')}", names) for axis, (words, names) in picks.items()},
+        group=span(group, "--group", 0),
+    )
     facts = facts_as_of(as_of)
     machine = system_of(facts, system)
     task = TrainTask(arch=arch_of(facts, model), seq=seq, batch=sequences(batch, seq), dtype=dtype.value)

@@ -21,7 +21,7 @@ from exafleet.facts.world import World
 from exafleet.fleet.goodput import NODE, Reliability, goodput, reliability, system_mtbf
 from exafleet.fleet.power import Activity, power
 from exafleet.fleet.rates import Rates
-from exafleet.step.limits import Limits
+from exafleet.step.limits import PLAIN, Limits
 from exafleet.step.search import TrainResult, search_train
 from exafleet.step.serve import ServeTask
 from exafleet.step.serve_layouts import ServeLimits
@@ -33,7 +33,7 @@ from exafleet.work.counts import parameters
 
 MOST_SIZES = 6
 # Layouts worth trying many times: gradients shared out, small micro-batches. Where nothing fits, all are tried.
-USUAL = Limits(zero=(2, 2), mbs=(1, 2))
+USUAL = Limits(zero=(2, 2), mbs=(1, 2), **PLAIN)
 # Up to this many units a gang also tries a power of two of each domain; above, only where all chips find no layout.
 SMALL_UNITS = 4
 # A research run of no particular shape: what an ablation of this model looks like.

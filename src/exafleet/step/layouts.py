@@ -1,8 +1,9 @@
 """Layouts of a training job over chips: every legal one, in chunks of arrays; and the rules that make one legal.
 
-A chunk is a struct of integer arrays of shape [R, I] after broadcasting: rows R are (tp, cp, ep, etp, pp, mbs), and the
-inner axis I is (vpp, zero, recompute), which touch only cheap terms. What depends on rows alone is computed once per
-row, and what depends on (tp, cp, ep, etp, mbs) alone once per distinct shard.
+A chunk is a struct of integer arrays that broadcast to [R, P, Z, M, O]. Rows R are (tp, cp, ep, etp, pp, mbs, cp_kind);
+the inner axes are P the pairs (schedule, vpp), Z the pairs (zero, group), M the modes of recomputation and O those of
+offload. A term is thus computed over the axes it depends on and no others, and only the last few sums have a value for
+every candidate; what depends on (tp, cp, ep, etp, mbs, cp_kind) alone is computed once per distinct shard.
 """
 
 from __future__ import annotations
@@ -16,13 +17,21 @@ import numpy.typing as npt
 from exafleet.facts.architecture import Arch
 from exafleet.facts.hardware import System
 from exafleet.ops.collective import reach
-from exafleet.step.limits import RECOMPUTE, Limits
+from exafleet.step.limits import DUALPIPE, Limits
+from exafleet.terms.layout import OFFLOAD, RECOMPUTE, SCHEDULE
 from exafleet.terms.why import Why
 
 Ints = npt.NDArray[np.int64]
-# Candidates in a chunk: arrays of this size stay in the processor's cache (measured in design/house.md's terms).
-CHUNK = 8192
-SHARD = ("tp", "cp", "ep", "etp", "mbs")
+Floats = npt.NDArray[np.float64]
+# Candidates in a chunk: arrays of this size stay in the processor's cache.
+CHUNK = 32768
+SHARD = ("tp", "cp", "ep", "etp", "mbs", "cp_kind")
+OUTER = (*SHARD, "pp", "dp")
+# The axes of a chunk that each inner axis of a layout lies on; 0 are the rows.
+INNER = {"schedule": 1, "vpp": 1, "zero": 2, "group": 2, "recompute": 3, "offload": 4}
+DIMENSIONS = 5
+# Stands for the data-parallel ranks that share a scale-up domain, in the list of groups to try.
+OWN_DOMAIN = -1
 MOST_STAGES = 256
 MOST_CHUNKS = 16
 MOST_MICRO_BATCH = 64
@@ -42,11 +51,17 @@ class Layouts:
     mbs: Ints
     zero: Ints
     recompute: Ints
+    schedule: Ints
+    group: Ints
+    cp_kind: Ints
+    offload: Ints
 
     @classmethod
     def of(cls, **axes: npt.ArrayLike) -> Layouts:
-        """Layouts from some axes; the others are 1 (zero: 1, recompute: 0)."""
-        default = {f.name: 1 for f in fields(cls)} | {"recompute": 0}
+        """Layouts from some axes; ways left out are 1, zero is 1, and what is chosen by number is 0."""
+        default = {f.name: 1 for f in fields(cls)} | dict.fromkeys(
+            ("recompute", "schedule", "group", "cp_kind", "offload"), 0
+        )
         given = {**default, **axes}
         return cls(**{name: np.asarray(value, dtype=np.int64) for name, value in given.items()})
 
@@ -59,6 +74,32 @@ class Layouts:
     def chips(self) -> Ints:
         """Chips each candidate takes. [...]"""
         return self.tp * self.cp * self.pp * self.dp
+
+    @property
+    def stages_held(self) -> Ints:
+        """Pipeline stages whose parameters one chip holds: two in DualPipe, one from either end. [...]"""
+        return np.where(self.schedule == DUALPIPE, 2, 1)
+
+    @property
+    def replicas(self) -> Floats:
+        """Ranks that hold the same dense parameters. [...]"""
+        return np.asarray(self.dp * self.cp * self.stages_held, dtype=np.float64)
+
+    @property
+    def replicas_experts(self) -> Floats:
+        """Ranks that hold the same expert parameters. [...]"""
+        return self.replicas * (self.tp / (self.ep * self.etp))
+
+    @property
+    def shared(self) -> Floats:
+        """Ranks among which ZeRO shares out dense states: all replicas, or those of a group. [...]"""
+        return np.where(self.group == 0, self.replicas, self.group)
+
+    @property
+    def shared_experts(self) -> Floats:
+        """The same of expert states; a group smaller than the expert-parallel ranks shares out nothing. [...]"""
+        return np.where(self.group == 0, self.replicas_experts,
+                        np.maximum(self.group * (self.tp / (self.ep * self.etp)), 1.0))
 
     def at(self, flat: npt.ArrayLike) -> Layouts:
         """The candidates at flat positions of the broadcast shape, as one-dimensional arrays."""
@@ -77,9 +118,17 @@ def _words(flat: Layouts, i: int) -> str:
              ("DP", flat.dp))
     etp_shown = flat.ep[i] > 1 or flat.etp[i] > 1
     shown = [f"{n}{v[i]}" for n, v in named if v[i] > 1 and (n != "ETP" or etp_shown)]
-    tail = [f"MBS{flat.mbs[i]}", f"ZeRO-{flat.zero[i]}"]
-    mode = RECOMPUTE[int(flat.recompute[i])]
-    return " ".join([*shown, *tail] + ([] if mode == "none" else [f"recompute {mode}"]))
+    group = f" in groups of {flat.group[i]}" if flat.group[i] else ""
+    tail = [f"MBS{flat.mbs[i]}", f"ZeRO-{flat.zero[i]}{group}"]
+    return " ".join([*shown, *tail, *_choices(flat, i)])
+
+
+def _choices(flat: Layouts, i: int) -> list[str]:
+    """What is chosen by number and is not the usual choice, in words."""
+    chosen = ((RECOMPUTE, flat.recompute, "recompute "), (SCHEDULE, flat.schedule, ""),
+              (OFFLOAD, flat.offload, "offload "))
+    said = [lead + names[int(v[i])] for names, v, lead in chosen if v[i]]
+    return [*said, "all-to-all CP"] if flat.cp_kind[i] else said
 
 
 def join(first: Layouts, second: Layouts) -> Layouts:
@@ -89,10 +138,9 @@ def join(first: Layouts, second: Layouts) -> Layouts:
 
 def illegal(arch: Arch, system: System, seq: int, batch: int, chips: int | Ints, lay: Layouts) -> Ints:
     """Reason code of each candidate by its integers alone: Why.OK, NOT_DIVISIBLE, TOO_FEW or TOO_MANY. [...]"""
-    micro = lay.dp * lay.mbs
-    cut = (seq % (2 * lay.cp) == 0) | (lay.cp == 1)
     even = (
-        (batch % micro == 0) & cut & _tensor_ok(arch, lay.tp) & _experts_ok(arch, lay) & interleaves(arch, batch, lay)
+        (batch % (lay.dp * lay.mbs) == 0) & _context_ok(arch, seq, lay) & _tensor_ok(arch, lay.tp)
+        & _experts_ok(arch, lay) & interleaves(arch, batch, lay) & groups_ok(arch, lay)
     )
     code = np.where(even, Why.OK, Why.NOT_DIVISIBLE)
     code = np.where(lay.tp > reach(system), Why.TOO_MANY, code)
@@ -101,12 +149,34 @@ def illegal(arch: Arch, system: System, seq: int, batch: int, chips: int | Ints,
 
 
 def interleaves(arch: Arch, batch: int, lay: Layouts) -> npt.NDArray[np.bool_]:
-    """Whether stages and their chunks suit the blocks and the micro-batches. [...]
+    """Whether stages, their chunks and their schedule suit the blocks and the micro-batches. [...]
 
-    The embedding and the head may fill two block places; interleaving needs as many micro-batches as stages.
+    The embedding and the head may fill two block places. Interleaving and zero-bubble need as many micro-batches as
+    stages; DualPipe feeds both ends, so it needs stages and micro-batches in pairs, and twice as many micro-batches.
     """
-    enough = (lay.vpp == 1) | (lay.pp > 1) & (batch >= lay.pp * lay.dp * lay.mbs)
-    return np.asarray((lay.pp * lay.vpp <= arch.layers + 2) & enough)
+    each = lay.dp * lay.mbs
+    filled = (lay.pp > 1) & (batch >= lay.pp * each)
+    paired = (lay.pp % 2 == 0) & (batch % (2 * each) == 0) & (batch >= 2 * lay.pp * each)
+    alone = (lay.vpp == 1) & filled & ((lay.schedule != DUALPIPE) | paired)
+    runs = np.where(lay.schedule == 0, (lay.vpp == 1) | filled, alone)
+    return np.asarray((lay.pp * lay.vpp <= arch.layers + 2) & runs)
+
+
+def groups_ok(arch: Arch, lay: Layouts) -> npt.NDArray[np.bool_]:
+    """Whether ZeRO shares something out, and its groups divide the data-parallel ranks and the experts' ones. [...]"""
+    group = np.maximum(lay.group, 1)
+    fits = (lay.zero > 0) & (lay.dp * lay.cp % group == 0)
+    if arch.moe_layers:
+        chips, experts = group * lay.tp, lay.ep * lay.etp
+        fits = fits & ((chips % experts == 0) | (experts % chips == 0))
+    return np.asarray((lay.group == 0) | fits)
+
+
+def _context_ok(arch: Arch, seq: int, lay: Layouts) -> npt.NDArray[np.bool_]:
+    """A ring cuts a sequence in two pieces for every rank (so that causal work is even), an all-to-all in one."""
+    ring = (lay.cp_kind == 0) & ((seq % (2 * lay.cp) == 0) | (lay.cp == 1))
+    exchange = (lay.cp_kind == 1) & (lay.cp > 1) & (seq % lay.cp == 0) & (max(arch.heads, 1) % (lay.tp * lay.cp) == 0)
+    return np.asarray(ring | (exchange & (arch.heads > 0)))
 
 
 def _tensor_ok(arch: Arch, tp: Ints) -> npt.NDArray[np.bool_]:
@@ -136,24 +206,41 @@ def powers(most: int) -> Ints:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
-    """Legal (tp, cp, ep, etp, pp, dp, mbs) as columns [R], and the inner axis (vpp, zero, recompute) as rows [I]."""
+    """Legal rows as columns [R] of OUTER, and the inner axes as [P], [Z], [M], [O].
+
+    outer   layouts of one-dimensional axes [R]; the inner axes are at their first value
+    inner   layouts whose axes have the length of their own inner axis
+    own     the group that stays inside a scale-up domain, illegal where there is none               [R]
+    """
 
     outer: Layouts
     inner: Layouts
+    own: Ints
+
+    @property
+    def width(self) -> int:
+        """Candidates in a row."""
+        return self.inner.vpp.size * self.inner.zero.size * self.inner.recompute.size * self.inner.offload.size
 
     @property
     def count(self) -> int:
-        """Candidates in all, before the rules of interleaving."""
-        return int(self.outer.tp.size * self.inner.vpp.size)
+        """Candidates in all, before the rules of schedules and groups."""
+        return int(self.outer.tp.size * self.width)
 
     def chunks(self) -> Iterator[Layouts]:
-        """Broadcastable chunks [R, 1] x [1, I] of about CHUNK candidates."""
-        step = max(1, CHUNK // max(self.inner.vpp.size, 1))
+        """Broadcastable chunks [R, P, Z, M, O] of about CHUNK candidates."""
+        step = max(1, CHUNK // max(self.width, 1))
+        inner = {a: _along(getattr(self.inner, a), dimension) for a, dimension in INNER.items()}
         for start in range(0, self.outer.tp.size, step):
             cut = slice(start, start + step)
-            rows = {a: getattr(self.outer, a)[cut, None] for a in ("tp", "cp", "ep", "etp", "pp", "dp", "mbs")}
-            inner = {a: getattr(self.inner, a)[None, :] for a in ("vpp", "zero", "recompute")}
-            yield Layouts(**rows, **inner)
+            rows = {a: _along(getattr(self.outer, a)[cut], 0) for a in OUTER}
+            group = np.where(inner["group"] == OWN_DOMAIN, _along(self.own[cut], 0), inner["group"])
+            yield Layouts(**rows, **(inner | {"group": group}))
+
+
+def _along(values: Ints, dimension: int) -> Ints:
+    """A one-dimensional array laid along one dimension of a chunk."""
+    return values.reshape(tuple(-1 if d == dimension else 1 for d in range(DIMENSIONS)))
 
 
 def rows(arch: Arch, system: System, seq: int, batch: int, chips: int, limits: Limits) -> Rows:
@@ -163,32 +250,60 @@ def rows(arch: Arch, system: System, seq: int, batch: int, chips: int, limits: L
     table = _keep(table, chips % (table["tp"] * table["cp"] * table["pp"]) == 0)
     table["dp"] = chips // (table["tp"] * table["cp"] * table["pp"])
     table = _keep(table, limits.allows("dp", table["dp"]) & (batch % table["dp"] == 0))
-    table = _expand(table, {"mbs": divisors(batch, MOST_MICRO_BATCH)}, limits)
-    table = _keep(table, batch // table["dp"] % table["mbs"] == 0)
-    if arch.moe_layers:
-        table = _expand(table, {"ep": divisors(arch.experts, chips)}, limits)
-        etp = np.concatenate([np.ones_like(table["tp"]), table["tp"]])
-        table = {name: np.concatenate([v, v]) for name, v in table.items()}
-        table = _keep(table | {"etp": etp}, (np.arange(etp.size) < etp.size // 2) | (etp > 1))
-        table = _keep(table, limits.allows("etp", table["etp"]))
-    else:
-        table |= {"ep": np.ones_like(table["tp"]), "etp": np.ones_like(table["tp"])}
-    one = np.ones(1, dtype=np.int64)
-    outer = Layouts(**table, vpp=one, zero=one, recompute=0 * one)
-    outer = replace(
-        outer, **{a: np.broadcast_to(getattr(outer, a), table["tp"].shape) for a in ("vpp", "zero", "recompute")}
-    )
-    legal = illegal(arch, system, seq, batch, chips, outer) == Why.OK
-    return Rows(outer=outer.at(np.flatnonzero(legal)), inner=_inner(arch, limits))
+    table = _expand(table, {"mbs": divisors(batch, MOST_MICRO_BATCH), "cp_kind": np.arange(2)}, limits)
+    table = _keep(table, (batch // table["dp"] % table["mbs"] == 0) & ((table["cp_kind"] == 0) | (table["cp"] > 1)))
+    table = _with_experts(arch, chips, table, limits)
+    size, inner = table["tp"].size, _inner(arch, chips, limits)
+    first = dict.fromkeys(INNER, 0) | {"vpp": 1}
+    outer = Layouts(**table, **{a: np.full(size, v, dtype=np.int64) for a, v in first.items()})
+    outer = outer.at(np.flatnonzero(illegal(arch, system, seq, batch, chips, outer) == Why.OK))
+    return Rows(outer=outer, inner=inner, own=_own_domain(outer, reach(system)))
 
 
-def _inner(arch: Arch, limits: Limits) -> Layouts:
+def _with_experts(arch: Arch, chips: int, table: dict[str, Ints], limits: Limits) -> dict[str, Ints]:
+    """Rows with every way to spread and to split the experts."""
+    if not arch.moe_layers:
+        ones = np.ones_like(table["tp"])
+        return _keep(table | {"ep": ones, "etp": ones}, limits.allows("ep", ones) & limits.allows("etp", ones))
+    table = _expand(table, {"ep": divisors(arch.experts, chips)}, limits)
+    etp = np.concatenate([np.ones_like(table["tp"]), table["tp"]])
+    table = {name: np.concatenate([v, v]) for name, v in table.items()}
+    table = _keep(table | {"etp": etp}, (np.arange(etp.size) < etp.size // 2) | (etp > 1))
+    return _keep(table, limits.allows("etp", table["etp"]))
+
+
+def _own_domain(outer: Layouts, domain: int) -> Ints:
+    """The most data-parallel ranks that divide all of them and share a scale-up domain. [R]
+
+    Where that is one rank or all of them, a number that divides nothing, so that no candidate comes twice.
+    """
+    over, most = outer.dp * outer.cp, np.maximum(domain // outer.tp, 1)
+    kinds, place = np.unique(np.stack([over, np.minimum(most, over)], axis=-1), axis=0, return_inverse=True)
+    found = np.array([int(divisors(int(n), int(m))[-1]) for n, m in kinds], dtype=np.int64)
+    found = found[place.reshape(-1)] if found.size else np.zeros(0, dtype=np.int64)
+    return np.where((found > 1) & (found < over), found, over + 1)
+
+
+def _inner(arch: Arch, chips: int, limits: Limits) -> Layouts:
     chunks = np.arange(1, min(arch.layers, MOST_CHUNKS) + 1, dtype=np.int64)
-    axes = {"vpp": chunks[np.isin(chunks, [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16])], "zero": np.arange(4),
-            "recompute": np.arange(len(RECOMPUTE))}
-    if limits.vpp is not None:
-        axes["vpp"] = chunks
-    return Layouts.of(**_cross(axes, limits))
+    if limits.vpp is None:
+        chunks = chunks[np.isin(chunks, [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16])]
+    # Only 1F1B is interleaved.
+    timing = _cross({"schedule": np.arange(len(SCHEDULE)), "vpp": chunks}, limits)
+    timing = _keep(timing, (timing["schedule"] == 0) | (timing["vpp"] == 1))
+    sharing = _cross({"zero": np.arange(4), "group": _groups(chips, limits)}, replace(limits, group=None))
+    sharing = _keep(sharing, (sharing["group"] == 0) | (sharing["zero"] > 0))
+    modes = {"recompute": np.arange(len(RECOMPUTE)), "offload": np.arange(len(OFFLOAD) if limits.offload else 1)}
+    return Layouts.of(**timing, **sharing, **{a: v[limits.allows(a, v)] for a, v in modes.items()})
+
+
+def _groups(chips: int, limits: Limits) -> Ints:
+    """Groups to try: all ranks and those of a scale-up domain, or within a range every divisor there is."""
+    if limits.group is None:
+        return np.array([0, OWN_DOMAIN], dtype=np.int64)
+    least, most = limits.group
+    every = np.concatenate([np.zeros(1, dtype=np.int64), divisors(chips, min(most, chips))])
+    return every[(every >= least) & (every <= most)]
 
 
 def _tensor_ways(arch: Arch, system: System, chips: int) -> Ints:

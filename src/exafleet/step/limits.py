@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 Range = tuple[int, int] | None
-RECOMPUTE = ("none", "selective", "full")
+ZERO_BUBBLE, DUALPIPE = 1, 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +21,11 @@ class Limits:
     mbs           sequences in a micro-batch
     zero          what data-parallel ranks share out: 0 nothing, 1 optimizer, 2 gradients too, 3 parameters too
     recompute     0 none, 1 selective, 2 full
+    schedule      of a pipeline: 0 1F1B (interleaved where vpp is above 1), 1 zero-bubble (ZB-H1), 2 DualPipe
+    group         ranks among which ZeRO shares out (hybrid sharding); 0 is all data-parallel and context ranks. Free,
+                  the search tries all ranks and those of one scale-up domain; a range opens every divisor
+    cp_kind       0 a ring of keys and values, 1 an all-to-all of heads
+    offload       to host memory: 0 nothing, 1 optimizer states, 2 activations too. Free, the search offloads nothing
     """
 
     tp: Range = None
@@ -33,6 +38,10 @@ class Limits:
     mbs: Range = None
     zero: Range = None
     recompute: Range = None
+    schedule: Range = None
+    group: Range = None
+    cp_kind: Range = None
+    offload: Range = None
 
     def allows(self, axis: str, values: npt.ArrayLike) -> npt.NDArray[np.bool_]:
         """Which values of an axis lie in its range."""
@@ -49,3 +58,5 @@ class Limits:
 # Where thousands of searches are made for one plan: ways that win in practice. On Llama 405B, DeepSeek-V3 and
 # GPT-MoE-1.8T it finds the layout the full search finds, with a tenth of the candidates (tests/oracles).
 PLANNING = Limits(cp=(1, 8), vpp=(1, 8), mbs=(1, 4), zero=(1, 3))
+# What every framework runs: 1F1B, ZeRO over all ranks, a ring for context, nothing offloaded.
+PLAIN = {"schedule": (0, 0), "group": (0, 0), "cp_kind": (0, 0), "offload": (0, 0)}

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from exafleet.facts.architecture import Arch
 from exafleet.step.layouts import Layouts
+from exafleet.step.limits import DUALPIPE
 from exafleet.work.counts import parameters
 
 Floats = npt.NDArray[np.float64]
@@ -38,9 +39,11 @@ def held(arch: Arch, lay: Layouts, share: Floats) -> Held:
     ends = float(counted["embedding"] + counted["head"])
     blocks = float(counted.total) - ends - float(counted["experts"])
     # A first stage has the embedding, a last one the head: with one stage it is both, else one of them.
-    outside = np.where(lay.pp > 1, float(counted["embedding"]), ends)
-    dense = (blocks * share + outside) / lay.tp
-    experts = float(counted["experts"]) * share / (lay.ep * lay.etp)
+    # DualPipe holds a stage from either end, and so both.
+    stages = lay.stages_held
+    outside = np.where((lay.pp > 1) & (stages == 1), float(counted["embedding"]), ends)
+    dense = (blocks * share * stages + outside) / lay.tp
+    experts = float(counted["experts"]) * share * stages / (lay.ep * lay.etp)
     return Held(dense=dense, experts=experts, largest_block=blocks / max(arch.layers, 1))
 
 
@@ -55,10 +58,9 @@ class States:
 
 def states(lay: Layouts, has: Held, each: States) -> tuple[Floats, Floats, Floats]:
     """Bytes of parameters, gradients and optimizer state after the data-parallel ranks share them out. [...]"""
-    over, over_experts = lay.dp * lay.cp, lay.dp * lay.cp * lay.tp / (lay.ep * lay.etp)
 
     def shared(nbytes: float, level: int) -> Floats:
-        whole, split = has.total, has.dense / over + has.experts / over_experts
+        whole, split = has.total, has.dense / lay.shared + has.experts / lay.shared_experts
         return np.asarray(nbytes * np.where(lay.zero >= level, split, whole))
 
     # Gathered parameters of the block at work and the next one.
@@ -69,4 +71,5 @@ def states(lay: Layouts, has: Held, each: States) -> tuple[Floats, Floats, Float
 def in_flight(lay: Layouts, micro_batches: npt.ArrayLike) -> Floats:
     """Micro-batches whose activations the first stage holds at once. [...]"""
     pipe = lay.pp * np.where(lay.vpp > 1, 1.0 + (lay.pp - 1) / (lay.pp * lay.vpp), 1.0)
+    pipe = pipe + np.where(lay.schedule == DUALPIPE, 1, 0)
     return np.asarray(np.minimum(pipe, np.asarray(micro_batches)))

@@ -20,7 +20,7 @@ from exafleet.facts.architecture import Arch, arch
 from exafleet.facts.catalogue import Facts
 from exafleet.facts.hardware import CHIP_TERMS, Chip, System
 from exafleet.step.layouts import Layouts
-from exafleet.step.limits import Limits
+from exafleet.step.limits import PLAIN, Limits
 from exafleet.step.search import search_train
 from exafleet.step.train import Steps, TrainTask, evaluate
 from exafleet.terms.errors import ExafleetError
@@ -309,6 +309,6 @@ def _timed(rows: Sequence[Published], model: Arch, facts: Facts) -> Steps | None
         batch = np.array([r.batch for r in rows], dtype=np.int64)
         return evaluate(task_of(first, model, batch), system, facts, stated(rows))
     known = {a: (v, v) for a, v in first.layout.items() if a in {f.name for f in fields(Layouts)}}
-    limits = Limits(**{"zero": (0, 2), "vpp": (1, 16), **known})
+    limits = Limits(**{"zero": (0, 2), "vpp": (1, 16), **PLAIN, **known})
     return search_train(task_of(first, model, first.batch), system, first.chips, facts, limits=limits,
                         memory="tp" not in known).best

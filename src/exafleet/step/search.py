@@ -9,9 +9,10 @@ import numpy.typing as npt
 
 from exafleet.facts.catalogue import Facts
 from exafleet.facts.hardware import System
-from exafleet.step.layouts import Layouts, Rows, interleaves, join, rows
+from exafleet.step.layouts import DIMENSIONS, Layouts, Rows, groups_ok, interleaves, join, rows
 from exafleet.step.limits import Limits
 from exafleet.step.memory import held
+from exafleet.step.pipeline import stage
 from exafleet.step.shards import Shards
 from exafleet.step.train import (
     Setting,
@@ -24,7 +25,6 @@ from exafleet.step.train import (
     memory_columns,
     setting,
     shard_tables,
-    stage,
 )
 from exafleet.terms.why import Why
 
@@ -100,18 +100,21 @@ def _scan(task: TrainTask, at: Setting, found: Rows, bounded: bool) -> tuple[lis
 
 def _chunk(task: TrainTask, at: Setting, lay: Layouts, tab: Shards, place: npt.NDArray[np.intp],
            usable: float) -> tuple[Floats, Floats, npt.NDArray[np.int64]]:
-    """Step time, memory and reason of one chunk [R, I]."""
+    """Step time, memory and reason of one chunk [R, P, Z, M, O]."""
     pipe = stage(task.arch, task.batch, lay)
     has = held(task.arch, lay, pipe.share)
-    here = gathered(tab, place, (lay.tp.shape[0], 1))
+    here = gathered(tab, place, (lay.tp.shape[0],) + (1,) * (DIMENSIONS - 1))
     with np.errstate(invalid="ignore"):  # out of reach is an endless time, and endless less endless is no number
         spent, _ = columns(task, at, lay, here, pipe, has)
     shape = lay.shape
     time = np.broadcast_to(sum(spent.values()), shape)
     memory = np.broadcast_to(sum(memory_columns(task, at, lay, here, pipe, has).values()), shape)
-    # Rows are legal already; only interleaving ties them to the inner axis.
+    # Rows are legal already; schedules and groups tie them to the inner axes.
+    legal = interleaves(task.arch, task.batch, lay) & groups_ok(task.arch, lay)
     runs = np.where(np.isfinite(time), np.where(memory > usable, Why.HBM_FULL, Why.OK), Why.TOO_MANY)
-    return time, memory, np.where(interleaves(task.arch, task.batch, lay), runs, Why.NOT_DIVISIBLE)
+    if np.isnan(at.host_bw):
+        runs = np.where(lay.offload > 0, Why.NO_FACTS, runs)
+    return time, memory, np.where(legal, runs, Why.NOT_DIVISIBLE)
 
 
 def _pareto(time: Floats, memory: Floats) -> npt.NDArray[np.intp]:

@@ -1,4 +1,4 @@
-"""What depends on a shard alone: (tp, cp, ep, etp, mbs). Computed once per distinct shard, gathered by every candidate.
+"""What depends on a shard alone: (tp, cp, ep, etp, mbs, cp_kind). Computed once per distinct shard, then gathered.
 
 All times are of one micro-batch through all blocks of the model on one chip; a pipeline stage takes its share.
 """
@@ -33,9 +33,13 @@ class Shards:
     """Tables over distinct shards [U]; times in s and bytes in B of one micro-batch, all blocks.
 
     compute      forward and backward by part of COMPUTE
+    forward      of that, the forward pass, and the weight gradients of the backward pass
+    wgrad
     head         embedding, output projection and loss
     again        added by recomputation: none, selective, full                       [3][U]
-    tp ep cp     communication before overlap; tp and ep also per full recomputation
+    tp ep        communication before overlap, also per full recomputation
+    cp           exposed communication of context parallelism, and all of it
+    cp_all
     activations  kept for the backward pass: none, selective, full                    [3][U]
     working      what recomputing one block needs at once                             [U]
     logits       output of the last block in single precision                         [U]
@@ -44,6 +48,8 @@ class Shards:
 
     compute: Mapping[str, Floats]
     total: Floats
+    forward: Floats
+    wgrad: Floats
     head: Floats
     again: tuple[Floats, Floats, Floats]
     tp: Floats
@@ -51,6 +57,7 @@ class Shards:
     ep: Floats
     ep_again: Floats
     cp: Floats
+    cp_all: Floats
     activations: tuple[Floats, Floats, Floats]
     working: Floats
     logits: Floats
@@ -59,7 +66,8 @@ class Shards:
 
 def shards(arch: Arch, seq: int, dtype: str, chip: Chip, eff: Efficiency, net: Fabric, how: Practice, *,
            tp: npt.ArrayLike, cp: npt.ArrayLike, ep: npt.ArrayLike, etp: npt.ArrayLike, mbs: npt.ArrayLike,
-           recipe: Recipe | None = None, kernels: Kernels = FUSED, gradient: float = 4.0, wide: float = 0.0) -> Shards:
+           cp_kind: npt.ArrayLike = 0, recipe: Recipe | None = None, kernels: Kernels = FUSED, gradient: float = 4.0,
+           wide: float = 0.0) -> Shards:
     """Tables of the shards given as equally long arrays; recipe to wide are those of `train_work`. [U]"""
     tp, cp, ep, etp, mbs = (np.asarray(v, dtype=np.float64) for v in (tp, cp, ep, etp, mbs))
     work = train_work(arch, seq=seq, dtype=dtype, micro_batch=mbs, tp=tp, cp=cp, ep=ep, etp=etp, recipe=recipe,
@@ -73,13 +81,15 @@ def shards(arch: Arch, seq: int, dtype: str, chip: Chip, eff: Efficiency, net: F
     tokens = mbs * seq / cp
     tp_once, tp_again = _tensor_traffic(arch, tokens, tp, net)
     ep_once, ep_again = _expert_traffic(arch, dtype, tokens, tp, ep, etp, net)
-    core = compute["attention core"]
+    hiding = compute["attention core"] * how.cp_hidden
+    cp_all, cp_seen = _context_traffic(arch, tokens, tp, cp, np.asarray(cp_kind), hiding, net)
     # Inputs of low-precision products are kept as they were multiplied.
     kept = min(ELEMENT_BYTES[dtype], 2.0) if ELEMENT_BYTES[dtype] >= 1.0 else 1.0
     return Shards(
-        compute=compute, total=np.asarray(sum(compute.values())), head=_sum(times, work, "embedding+loss"),
+        compute=compute, total=np.asarray(sum(compute.values())), forward=forward,
+        wgrad=_sum(times, work, *COMPUTE, step="wgrad"), head=_sum(times, work, "embedding+loss"),
         again=(np.zeros_like(tokens), light, forward), tp=tp_once, tp_again=tp_again, ep=ep_once, ep_again=ep_again,
-        cp=_context_traffic(arch, tokens, tp, cp, core * how.cp_hidden, net),
+        cp=cp_seen, cp_all=cp_all,
         activations=activations(arch, tokens, tp, etp, kept), working=block_bytes(arch, tokens, tp, etp, 0, kept),
         logits=tokens * arch.vocab / tp * 6.0, message=2.0 * tokens * arch.hidden / tp,
     )
@@ -129,10 +139,34 @@ def _expert_traffic(arch: Arch, dtype: str, tokens: Floats, tp: Floats, ep: Floa
     return forward + arch.moe_layers * (2.0 * combine + split), forward
 
 
-def _context_traffic(arch: Arch, tokens: Floats, tp: Floats, cp: Floats, hidden_by: Floats, net: Fabric) -> Floats:
-    """Exposed exchange of keys and values around the ring; attention on what has arrived hides it."""
+def _context_traffic(arch: Arch, tokens: Floats, tp: Floats, cp: Floats, kind: npt.NDArray[np.int64], hidden_by: Floats,
+                     net: Fabric) -> tuple[Floats, Floats]:
+    """All and exposed exchange of context parallelism, forward and backward.
+
+    A ring passes keys and values on while attention works on what has arrived, which hides it. An all-to-all trades
+    sequence pieces for heads before attention and back after it, and nothing hides it.
+    """
+    ring = _ring_traffic(arch, tokens, tp, cp, net)
+    ring_seen = np.maximum(ring - hidden_by, np.where(cp > 1, 0.05 * hidden_by, 0.0))
+    exchange = _exchange_traffic(arch, tokens, tp, cp, net)
+    return np.where(kind == 0, np.maximum(ring, ring_seen), exchange), np.where(kind == 0, ring_seen, exchange)
+
+
+def _ring_traffic(arch: Arch, tokens: Floats, tp: Floats, cp: Floats, net: Fabric) -> Floats:
+    """Keys and values once around forward, and with their gradients backward."""
     _, value = attention_dims(arch)
     width = 2.0 * value if arch.kv_lora else 2.0 * arch.kv_heads * arch.head_dim
     message = 2.0 * tokens * width / np.minimum(tp, max(arch.kv_heads, 1))
-    once = collective.all_gather(message * cp, cp, tp, net)
-    return np.maximum(arch.attention_layers * 3.0 * once - hidden_by, np.where(cp > 1, 0.05 * hidden_by, 0.0))
+    return arch.attention_layers * 3.0 * collective.all_gather(message * cp, cp, tp, net)
+
+
+def _exchange_traffic(arch: Arch, tokens: Floats, tp: Floats, cp: Floats, net: Fabric) -> Floats:
+    """Queries, keys, values and outputs change places, forward and their gradients backward.
+
+    Where there are fewer key-value heads than ranks, each rank still receives one whole head.
+    """
+    query, value = attention_dims(arch)
+    keys = (query + value) / tp if arch.kv_lora else 2.0 * arch.head_dim * np.maximum(arch.kv_heads / tp, cp)
+    inward = collective.all_to_all(2.0 * tokens * (query / tp + keys), cp, tp, net)
+    outward = collective.all_to_all(2.0 * tokens * value / tp, cp, tp, net)
+    return arch.attention_layers * 2.0 * (inward + outward)

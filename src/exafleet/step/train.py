@@ -2,7 +2,7 @@
 
 Time parts are exposed time, so they add up to the step; what compute hides is told in `shadow`, which does not add.
 The step is `batch / (dp * mbs)` micro-batches through the slowest pipeline stage, the pipeline's filling and draining
-(1F1B, interleaved over `vpp` chunks), the exposed data-parallel traffic, the optimizer, the host and stragglers.
+(step/pipeline.py), the exposed data-parallel traffic, the optimizer, the host and stragglers.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import numpy.typing as npt
 from exafleet.facts.architecture import Arch
 from exafleet.facts.catalogue import Facts
 from exafleet.facts.hardware import System
-from exafleet.ops import collective
 from exafleet.ops.collective import Fabric, fabric
 from exafleet.ops.efficiency import Efficiency, efficiency
-from exafleet.ops.roofline import rounded_max
 from exafleet.step.layouts import SHARD, Layouts, illegal
 from exafleet.step.memory import Held, States, held, in_flight, states
+from exafleet.step.pipeline import Stage, bubble, stage, turn
 from exafleet.step.practice import Band, Practice, band, practice, stack_of
+from exafleet.step.replicas import data_parallel, offloaded, own, traffic
 from exafleet.step.shards import COMPUTE, Shards, shards
 from exafleet.terms.parts import Parts
 from exafleet.terms.why import Why
@@ -31,12 +31,8 @@ from exafleet.work.recipes import FUSED, recipe
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-# Launches of one block with full recomputation over those without: forward runs twice beside the backward pass.
-RECOMPUTE_LAUNCHES = 4.0 / 3.0
-# How sharply the slower of device and host sets the pace: launches run ahead over a few blocks only.
-HOST_CORNER = 4.0
-TIME = (*COMPUTE, "embedding+loss", "recompute", "tp", "cp", "ep", "pp bubble", "pp p2p", "dp", "optimizer", "host",
-        "straggler")
+TIME = (*COMPUTE, "embedding+loss", "recompute", "tp", "cp", "ep", "pp bubble", "pp p2p", "dp", "optimizer",
+        "offload", "host", "straggler")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +64,10 @@ class TrainTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """Everything about hardware and software a step needs, read from facts once."""
+    """Everything about hardware and software a step needs, read from facts once.
+
+    host_bw   of one chip to its host's memory, one direction; nan where it is not known     [B/s]
+    """
 
     system: System
     eff: Efficiency
@@ -76,6 +75,7 @@ class Setting:
     how: Practice
     band: Band
     each: States
+    host_bw: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +83,7 @@ class Steps:
     """Steps of candidates [C].
 
     time      exposed parts of TIME                                  [C, P]  [s]
-    shadow    hidden communication, does not add to the step          [C, 4]  [s]
+    shadow    hidden communication, does not add to the step          [C, 7]  [s]
     memory    parts of one chip of the fullest stage                  [C, 6]  [B]
     tokens_per_s, mfu                                                 [C]
     low, high 80 % band of tokens_per_s                               [C]     [token/s]
@@ -137,6 +137,7 @@ def setting(task: TrainTask, system: System, facts: Facts) -> Setting:
     how = practice(facts, stack, task.dtype, system.chip.family)
     return Setting(system=system, eff=eff, net=fabric(facts, system), how=how,
                    each=task.each or States(gradient=how.gradient_bytes),
+                   host_bw=facts.try_value(f"{system.chip.id}.host_bw") or np.nan,
                    band=around.wider(eff.sigma) if task.dtype in eff.inferred else around)
 
 
@@ -152,96 +153,40 @@ def shard_tables(task: TrainTask, at: Setting, lay: Layouts) -> tuple[Shards, In
     return tables, place.reshape(-1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
-    """The slowest stage of a pipeline. share: its part of all blocks; spare: block places that stay empty over all."""
-
-    blocks: Floats
-    share: Floats
-    spare: Floats
-    micro_batches: Floats
-
-
-def stage(arch: Arch, batch: int, lay: Layouts) -> Stage:
-    """Blocks are dealt out in pp * vpp chunks of equal size; places left over hold the embedding and the head."""
-    places = lay.pp * lay.vpp
-    blocks = -(-arch.layers // places) * lay.vpp
-    micro = batch / (lay.dp * lay.mbs)
-    return Stage(blocks=blocks.astype(np.float64), share=blocks / arch.layers,
-                 spare=(lay.pp * blocks - arch.layers).astype(np.float64), micro_batches=np.asarray(micro))
-
-
 def columns(task: TrainTask, at: Setting, lay: Layouts, tab: Mapping[str, Floats], pipe: Stage,
             has: Held) -> tuple[dict[str, Floats], dict[str, Floats]]:
-    """Exposed and hidden time by part; all of COMPUTE is one column "compute". Broadcasts over layouts and tables."""
-    how, share, count = at.how, pipe.share, pipe.micro_batches
-    mode = lay.recompute
-    compute = tab["total"] * share
-    # A last stage with an empty block place has that much more time for the head.
-    slack = np.ceil(pipe.spare / 2) * tab["total"] / task.arch.layers
-    head = np.where(lay.pp > 1, np.maximum(tab["head"] - slack, 0.0), tab["head"])
-    again = _choose(mode, tab["again0"], tab["again1"], tab["again2"]) * share
-    tp = (tab["tp"] + np.where(mode == 2, tab["tp_again"], 0.0)) * share
-    ep = (tab["ep"] + np.where(mode == 2, tab["ep_again"], 0.0)) * share
-    # A pipeline that leaves its domain is paced by the hops that do.
-    send = 2.0 * lay.vpp * collective.p2p(tab["message"], lay.chips - 1, at.net)
-    send = np.where(lay.pp > 1, send, 0.0)
-    tp_seen, ep_seen = (1.0 - how.tp_hidden) * tp, (1.0 - how.ep_hidden) * ep
-    send_seen = send * np.where(lay.vpp > 1, 1.0 - how.pp_hidden, 1.0)
-    cp = tab["cp"] * share
-    busy = compute + head + again
-    device = busy + tp_seen + ep_seen + cp + send_seen
-    # Where launching a block takes longer than running it, the accelerator waits for its host.
-    launching = how.host_layer * pipe.blocks * np.where(mode == 2, RECOMPUTE_LAUNCHES, 1.0)
-    one = rounded_max(device, launching, HOST_CORNER)
-    dp_all, dp_seen = _data_parallel(task, at, lay, pipe, has, one)
-    host = how.host_step + (one - device) * count
+    """Exposed and hidden time by part; all of COMPUTE is one column "compute". Broadcasts over layouts and tables.
+
+    Parts come in the order of the axes they need, so that their sum grows to the full shape only at its end.
+    """
+    how, count = at.how, pipe.micro_batches
+    one = turn(task.arch, how, at.net, lay, tab, pipe)
+    gather, scatter = traffic(lay, pipe, has, at.each, at.net, moe=bool(task.arch.moe_layers))
+    dp_all, dp_seen = data_parallel(lay, pipe, gather, scatter, one, how)
+    mine = own(lay, has)
+    moved, waited = offloaded(lay, mine * at.each.optimizer, _kept(lay, tab) * pipe.share, one, pipe, at.host_bw)
     spent = {
-        "compute": compute * count, "embedding+loss": head * count, "recompute": again * count, "tp": tp_seen * count,
-        "cp": cp * count, "ep": ep_seen * count, "pp bubble": (lay.pp - 1) / lay.vpp * one, "pp p2p": send_seen * count,
-        "dp": dp_seen, "optimizer": _optimizer(task, at, lay, has), "host": host,
+        "compute": one.compute * count, "embedding+loss": one.head * count, "recompute": one.again * count,
+        "tp": one.tp * count, "cp": one.cp * count, "ep": one.ep * count, "pp p2p": one.send * count,
+        "pp bubble": bubble(lay, one),
+        "host": how.host_step + one.host * count,
+        "optimizer": _optimizer(at, mine), "dp": dp_seen, "offload": waited,
     }
     late = how.straggler * np.log2(np.maximum(lay.chips / 8.0, 1.0))
     spent["straggler"] = late * sum(spent.values())
-    shadow = {"tp": (tp - tp_seen) * count, "ep": (ep - ep_seen) * count, "pp p2p": (send - send_seen) * count,
-              "dp": dp_all - dp_seen}
+    shadow = {name: part * count for name, part in one.hidden.items()} \
+        | {"dp": dp_all - dp_seen, "offload": moved - waited}
     return spent, shadow
 
 
-def _choose(mode: Ints, none: Floats, selective: Floats, full: Floats) -> Floats:
-    return np.where(mode == 0, none, np.where(mode == 1, selective, full))
+def _kept(lay: Layouts, tab: Mapping[str, Floats]) -> Floats:
+    """Activations of one micro-batch through all blocks that its backward pass needs. [B]"""
+    mode = lay.recompute
+    return np.where(mode == 0, tab["keep0"], np.where(mode == 1, tab["keep1"], tab["keep2"]))
 
 
-def _data_parallel(task: TrainTask, at: Setting, lay: Layouts, pipe: Stage, has: Held,
-                   one: Floats) -> tuple[Floats, Floats]:
-    """All and exposed time of gradient reduction and parameter gathering; a message per block.
-
-    With shared-out parameters (ZeRO-3) every micro-batch gathers them twice and reduces once; else it happens once a
-    step, beside the last backward and the first forward pass.
-    """
-    over, over_experts = lay.dp * lay.cp, lay.dp * lay.cp * lay.tp / (lay.ep * lay.etp)
-
-    def both(which: str, nbytes: float) -> Floats:
-        each = getattr(collective, which)
-        dense = each(nbytes * has.dense / pipe.blocks, over, lay.tp, at.net)
-        if not task.arch.moe_layers:
-            return np.asarray(dense * pipe.blocks)
-        return np.asarray(
-            (dense + each(nbytes * has.experts / pipe.blocks, over_experts, lay.ep * lay.etp, at.net)) * pipe.blocks
-        )
-
-    gather, scatter = both("all_gather", at.each.weight), both("reduce_scatter", at.each.gradient)
-    full = lay.zero == 3
-    once = scatter + np.where(full, 2.0, 1.0) * gather
-    seen = np.maximum(once - at.how.dp_hidden * one, at.how.dp_floor * once)
-    times = np.where(full, pipe.micro_batches, 1.0)
-    return once * times, seen * times
-
-
-def _optimizer(task: TrainTask, at: Setting, lay: Layouts, has: Held) -> Floats:
+def _optimizer(at: Setting, mine: Floats) -> Floats:
     """Reading and writing master copies and moments, reading gradients, writing weights."""
-    over, over_experts = lay.dp * lay.cp, lay.dp * lay.cp * lay.tp / (lay.ep * lay.etp)
-    mine = np.where(lay.zero >= 1, has.dense / over + has.experts / over_experts, has.total)
     nbytes = mine * (2.0 * at.each.optimizer + at.each.gradient + at.each.weight)
     return np.asarray(nbytes / (at.system.chip.hbm_bw * at.eff.moving.share))
 
@@ -250,24 +195,24 @@ def memory_columns(task: TrainTask, at: Setting, lay: Layouts, tab: Mapping[str,
                    has: Held) -> dict[str, Floats]:
     """Memory of one chip by part. Broadcasts."""
     weights, gradients, optimizer = states(lay, has, at.each)
-    kept = _choose(lay.recompute, tab["keep0"], tab["keep1"], tab["keep2"]) * pipe.share
-    first = kept * in_flight(lay, pipe.micro_batches) + np.where(lay.recompute == 2, tab["working"], 0.0)
-    last = kept + np.where(lay.recompute == 2, tab["working"], 0.0)
+    kept = _kept(lay, tab) * pipe.share
+    working = np.where(lay.recompute == 2, tab["working"], 0.0)
+    first = kept * in_flight(lay, pipe.micro_batches) + working
+    last = kept + working
     logits = np.where(lay.pp > 1, np.maximum(tab["logits"] + last - first, 0.0), tab["logits"])
-    return {
-        "parameters": weights,
-        "gradients": gradients,
-        "optimizer": optimizer,
-        "activations": first,
-        "logits": logits,
-        "buffers": np.asarray(at.how.workspace),
-    }
+    if lay.offload.any():
+        # A block at work and the one that moves stay on the chip.
+        first = np.where(lay.offload == 2, np.minimum(first, 2.0 * kept / pipe.blocks + working), first)
+        logits = np.where(lay.offload == 2, tab["logits"], logits)
+        optimizer = np.where(lay.offload > 0, np.minimum(optimizer, 2.0 * optimizer / pipe.blocks), optimizer)
+    return {"parameters": weights, "gradients": gradients, "optimizer": optimizer, "activations": first,
+            "logits": logits, "buffers": np.asarray(at.how.workspace)}
 
 
 def gathered(tab: Shards, place: npt.NDArray[np.intp], shape: tuple[int, ...]) -> dict[str, Floats]:
     """The tables at each row's place, shaped like the rows."""
-    plain = {name: getattr(tab, name) for name in ("total", "head", "tp", "tp_again", "ep", "ep_again", "cp", "working",
-                                                   "logits", "message")}
+    plain = {name: getattr(tab, name) for name in ("total", "forward", "wgrad", "head", "tp", "tp_again", "ep",
+                                                   "ep_again", "cp", "cp_all", "working", "logits", "message")}
     plain |= {f"again{i}": v for i, v in enumerate(tab.again)} | {f"keep{i}": v for i, v in enumerate(tab.activations)}
     return {name: v[place].reshape(shape) for name, v in plain.items()}
 
@@ -300,6 +245,7 @@ def reasons(
     """Reason code of each candidate: integers first, then number format, reach of the network, memory."""
     code = illegal(task.arch, at.system, task.seq, task.batch, np.asarray(chips), lay)
     endless = Why.TOO_MANY if has_dtype(task, at) else Why.NO_DTYPE
+    code = np.where((code == Why.OK) & (lay.offload > 0) & np.isnan(at.host_bw), Why.NO_FACTS, code)
     code = np.where((code == Why.OK) & ~np.isfinite(time), endless, code)
     return np.asarray(np.where((code == Why.OK) & (memory > usable), Why.HBM_FULL, code), dtype=np.int64)
 
