@@ -1,46 +1,108 @@
 """Fits how software runs a training step to the `fit` rows of data/measured_train.csv, as of several dates.
 
-    python tools/fit_training.py             fit, and write the rows to data/efficiency.csv
-    python tools/fit_training.py --errors    write the errors of today's facts into docs/models/training.md
+    python tools/fit_training.py             fit, and write the facts to data/practice.csv
+    python tools/fit_training.py --report    print errors of the fit, by stack, without writing
 
-Fitted: a speed of compute per software stack (per dtype for the tuned NVIDIA stack, which has rows enough), one more
-for its MoE models, one for attention where a stack's kernels lagged Hopper; and four numbers for everybody (tp_hidden,
-ep_hidden, dp_floor, straggler). Nothing is fitted per row, model or layout. For each date only rows published by then
-are used, with the operator curves of then, so that facts read as of that date see no later measurement. The 80 % band
-comes from the `band` rows, which set nothing else; `held_out` rows are not looked at here.
+Each software stack has a few factors with a meaning (class `Factor`): speeds of its products, attention and
+memory-bound kernels over the measured curves, the host's time per block, what it hides of its communication. Each
+factor has a prior, wide where nothing is known, so that a stack with two rows stays near what others do. A release of a
+stack may differ from the stack by a narrow prior. Nothing is fitted per row, model or layout. The fit is a ridge
+regression on log rates, iterated (Gauss-Newton) with Huber weights.
+
+The 80 % band comes from cross-validation: rows are predicted by factors fitted without their configuration group, and
+the 10 % and 90 % quantiles of what was left make the band, for stacks with enough rows their own. `held_out` rows are
+not looked at here. For each date only rows published by then are used, with the operator curves of then.
 """
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import sys
 from collections import defaultdict
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
-from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from exafleet.facts.catalogue import Facts, load_facts
-from exafleet.step.practice import SUBJECT
-from exafleet.step.published import Compared, Published, compare, published
+from exafleet.ops.collective import fabric
+from exafleet.ops.efficiency import efficiency
+from exafleet.step.memory import States
+from exafleet.step.practice import SUBJECT, Band, Practice, released, stack_of, told
+from exafleet.step.published import (
+    AXES,
+    Published,
+    bench_system,
+    config_group,
+    family,
+    measured,
+    published,
+    shape,
+    stated,
+    task_of,
+)
+from exafleet.step.shards import Timed, shards
+from exafleet.step.train import Setting, TrainTask, run, shard_work
 from exafleet.terms.calendar import published as day
+from exafleet.terms.errors import ExafleetError
 from exafleet.terms.units import DATA
 
+Floats = npt.NDArray[np.float64]
 DATES = (date(2024, 11, 30), date(2026, 8, 31))
-STACKS = ("stack-megatron", "stack-megatron-2021", "stack-megatron-deepspeed", "stack-pytorch", "stack-automodel",
-          "stack-llm-foundry", "stack-maxtext", "stack-primus", "stack-neuron")
-BY_DTYPE = {
-    "stack-megatron": {"bf16": "bf16", "fp8": "fp8", "fp4": "fp8"}
-}  # too few fp4 rows for a factor of their own
-LAGGING = ("stack-pytorch", "stack-llm-foundry")
-GRIDS = {
-    "tp_hidden": (0.0, 0.2, 0.4, 0.6, 0.8),
-    "ep_hidden": (0.0, 0.25, 0.5, 0.75),
-    "dp_floor": (0.05, 0.1, 0.2, 0.3, 0.5),
-    "straggler": (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01),
+OUT = DATA / "practice.csv"
+FOLDS = 5
+# Residuals beyond this count by their size, not their square: a cluster with a bad day must not move the fit.
+HUBER = 0.12
+ROUNDS = 8
+# Spread of rows that no factor explains, against which priors weigh: log of a rate.
+NOISE = 0.06
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Factor:
+    """A factor of a stack: its prior in the space it is fitted in, and how it is written as a fact.
+
+    mean, sigma   of log(value), or of log(value / (1 - value)) for shares
+    share         a number between 0 and 1
+    """
+
+    mean: float
+    sigma: float
+    unit: str = "1"
+    share: bool = False
+
+    def value(self, x: float) -> float:
+        """The factor itself, in base units."""
+        return float(1.0 / (1.0 + np.exp(-x)) if self.share else np.exp(x))
+
+
+def logit(p: float) -> float:
+    return float(np.log(p / (1.0 - p)))
+
+
+FACTORS = {
+    "speed": Factor(mean=np.log(0.88), sigma=0.12),
+    "dtype": Factor(mean=0.0, sigma=0.12),
+    "kin": Factor(mean=0.0, sigma=0.10),
+    "pair": Factor(mean=0.0, sigma=0.10),
+    "moe_speed": Factor(mean=np.log(0.90), sigma=0.20),
+    "attention": Factor(mean=np.log(0.90), sigma=0.20),
+    "moving": Factor(mean=np.log(0.90), sigma=0.30),
+    "scan": Factor(mean=0.0, sigma=0.50),
+    "host_layer": Factor(mean=np.log(1e-3), sigma=0.70, unit="ms"),
+    "host_moe": Factor(mean=np.log(3e-3), sigma=0.70, unit="ms"),
+    "host_step": Factor(mean=np.log(0.03), sigma=0.70, unit="ms"),
+    "network": Factor(mean=0.0, sigma=0.25),
+    "straggler": Factor(mean=np.log(0.003), sigma=0.50),
+    "tp_hidden": Factor(mean=logit(0.4), sigma=1.0, share=True),
+    "ep_hidden": Factor(mean=logit(0.3), sigma=1.0, share=True),
+    "dp_floor": Factor(mean=logit(0.2), sigma=1.0, share=True),
+    "release": Factor(mean=0.0, sigma=0.05),
+    "moe_release": Factor(mean=0.0, sigma=0.10),
 }
-ATTENTION = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0)
 # Estimates that the published rows cannot tell apart from the speeds: value, low, high, unit, why.
 FIXED = {
     "pp_hidden": (0.8, 0.5, 1.0, "1", "interleaved schedules send while they compute"),
@@ -48,44 +110,367 @@ FIXED = {
     "dp_hidden": (0.8, 0.5, 1.0, "1", "buckets are reduced during the backward pass"),
     "imbalance": (1.0, 1.0, 1.3, "1", "published MoE runs force balanced routing; real routing is slower"),
     "usable": (0.94, 0.90, 0.97, "1", "fragmentation of a caching allocator"),
-    "host_step": (30.0, 10.0, 100.0, "ms", "data loading, logging, launch of the optimizer"),
     "gradient_bytes": (4.0, 2.0, 4.0, "B", "single precision, unless the stack says otherwise"),
     "workspace": (4.0, 2.0, 8.0, "GB", "runtime context, libraries and communication buffers"),
+    "balanced": (0.0, 0.0, 1.0, "1", "stages hold equal numbers of blocks"),
 }
-# What these stacks are known to do differently: (value, from, why).
+SCALE = {"1": 1.0, "ms": 1e-3, "GB": 1e9, "B": 1.0}
+# What options of the software leave of the host's time, and hide of expert traffic (share): fitted by nobody.
+OPTIONS = {
+    ("host_left", "graphs"): (0.05, 0.0, 0.2, "one graph for the whole step"),
+    ("host_left", "partial-graphs"): (0.6, 0.3, 0.9, "graphs for attention, routers or scans only"),
+    ("host_left", "token-drop"): (0.5, 0.2, 0.8, "fixed counts: the host does not wait for the router"),
+    ("dispatch_hidden", "hidden-dispatch"): (0.5, 0.2, 0.9, "expert traffic beside another micro-batch"),
+}
+# What these stacks are known to do differently: value, from, why.
+_EARLY = (("dp_floor", 1.0, "gradients were reduced after the backward pass, not beside it"),
+          ("tp_hidden", 0.0, "tensor-parallel reductions stood in the way of compute"),
+          ("pp_hidden", 0.0, "stages sent and received between, not beside, their work"))
 OWN = {
     **{(stack, term): (value, DATES[0], why) for stack in ("stack-megatron-2021", "stack-megatron-deepspeed")
-       for term, value, why in (
-           ("dp_floor", 1.0, "gradients were reduced after the backward pass, not beside it"),
-           ("tp_hidden", 0.0, "tensor-parallel reductions stood in the way of compute"),
-           ("pp_hidden", 0.0, "stages sent and received between, not beside, their work"))},
-    ("stack-pytorch", "tp_hidden"): (0.0, DATES[0], "asynchronous tensor parallelism is off in most published runs"),
+       for term, value, why in _EARLY},
+    **{("stack-megatron-plain", term): (value, DATES[0], "communication is not overlapped") for term, value, _ in _EARLY},
+    ("stack-nanotron", "pp_hidden"): (0.0, DATES[0], "stages send and receive between their work"),
+    ("stack-nanotron-old", "pp_hidden"): (0.0, DATES[0], "stages send and receive between their work"),
+    ("stack-nanotron", "balanced"): (1.0, DATES[0], "blocks are dealt out by what they compute, the head counted"),
+    ("stack-nanotron-old", "balanced"): (1.0, DATES[0], "blocks are dealt out by what they compute, the head counted"),
+    ("stack-pytorch", "tp_hidden"): (0.0, DATES[0], "vanilla tensor parallelism waits for its traffic"),
+    ("stack-pytorch-eager", "tp_hidden"): (0.0, DATES[0], "vanilla tensor parallelism waits for its traffic"),
     ("stack-megatron", "gradient_bytes"): (2.0, DATES[1], "bf16 gradients in the tuned recipes of 2025 and later"),
 }
-HOST_LAYER = (0.5, 0.2, 2.0, "ms", "about a hundred kernel launches a block")
-EFFICIENCY = DATA / "efficiency.csv"
-Speeds = dict[str, float]
+# Stacks without rows of their own, and whose factors they start from.
+KIN = {"stack-megatron-plain": "stack-megatron", "stack-pytorch-async": "stack-pytorch",
+       "stack-pytorch-eager": "stack-pytorch", "stack-nanotron-old": "stack-nanotron"}
+TERMS = {"speed": "stack_speed", "moe_speed": "stack_moe_speed", "attention": "stack_attention",
+         "moving": "stack_moving", "scan": "stack_scan", "network": "stack_network", "host_layer": "host_layer", "host_moe": "host_moe",
+         "host_step": "host_step", "straggler": "straggler", "tp_hidden": "tp_hidden", "ep_hidden": "ep_hidden",
+         "dp_floor": "dp_floor", "release": "release_speed", "moe_release": "release_moe_speed"}
+Key = tuple[str, str, str]
+Theta = dict[Key, float]
 
 
-def start(facts: Facts) -> Facts:
-    """Facts with every practice term at its estimate or in the middle of its grid."""
-    scale = {"1": 1.0, "ms": 1e-3, "GB": 1e9, "B": 1.0}
-    for name, (value, _, _, unit, _) in FIXED.items():
-        facts = facts.with_fact(f"{SUBJECT}.{name}", value * scale[unit])
-    for name, grid in GRIDS.items():
-        facts = facts.with_fact(f"{SUBJECT}.{name}", grid[len(grid) // 2])
-    for kind in ("dense", "moe"):
-        facts = facts.with_fact(f"{SUBJECT}.training_band@{kind}", 1.0)
-    for (stack, term), (value, since, _) in OWN.items():
-        if since <= facts.as_of:
-            facts = facts.with_fact(f"{stack}.{term}", value)
-    for stack in STACKS:
-        facts = facts.with_fact(f"{stack}.host_layer", HOST_LAYER[0] * 1e-3)
-        for term in ("stack_speed", "stack_moe_speed", "stack_attention"):
-            facts = facts.with_fact(f"{stack}.{term}", 1.0)
-        for dtype in BY_DTYPE.get(stack, ()):
-            facts = facts.with_fact(f"{stack}.stack_speed@{dtype}", 1.0)
-    return facts
+# ---------------------------------------------------------------------------------------------- rows as arrays
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Rows of one model, chip, format, sequence and stack, whose operators are timed once."""
+
+    rows: list[Published]
+    task: TrainTask
+    at: Setting
+    base: Timed
+    place: npt.NDArray[np.int64]
+    rate: Floats
+    stack: str
+    kin: str
+    family: str
+
+
+def groups(rows: Iterable[Published], facts: Facts) -> list[Group]:
+    """Rows whose layout is stated, grouped; rows whose figures are missing as of the facts' date are left out."""
+    by: dict[tuple[object, ...], list[Published]] = defaultdict(list)
+    for r in rows:
+        if set(AXES) <= r.layout.keys():
+            by[(r.model, r.arch, tuple(r.changes.items()), r.chip, r.dtype, r.recipe, r.seq, r.stack, r.release, r.task,
+                r.options, r.nic_bw)].append(r)
+    found = []
+    for many in by.values():
+        try:
+            found.append(_group(many, facts))
+        except ExafleetError as error:
+            print("left out:", many[0].id, len(many), str(error)[:100])
+    return found
+
+
+def _group(rows: list[Published], facts: Facts) -> Group:
+    first = rows[0]
+    model, system = shape(first, facts), bench_system(facts, first.chip, first.nic_bw)
+    task = task_of(first, model, np.array([r.batch for r in rows], dtype=np.int64))
+    stack = stack_of(first.stack, system.chip.vendor)
+    how = Practice(**{n: v * SCALE[u] for n, (v, _, _, u, _) in FIXED.items()},
+                   **{n: f.value(f.mean) for n, f in FACTORS.items() if n in TERMS and "release" not in n})
+    own = {term: v for (s, term), (v, since, _) in OWN.items() if s == stack and since <= facts.as_of}
+    how = replace(how, **own)
+    at = Setting(system=system, eff=efficiency(facts, system.chip), net=fabric(facts, system), how=how,
+                 band=Band(low=0.8, high=1.25), each=States(gradient=how.gradient_bytes),
+                 host_bw=facts.try_value(f"{system.chip.id}.host_bw") or np.nan)
+    base, place = shard_work(task, at, stated(rows))
+    rate = np.array([measured(r, model) for r in rows])
+    return Group(rows, task, at, base, place, rate, stack, system.chip.family.casefold(), family(model))
+
+
+def part(group: Group, keep: Sequence[int]) -> Group:
+    """Some rows of a group."""
+    rows = [group.rows[i] for i in keep]
+    task = replace(group.task, batch=np.asarray(group.task.batch)[list(keep)])
+    return Group(rows, task, group.at, group.base, group.place[list(keep)], group.rate[list(keep)], group.stack,
+                 group.kin, group.family)
+
+
+def split(found: Sequence[Group], chosen: Callable[[Published], bool]) -> list[Group]:
+    """The chosen rows of every group."""
+    kept = ((g, [i for i, r in enumerate(g.rows) if chosen(r)]) for g in found)
+    return [part(g, keep) if len(keep) < len(g.rows) else g for g, keep in kept if keep]
+
+
+# ---------------------------------------------------------------------------------------------- the model of a row
+
+
+def practice_of(group: Group, theta: Theta) -> Practice:
+    """What the factors make of a stack's practice for these rows."""
+    stack, dtype, kin = group.stack, group.task.dtype, group.kin
+
+    def x(name: str, at: str = "") -> float:
+        return theta.get((stack, name, at), 0.0 if at or name in ("release",) else FACTORS[name].mean)
+
+    own = {term for (s, term) in OWN if s == stack}
+    values = {n: FACTORS[n].value(x(n)) for n in TERMS if "release" not in n and n not in own and n != "speed"}
+    values["attention"] *= np.exp(x("attention", kin))
+    values["speed"] = np.exp(x("speed") + x("dtype", dtype) + x("kin", kin) + x("pair", f"{dtype}/{kin}"))
+    values["speed"] *= np.exp(theta.get((stack, "release", group.task.release), 0.0))
+    values["moe_speed"] *= np.exp(theta.get((stack, "moe_release", group.task.release), 0.0))
+    return replace(group.at.how, **values)
+
+
+def residual(group: Group, theta: Theta) -> Floats:
+    """Log of predicted over measured rate of each row."""
+    how = _under_options(practice_of(group, theta), group.task.options)
+    net = group.at.net
+    nic = {k: replace(c, bandwidth=c.bandwidth * how.network) for k, c in net.nic.items()}
+    at = replace(group.at, how=how, net=replace(net, nic=nic))
+    lay = stated(group.rows)
+    spent = run(group.task, at, lay, shards(group.task.arch, group.base, at.net, how), group.place).spent
+    total = sum(spent.values())
+    chips = np.array([r.chips for r in group.rows])
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.log(np.asarray(group.task.batch) * group.task.seq / total / chips / group.rate))
+
+
+def _under_options(how: Practice, options: Sequence[str]) -> Practice:
+    left = min((OPTIONS["host_left", o][0] for o in options if ("host_left", o) in OPTIONS), default=1.0)
+    kept = float(np.prod([1.0 - OPTIONS["dispatch_hidden", o][0] for o in options if ("dispatch_hidden", o) in OPTIONS]))
+    return replace(how, host_layer=how.host_layer * left, host_moe=how.host_moe * left,
+                   ep_hidden=1.0 - (1.0 - how.ep_hidden) * kept)
+
+
+def keys(mine: Sequence[Group]) -> Iterator[Key]:
+    """Factors that the rows of one stack can say something about."""
+    stack = mine[0].stack
+    own = {term for (s, term) in OWN if s == stack}
+    moe = [g for g in mine if g.family != "dense"]
+    plain = ["speed", "attention", "moving", "host_layer", "host_step", "network", "straggler", "tp_hidden", "dp_floor"]
+    plain += ["moe_speed", "ep_hidden", "host_moe"] if moe else []
+    plain += ["scan"] if any(g.family == "hybrid" for g in mine) else []
+    yield from ((stack, n, "") for n in plain if n not in own)
+    for dtype in sorted({g.task.dtype for g in mine} - {"bf16"}):
+        yield stack, "dtype", dtype
+    kins = sorted({g.kin for g in mine})
+    if len(kins) > 1:
+        yield from ((stack, name, kin) for kin in kins for name in ("kin", "attention"))
+        yield from ((stack, "pair", at) for at in sorted({f"{g.task.dtype}/{g.kin}" for g in mine
+                                                          if g.task.dtype != "bf16"}))
+    releases = sorted({g.task.release for g in mine if g.task.release})
+    if len(releases) > 1:
+        yield from ((stack, "release", r) for r in releases)
+        yield from ((stack, "moe_release", r) for r in sorted({g.task.release for g in moe if g.task.release}))
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """Factors of one stack, and the straight lines they were found on: residuals and slopes of every row. [R], [R, F]"""
+
+    mine: list[Group]
+    names: list[Key]
+    x: Floats
+    residuals: Floats
+    slopes: Floats
+
+    @property
+    def theta(self) -> Theta:
+        """Factors by name."""
+        return dict(zip(self.names, map(float, self.x), strict=True))
+
+    @property
+    def rows(self) -> list[tuple[Published, Group]]:
+        """Rows in the order of `residuals`."""
+        return [(r, g) for g in self.mine for r in g.rows]
+
+
+def fit(found: Sequence[Group]) -> list[Fitted]:
+    """Factors of every stack."""
+    by_stack = {s: [g for g in found if g.stack == s] for s in sorted({g.stack for g in found})}
+    return [_fit_stack(mine, list(keys(mine))) for mine in by_stack.values()]
+
+
+def joined(fits: Sequence[Fitted]) -> Theta:
+    """Factors of all stacks."""
+    return {k: v for f in fits for k, v in f.theta.items()}
+
+
+def _prior(key: Key) -> tuple[float, float]:
+    factor = FACTORS[key[1]]
+    return (0.0 if key[2] else factor.mean), (0.15 if key[1] == "attention" and key[2] else factor.sigma)
+
+
+def _priors(names: Sequence[Key]) -> tuple[Floats, Floats]:
+    mean, sigma = zip(*(_prior(k) for k in names), strict=True)
+    return np.array(mean), np.array(sigma)
+
+
+def _fit_stack(mine: list[Group], names: list[Key]) -> Fitted:
+    """Ridge regression, iterated; a row that cannot run (endless time) says nothing."""
+    (mean, _), step = _priors(names), 0.02
+    x = mean.copy()
+
+    def at(point: Floats) -> Floats:
+        theta = dict(zip(names, point, strict=True))
+        return np.concatenate([residual(g, theta) for g in mine])
+
+    for _ in range(ROUNDS):
+        r = at(x)
+        slopes = np.stack([(at(x + step * unit) - r) / step for unit in np.eye(len(names))], axis=-1)
+        move = np.clip(_move(names, x, r, slopes, np.isfinite(r)), -0.7, 0.7)
+        x = x + move
+        if np.abs(move).max() < 0.03:
+            break
+    return Fitted(mine, names, x, at(x), slopes)
+
+
+def _move(names: Sequence[Key], x: Floats, r: Floats, slopes: Floats, use: npt.NDArray[np.bool_]) -> Floats:
+    """Step to the minimum of the ridge regression on some rows, with Huber weights. [F]"""
+    mean, sigma = _priors(names)
+    near, lines = r[use], slopes[use]
+    weight = np.minimum(1.0, HUBER / np.maximum(np.abs(near), 1e-9)) / NOISE**2
+    normal = lines.T @ (weight[:, None] * lines) + np.diag(sigma**-2)
+    return np.asarray(np.linalg.solve(normal, -lines.T @ (weight * near) - (x - mean) / sigma**2))
+
+
+# ---------------------------------------------------------------------------------------------- bands
+
+
+def fold_of(row: Published) -> int:
+    """Fold of a row by its configuration group, so that no group is split."""
+    return int(hashlib.sha256(("fold|" + config_group(row)).encode()).hexdigest(), 16) % FOLDS
+
+
+def left_out(fits: Sequence[Fitted]) -> list[tuple[Published, Group, float]]:
+    """Log of measured over predicted rate of every row, by factors fitted without its configuration group.
+
+    The factors without a fold are one more step of the regression from those of all rows, on the same slopes.
+    """
+    out = []
+    for f in fits:
+        fine = np.isfinite(f.residuals)
+        folds = np.array([fold_of(r) for r, _ in f.rows])
+        for fold in range(FOLDS):
+            here = fine & (folds == fold)
+            move = _move(f.names, f.x, f.residuals, f.slopes, fine & ~here)
+            errors = f.residuals[here] + f.slopes[here] @ move
+            out += [(*f.rows[i], -float(e)) for i, e in zip(np.flatnonzero(here), errors, strict=True)]
+    return out
+
+
+def bands(errors: Sequence[tuple[Published, Group, float]]) -> dict[tuple[str, str], tuple[float, float, int]]:
+    """(subject, family) -> low, high, rows: everybody's by family, and a stack's own where it has 25 rows or more.
+
+    A split-conformal quantile of n residuals is the ceil((n + 1) q)-th.
+    """
+    found: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for _, g, e in errors:
+        found[SUBJECT, g.family].append(e)
+        found[g.stack, g.family].append(e)
+    out = {}
+    for (subject, kind), left in found.items():
+        if subject == SUBJECT or len(left) >= 25:
+            low, high = conformal(left)
+            out[subject, kind] = (min(low, 0.97), max(high, 1.03), len(left))
+    return out
+
+
+def conformal(left: Sequence[float]) -> tuple[float, float]:
+    """Ends that hold 80 % of new residuals, one tenth beyond each."""
+    ordered, n = np.sort(np.asarray(left)), len(left)
+    rank = int(np.ceil((n + 1) * 0.9)) - 1
+    return float(np.exp(ordered[max(n - 1 - rank, 0)])), float(np.exp(ordered[min(rank, n - 1)]))
+
+
+# ---------------------------------------------------------------------------------------------- facts
+
+
+def facts_of(theta: Theta, found: Sequence[Group], ends: Mapping[tuple[str, str], tuple[float, float, int]],
+             as_of: date) -> list[dict[str, str]]:
+    """Rows of data/practice.csv."""
+    rows: list[dict[str, str]] = []
+
+    def add(subject: str, term: str, at: str, value: float, unit: str, kind: str, where: str, note: str = "",
+            low: float | None = None, high: float | None = None) -> None:
+        ends = ["" if v is None else f"{v:.4g}" for v in (low, high)]
+        rows.append({"subject": subject, "term": term, "at": at, "value": f"{value:.4g}", "low": ends[0],
+                     "high": ends[1], "unit": unit, "kind": kind, "source": "training-fit", "where": where,
+                     "as_of": as_of.isoformat(), "note": note})
+
+    for name, (value, low, high, unit, why) in FIXED.items():
+        add(SUBJECT, name, "", value, unit, "estimate", "FIXED", why, low, high)
+    for (term, option), (value, low, high, why) in OPTIONS.items():
+        add(SUBJECT, term, option, value, "1", "estimate", "OPTIONS", why, low, high)
+    for (stack, term), (value, since, why) in OWN.items():
+        if since <= as_of:
+            add(stack, term, "", value, "B" if term == "gradient_bytes" else "1", "estimate", "OWN", why)
+    for name in TERMS:
+        if "release" not in name:
+            _everybody(add, name, theta)
+    by_stack = {s: [g for g in found if g.stack == s] for s in sorted({g.stack for g in found})}
+    for stack, mine in by_stack.items():
+        _stack_facts(add, stack, mine, theta)
+    for stack, like in KIN.items():
+        if stack not in by_stack and like in by_stack:
+            _stack_facts(add, stack, by_stack[like], theta, like)
+    for (subject, kind), (low, high, n) in sorted(ends.items()):
+        add(subject, "training_band", kind, 1.0, "1", "measured", f"{n} rows left out in turn",
+            "measured over predicted rate", low, high)
+    return rows
+
+
+def _everybody(add: Callable[..., None], name: str, theta: Theta) -> None:
+    """What a stack without rows is taken to do: the median of the others."""
+    factor = FACTORS[name]
+    seen = [x for (_, n, at), x in theta.items() if n == name and not at]
+    value = factor.value(float(np.median(seen)) if seen else factor.mean)
+    low, high = (factor.value(float(np.median(seen or [factor.mean])) + d * 1.28 * factor.sigma) for d in (-1, 1))
+    add(SUBJECT, TERMS[name], "", value / SCALE[factor.unit], factor.unit, "inferred", f"median of {len(seen)} stacks",
+        "for stacks without rows", low / SCALE[factor.unit], high / SCALE[factor.unit])
+
+
+def _stack_facts(add: Callable[..., None], stack: str, mine: Sequence[Group], theta: Theta, like: str = "") -> None:
+    source = like or stack
+    own = {term for (s, term) in OWN if s == stack}
+    count = sum(len(g.rows) for g in mine)
+    kind, where = ("inferred", f"as {like}") if like else ("measured", f"{count} fit rows")
+
+    def x(name: str, at: str = "") -> float:
+        return theta.get((source, name, at), 0.0 if at else FACTORS[name].mean)
+
+    for name in ("moe_speed", "moving", "scan", "network", "host_layer", "host_moe", "host_step", "straggler", "tp_hidden",
+                 "ep_hidden", "dp_floor"):
+        if (source, name, "") in theta and name not in own:
+            factor = FACTORS[name]
+            add(stack, TERMS[name], "", factor.value(x(name)) / SCALE[factor.unit], factor.unit, kind, where)
+    add(stack, "stack_attention", "", np.exp(x("attention")), "1", kind, where)
+    add(stack, "stack_speed", "", np.exp(x("speed")), "1", kind, where)
+    for kin in sorted({g.kin for g in mine}):
+        if (source, "kin", kin) in theta:
+            add(stack, "stack_speed", kin, np.exp(x("speed") + x("kin", kin)), "1", kind, where)
+            add(stack, "stack_attention", kin, np.exp(x("attention") + x("attention", kin)), "1", kind, where)
+    for dtype in sorted({g.task.dtype for g in mine} - {"bf16"}):
+        add(stack, "stack_speed", dtype, np.exp(x("speed") + x("dtype", dtype)), "1", kind, where)
+        for kin in sorted({g.kin for g in mine if g.task.dtype == dtype}):
+            both = x("speed") + x("dtype", dtype) + x("kin", kin) + x("pair", f"{dtype}/{kin}")
+            add(stack, "stack_speed", f"{dtype}/{kin}", np.exp(both), "1", kind, where)
+    for release in sorted({g.task.release for g in mine if (source, "release", g.task.release) in theta}):
+        add(stack, "release_speed", release, np.exp(x("release", release)), "1", kind, where)
+    for release in sorted({g.task.release for g in mine if (source, "moe_release", g.task.release) in theta}):
+        add(stack, "release_moe_speed", release, np.exp(x("moe_release", release)), "1", kind, where)
 
 
 def known_by(as_of: date) -> Facts:
@@ -95,205 +480,51 @@ def known_by(as_of: date) -> Facts:
     return replace(then, table={**{k: v for k, v in now.table.items() if k[0] in models}, **then.table})
 
 
-def is_moe(c: Compared) -> bool:
-    return c.steps is not None and float(c.steps.time["expert gemm"][0]) > 0
+def line(name: str, errors: Sequence[float]) -> str:
+    """Errors of some rows in a line: rows, median, mean, p90, bias."""
+    apart = np.abs(np.expm1(errors))
+    return (f"{name:44s} {len(errors):5d}  median {np.median(apart):6.1%}  mean {apart.mean():6.1%}  "
+            f"p90 {np.quantile(apart, 0.9):6.1%}  bias {np.median(np.expm1(errors)):+6.1%}")
 
 
-def speed_key(c: Compared) -> str:
-    if is_moe(c):
-        return f"{c.row.stack}.stack_moe_speed"
-    at = BY_DTYPE.get(c.row.stack, {}).get(c.row.dtype, "")
-    return f"{c.row.stack}.stack_speed" + (f"@{at}" if at else "")
-
-
-def centred(rows: list[Published], facts: Facts, rounds: int) -> tuple[Facts, list[Compared]]:
-    """Speeds moved until each group's median error vanishes; compute is most, not all, of a step."""
-    found = compare(rows, facts)
-    for _ in range(rounds):
-        groups = defaultdict(list)
-        for c in found:
-            groups[speed_key(c)].append(c.error)
-        for key, errors in sorted(groups.items()):
-            old = facts.value(key)
-            value = float(np.clip(old * np.exp(-np.median(errors) / 0.9), 0.2, 1.6))
-            for twin in (key, key.replace("@fp8", "@fp4")):
-                facts = facts.with_fact(twin, value)
-        found = compare(rows, facts)
-    return facts, found
-
-
-def cost(found: list[Compared]) -> float:
-    return float(np.mean([min(abs(c.error), 0.5) for c in found]))
-
-
-def fit(rows: list[Published], facts: Facts) -> tuple[Facts, list[Compared]]:
-    facts, found = centred(rows, start(facts), 3)
-    best = cost(found)
-    axes = {f"{SUBJECT}.{n}": g for n, g in GRIDS.items()}
-    axes |= {
-        f"{s}.stack_attention@hopper": ATTENTION
-        for s in LAGGING
-        if any(r.stack == s and r.chip == "h100-sxm" for r in rows)
-    }
-    for _ in range(2):
-        for key, grid in axes.items():
-            for value in grid:
-                tried, there = centred(rows, facts.with_fact(key, value), 1)
-                if cost(there) < best - 1e-4:
-                    best, facts, found = cost(there), tried, there
-    return centred(rows, facts, 2)
-
-
-def band(rows: list[Published], facts: Facts) -> dict[str, tuple[float, float, float, int]]:
-    """median, low and high of measured over predicted by kind, and how many rows; both kinds pooled where few."""
-    found = [c for c in compare(rows, facts) if c.steps is not None]
-    pooled = [-c.error for c in found]
-    out = {}
-    for kind in ("dense", "moe"):
-        errors = [-c.error for c in found if is_moe(c) == (kind == "moe")]
-        errors = errors if len(errors) >= 8 else pooled
-        low, middle, high = np.exp(np.quantile(errors, [0.1, 0.5, 0.9]))
-        out[kind] = (float(middle), float(min(low, 0.97)), float(max(high, 1.03)), len(errors))
-    return out
-
-
-def rows_of(facts: Facts, rows: list[Published], found: list[Compared], as_of: date) -> list[dict[str, str]]:
-    def row(subject: str, term: str, at: str, value: float, unit: str, kind: str, where: str, note: str = "",
-            low: float | None = None, high: float | None = None) -> dict[str, str]:
-        ends = ["" if v is None else f"{v:.4g}" for v in (low, high)]
-        return {
-            "subject": subject,
-            "term": term,
-            "at": at,
-            "value": f"{value:.4g}",
-            "low": ends[0],
-            "high": ends[1],
-            "unit": unit,
-            "kind": kind,
-            "source": "training-fit",
-            "where": where,
-            "as_of": as_of.isoformat(),
-            "note": note,
-        }
-
-    counts: defaultdict[str, int] = defaultdict(int)
-    for c in found:
-        counts[speed_key(c)] += 1
-    out = [
-        row(SUBJECT, n, "", v, unit, "estimate", "FIXED", why, low, high)
-        for n, (v, low, high, unit, why) in FIXED.items()
-    ]
-    out += [row(SUBJECT, n, "", facts.value(f"{SUBJECT}.{n}"), "1", "measured", f"{len(rows)} fit rows") for n in GRIDS]
-    out += [row(stack, term, "", v, "B" if term == "gradient_bytes" else "1", "estimate", "OWN", why)
-            for (stack, term), (v, since, why) in OWN.items() if since <= as_of]
-    for stack in STACKS:
-        value, low, high, unit, why = HOST_LAYER
-        out.append(row(stack, "host_layer", "", value, unit, "estimate", "HOST_LAYER", why, low, high))
-        for term in ("stack_speed", "stack_moe_speed", "stack_attention"):
-            for at, fact in sorted(facts.find(stack, term).items()):
-                same = BY_DTYPE.get(stack, {}).get(at, at)
-                n = counts[f"{stack}.{term}" + (f"@{same}" if same else "")]
-                seen = n or (term == "stack_attention" and at)
-                borrowed = 1.0 if term == "stack_attention" else _typical(facts, counts, term)
-                where = (
-                    f"{n} fit rows"
-                    if n
-                    else "fit rows of long sequences"
-                    if seen
-                    else "no rows: median of the other stacks"
-                )
-                if at and not seen:
-                    continue
-                out.append(
-                    row(
-                        stack,
-                        term,
-                        at,
-                        fact.value if seen else borrowed,
-                        "1",
-                        "measured" if seen else "inferred",
-                        where,
-                    )
-                )
-    held = [r for r in published() if r.role == "band" and day(r.date) <= as_of]
-    for kind, (middle, low, high, n) in band(held, facts).items():
-        out.append(
-            row(
-                SUBJECT,
-                "training_band",
-                kind,
-                middle,
-                "1",
-                "measured",
-                f"{n} band rows",
-                "measured over predicted rate",
-                low,
-                high,
-            )
-        )
-    return out
-
-
-def _typical(facts: Facts, counts: dict[str, int], term: str) -> float:
-    known = [facts.value(key) for key, n in counts.items() if n and f".{term}" in key]
-    return float(np.median(known)) if known else 1.0
+def report(title: str, found: Sequence[tuple[Published, Group, float]]) -> None:
+    """Errors by family and stack; `found` holds the log of measured over predicted."""
+    print(title)
+    by: dict[str, list[float]] = defaultdict(list)
+    for _, g, e in found:
+        by[g.family].append(-e)
+        by[f"  {g.stack} {g.family}"].append(-e)
+    for name, errors in sorted(by.items(), key=lambda pair: (pair[0].startswith(" "), pair[0])):
+        print(line(name, errors))
 
 
 def main() -> None:
-    with EFFICIENCY.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        kept = [r for r in reader if not r["subject"].startswith("stack-") and r["subject"] != SUBJECT]
-        names = list(reader.fieldnames or [])
-    new = []
-    for as_of in DATES:
+    new: list[dict[str, str]] = []
+    wanted = DATES[-1:] if "--report" in sys.argv else DATES
+    for as_of in wanted:
+        facts = known_by(as_of)
         rows = [r for r in published() if r.role == "fit" and day(r.date) <= as_of]
-        facts, found = fit(rows, known_by(as_of))
-        print(as_of, len(rows), "rows, mean absolute log error", round(cost(found), 4))
-        new += rows_of(facts, rows, found, as_of)
-    beside = EFFICIENCY.with_name(".efficiency.csv.new")
+        found = groups(rows, facts)
+        fits = fit(found)
+        theta = joined(fits)
+        report(f"{as_of}: as fitted", [(r, g, -float(e)) for f in fits for (r, g), e in zip(f.rows, f.residuals, strict=True)
+                                       if np.isfinite(e)])
+        errors = left_out(fits)
+        report(f"{as_of}: left out in turn", errors)
+        new += facts_of(theta, found, bands(errors), as_of)
+        if "--report" in sys.argv:
+            held = groups([r for r in published() if r.role == "held_out" and day(r.date) <= as_of], facts)
+            report("held out", [(r, g, -float(e)) for g in held
+                                for r, e in zip(g.rows, residual(g, theta), strict=True) if np.isfinite(e)])
+    if "--report" in sys.argv:
+        return
+    beside = OUT.with_name(".practice.csv.new")
     with beside.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, names, lineterminator="\n")
+        writer = csv.DictWriter(file, list(new[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows([*kept, *new])
-    beside.replace(EFFICIENCY)
-
-
-DOCS = Path(__file__).parent.parent / "docs" / "models" / "training.md"
-
-
-def line(name: str, rows: list[Compared]) -> str:
-    apart = np.abs(np.expm1([c.error for c in rows]))
-    inside = np.mean([c.low <= c.measured <= c.high for c in rows])
-    bias = np.median(np.expm1([c.error for c in rows]))
-    return (f"| {name} | {len(rows)} | {np.median(apart):.1%} | {np.quantile(apart, 0.9):.1%} | {bias:+.1%} "
-            f"| {inside:.0%} |")
-
-
-def errors() -> None:
-    """Errors by role, kind, accelerator and stack of the rows, and the worst held-out rows, between the marks."""
-    found = compare(published(), load_facts(DATES[-1]))
-    groups = {f"all {role.replace('_', '-')} rows": [c for c in found if c.row.role == role]
-              for role in ("held_out", "band", "fit", "searched")}
-    held = [c for c in found if c.row.role == "held_out"]
-    groups |= {"held-out, dense": [c for c in held if not is_moe(c)], "held-out, MoE": [c for c in held if is_moe(c)]}
-    for key in sorted({(c.row.chip, c.row.dtype) for c in held}):
-        groups[f"held-out, {key[0]} {key[1]}"] = [c for c in held if (c.row.chip, c.row.dtype) == key]
-    judged = {c.row.chip for c in held}
-    for name in sorted({c.row.chip for c in found} - judged):
-        rows = [c for c in found if c.row.chip == name]
-        groups[f"{name}, no held-out row: {', '.join(sorted({c.row.role for c in rows}))}"] = rows
-    for stack in sorted({c.row.stack for c in held}):
-        groups[f"held-out, {stack}"] = [c for c in held if c.row.stack == stack]
-    table = ["| rows | n | median error | p90 | bias | in the band |", "|---|---|---|---|---|---|"]
-    table += [line(name, rows) for name, rows in groups.items() if rows]
-    worst = [f"| {c.row.id} | {c.row.model} | {c.row.chip} {c.row.dtype} | {c.predicted:.0f} | {c.measured:.0f} |"
-             for c in sorted(held, key=lambda c: -abs(c.error))[:10]]
-    table += ["", "The ten worst held-out rows, token/s of one chip:", "",
-              "| row | model | chip | predicted | measured |", "|---|---|---|---|---|", *worst]
-    text = DOCS.read_text(encoding="utf-8")
-    head, _, _ = text.partition("<!-- errors -->")
-    DOCS.write_text(head + "<!-- errors -->\n\n" + "\n".join(table) + "\n", encoding="utf-8")
+        writer.writerows(new)
+    beside.replace(OUT)
 
 
 if __name__ == "__main__":
-    errors() if "--errors" in sys.argv else main()
+    main()

@@ -11,19 +11,22 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import re
 import sys
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 from exafleet.facts.catalogue import load_facts
-from exafleet.step.published import AXES, COLUMNS, FILE, Published, Unread, written
+from exafleet.step.published import AXES, COLUMNS, FILE, Published, Unread, config_group, written
 from exafleet.step.run_tables import read_runs
 
 # Families never used for fitting, whatever their hash.
-HELD_FAMILIES = ("nemotron-4", "gpt-oss")
+HELD_FAMILIES = ("nemotron-4", "mixtral")
 # One in so many jobs of a table of like jobs is kept.
 SAMPLED = {"nanotron_h100.csv": 5, "train_vtrain_single_node.csv": 8}
+# Rows of a table without dates: when the table was published.
+UNDATED = "2024-09"
 NOT_A_STEP = ("run_average", "secondary")
 
 
@@ -33,13 +36,17 @@ def digest(text: str) -> int:
 
 
 def role(row: Published) -> str:
-    """ "held_out", "fit", or "searched" where the source does not state the layout."""
+    """ "held_out" for one configuration group in four and for whole families, "fit" for the others.
+
+    "searched" where the source does not state the layout, "regression" where the source itself calls the release broken.
+    """
     if not {"tp", "pp"} <= row.layout.keys():
         return "searched"
+    if row.model.startswith("gpt-oss") and "26.06.01" in row.source:
+        return "regression"
     if row.model.startswith(HELD_FAMILIES):
         return "held_out"
-    shape = f"|{row.chips}|{row.layout['tp']}|{row.layout['pp']}" if row.arch else ""
-    return "held_out" if digest(f"{row.model}|{row.chip}|{row.dtype}|{row.seq}{shape}") % 10 >= 7 else "fit"
+    return "held_out" if digest(config_group(row)) % 4 == 3 else "fit"
 
 
 def kinds(path: Path) -> dict[str, str]:
@@ -56,7 +63,7 @@ def rows(folder: Path) -> list[Published]:
         for row in read_runs(folder / name, facts):
             kept = digest(row.id) % SAMPLED.get(name, 1) == 0 and kind.get(row.id, "") not in NOT_A_STEP
             if kept and isinstance(row, Published) and "MFU under 15 %" not in row.note:
-                found.append(replace(row, role=role(row), source=source_id(row, name),
+                found.append(replace(row, role=role(row), date=dated(row.date), source=source_id(row, name),
                                      id=row.id if name != "train_vtrain_single_node.csv" else f"vtrain-single-{row.id}"))
             elif isinstance(row, Unread):
                 left += 1
@@ -64,6 +71,17 @@ def rows(folder: Path) -> list[Published]:
                     print(f"{name} {row.id}: {row.why}")
         lost += left
     return found
+
+
+def dated(text: str) -> str:
+    """Day, month or year a figure was published by, from a date as tables write it.
+
+    >>> dated("2024-12"), dated("2023-2024 (table kept until 2025-09)")
+    ('2024-12', '2024')
+    """
+    span = re.match(r"20\d\d-(20\d\d)", text)
+    one = re.match(r"20\d\d(?:-\d\d){0,2}", text)
+    return span[1] if span else one[0] if one else UNDATED
 
 
 def source_id(row: Published, name: str) -> str:

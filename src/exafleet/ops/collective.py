@@ -45,8 +45,11 @@ class Fabric:
     nic: Mapping[str, Channel]
 
 
-def fabric(facts: Facts, system: System) -> Fabric:
-    """Fabric of a system as of the facts' date; raises MissingFact naming every missing term."""
+def fabric(facts: Facts, system: System, network: float = 1.0) -> Fabric:
+    """Fabric of a system as of the facts' date; raises MissingFact naming every missing term.
+
+    network   share of the scale-out bandwidth that the software reaches    [1]
+    """
     missing: list[str] = []
     chip = system.chip
 
@@ -63,7 +66,7 @@ def fabric(facts: Facts, system: System) -> Fabric:
                               half=value(f"{level}_half", kind)) for kind in KINDS}
 
     link = channels("link", chip.link_bw) if chip.link_bw else {}
-    nic = channels("nic", chip.nic_bw) if chip.nic_bw else {}
+    nic = channels("nic", chip.nic_bw * network) if chip.nic_bw else {}
     if missing:
         raise MissingFact(
             [

@@ -25,21 +25,42 @@ HOST_CORNER = 4.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """The slowest stage of a pipeline. share: its part of all blocks; spare: block places that stay empty over all."""
+    """The slowest stage of a pipeline, and its last, which has the head.
+
+    blocks         blocks of the slowest stage          [...]
+    share          its part of all blocks               [...]
+    last           blocks of the last stage             [...]
+    micro_batches  of one data-parallel rank in a step  [...]
+    """
 
     blocks: Floats
     share: Floats
-    spare: Floats
+    last: Floats
     micro_batches: Floats
 
 
-def stage(arch: Arch, batch: int, lay: Layouts) -> Stage:
+def stage(arch: Arch, batch: int | npt.NDArray[np.int64], lay: Layouts) -> Stage:
     """Blocks are dealt out in pp * vpp chunks of equal size; places left over hold the embedding and the head."""
     places = lay.pp * lay.vpp
     blocks = -(-arch.layers // places) * lay.vpp
+    spare = lay.pp * blocks - arch.layers
     micro = batch / (lay.dp * lay.mbs)
     return Stage(blocks=blocks.astype(np.float64), share=blocks / arch.layers,
-                 spare=(lay.pp * blocks - arch.layers).astype(np.float64), micro_batches=np.asarray(micro))
+                 last=(blocks + spare // -2).astype(np.float64), micro_batches=np.asarray(micro))
+
+
+def levelled(arch: Arch, lay: Layouts, pipe: Stage, tab: Mapping[str, Floats]) -> Stage:
+    """Stages as software deals blocks that counts the head as what it costs: the last stage gets fewer, or none."""
+    head = arch.layers * tab["head"] / np.maximum(tab["total"], 1e-30)
+    others = np.maximum(lay.pp - 1, 1)
+    fewer = np.maximum(np.floor((arch.layers + head) / lay.pp - head), 0.0)
+    best = np.minimum(np.maximum(np.ceil((arch.layers - fewer) / others), fewer + head),
+                      np.maximum(np.ceil((arch.layers - fewer - 1) / others), fewer + 1 + head))
+    last = np.where(np.maximum(np.ceil((arch.layers - fewer) / others), fewer + head) <= best, fewer, fewer + 1)
+    blocks = np.ceil((arch.layers - last) / others)
+    piped = (lay.pp > 1) & (lay.vpp == 1)
+    blocks, last = np.where(piped, blocks, pipe.blocks), np.where(piped, last, pipe.last)
+    return Stage(blocks=blocks, share=blocks / arch.layers, last=last, micro_batches=pipe.micro_batches)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,15 +103,16 @@ def turn(arch: Arch, how: Practice, net: Fabric, lay: Layouts, tab: Mapping[str,
               "pp p2p": send - send_seen}
     forward = (tab["forward"] + (1.0 - how.tp_hidden) * tab["tp_again"]) * share
     device = busy + tp_seen + ep_seen + cp_seen + send_seen
-    launching = how.host_layer * pipe.blocks * np.where(mode == 2, RECOMPUTE_LAUNCHES, 1.0)
+    block = how.host_layer + how.host_moe * arch.moe_layers / arch.layers
+    launching = block * pipe.blocks * np.where(mode == 2, RECOMPUTE_LAUNCHES, 1.0)
     total = rounded_max(device, launching, HOST_CORNER)
     return Turn(compute=compute, head=head, again=again, tp=tp_seen, cp=cp_seen, ep=ep_seen, send=send_seen,
                 host=total - device, hidden=hidden, forward=forward, wgrad=tab["wgrad"] * share, total=total)
 
 
 def _head(arch: Arch, lay: Layouts, tab: Mapping[str, Floats], pipe: Stage) -> Floats:
-    """Time of the head that the slowest stage shows: a last stage with empty block places has that much more time."""
-    slack = np.ceil(pipe.spare / 2) * tab["total"] / arch.layers
+    """Time of the head that the slowest stage shows: a last stage with fewer blocks has that much more time."""
+    slack = (pipe.blocks - pipe.last) * tab["total"] / arch.layers
     return np.where(lay.pp > 1, np.maximum(tab["head"] - slack, 0.0), tab["head"])
 
 

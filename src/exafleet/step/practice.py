@@ -7,15 +7,27 @@ data/measured_train.csv; a stack's factor is the only thing that differs between
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
 
 from exafleet.facts.catalogue import Facts
-from exafleet.terms.errors import MissingFact, Problem
+from exafleet.terms.errors import FactError, MissingFact, Problem
 
 SUBJECT = "training-practice"
 # The stack a well-kept installation on this vendor's chips would use; others are named in TrainTask.stack.
 DEFAULT_STACK = {"Google": "stack-maxtext", "AMD": "stack-primus", "AWS": "stack-neuron"}
 TUNED = "stack-megatron"
+
+
+# What software can be told to do, and what it changes here:
+# graphs           the whole step is launched as one graph: the host keeps no block waiting
+# partial-graphs   attention, routers or scans of a block are launched as graphs
+# token-drop       experts take a fixed number of tokens, so the host need not learn how many there are
+# hidden-dispatch  dispatch and combine of experts run beside the compute of another micro-batch
+# one-sided        dispatch by one-sided kernels (DeepEP, HybridEP) instead of a library's all-to-all
+OPTIONS = ("graphs", "partial-graphs", "token-drop", "hidden-dispatch", "one-sided")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,14 +39,19 @@ class Practice:
     dp_floor                        share of gradient and parameter traffic that is exposed in any case         [1]
     straggler                       time added per doubling of chips beyond 8                                   [1]
     host_layer                      time the host needs to launch one block's forward and backward             [s]
+    host_moe                        the same beside it for one block with experts (routing, waiting for counts)  [s]
     host_step                       fixed time of a step (data, logging, optimizer launch)                     [s]
     imbalance                       busiest over mean expert load                                               [1]
     usable                          share of memory that a step may fill (the rest: fragmentation)              [1]
     workspace                       memory of the runtime, communication buffers and libraries                  [B]
-    speed                           speed of compute in this stack over the operator curves                     [1]
-    moe_speed                       the same for MoE models, on top                                             [1]
+    speed                           speed of matrix products in this stack over the operator curves             [1]
+    moe_speed                       the same for grouped (expert) products, on top                               [1]
+    attention                       speed of attention in this stack over its curve                              [1]
+    moving                          speed of memory-bound kernels in this stack over their curve                 [1]
+    scan                            the same of state-space scans                                                [1]
+    network                         share of the scale-out bandwidth model that this stack's collectives reach    [1]
+    balanced                        1 where blocks are dealt out so that the stage with the head is no slower     [1]
     gradient_bytes                  of one parameter, kept and reduced                                           [B]
-    attention                       the same for attention itself, by chip family where kernels lag a new chip  [1]
     """
 
     tp_hidden: float
@@ -45,6 +62,7 @@ class Practice:
     dp_floor: float
     straggler: float
     host_layer: float
+    host_moe: float
     host_step: float
     imbalance: float
     usable: float
@@ -52,11 +70,16 @@ class Practice:
     speed: float
     moe_speed: float
     attention: float
+    moving: float
+    scan: float
+    network: float
+    balanced: float
     gradient_bytes: float
 
 
 STACK_TERMS = {"speed": "stack_speed", "moe_speed": "stack_moe_speed", "host_layer": "host_layer",
-               "attention": "stack_attention"}
+               "attention": "stack_attention", "moving": "stack_moving", "scan": "stack_scan",
+               "network": "stack_network"}
 
 
 def stack_of(stack: str, vendor: str) -> str:
@@ -64,26 +87,49 @@ def stack_of(stack: str, vendor: str) -> str:
     return stack or DEFAULT_STACK.get(vendor, TUNED)
 
 
-def practice(facts: Facts, stack: str, dtype: str, family: str = "") -> Practice:
+def practice(facts: Facts, stack: str, dtype: str, family: str = "", release: str = "",
+             options: Sequence[str] = ()) -> Practice:
     """Practice and stack factors as of the facts' date. Raises MissingFact.
 
-    A stack's own fact wins over everybody's; it may be given by dtype ("fp8") or by chip family ("hopper").
+    A stack's own fact wins over everybody's; it may be given by dtype and chip family ("fp8/hopper"), by dtype ("fp8")
+    or by chip family ("hopper"), the narrowest first. release and options then change what they are known to change.
     """
     missing: list[str] = []
     values: dict[str, float] = {}
+    kin = family.casefold()
     for field in fields(Practice):
         term = STACK_TERMS.get(field.name, field.name)
         found = {**facts.find(SUBJECT, term), **facts.find(stack, term)}
-        fact = found.get(dtype) or found.get(family.casefold()) or found.get("")
-        if fact is None:
+        at = next((at for at in (f"{dtype}/{kin}", dtype, kin, "") if at in found), None)
+        if at is None:
             missing.append(f"{stack if field.name in STACK_TERMS else SUBJECT}.{term}")
         else:
-            values[field.name] = fact.value
+            values[field.name] = found[at].value
     if missing:
         raise MissingFact(
             [Problem(what=f'no fact "{key}" is known as of {facts.as_of.isoformat()}') for key in missing]
         )
-    return Practice(**values)
+    return told(released(Practice(**values), facts, stack, release), facts, options)
+
+
+def released(how: Practice, facts: Facts, stack: str, release: str) -> Practice:
+    """Practice of one release of a stack: its speeds over those of the stack as a whole; unknown releases change none.
+    """
+    speeds = (facts.find(stack, term).get(release) for term in ("release_speed", "release_moe_speed"))
+    dense, moe = (fact.value if fact is not None else 1.0 for fact in speeds)
+    return replace(how, speed=how.speed * dense, moe_speed=how.moe_speed * moe)
+
+
+def told(how: Practice, facts: Facts, options: Sequence[str]) -> Practice:
+    """Practice under OPTIONS; raises FactError for an unknown one."""
+    unknown = [o for o in options if o not in OPTIONS]
+    if unknown:
+        raise FactError(Problem(what=f"unknown option of the software: {', '.join(unknown)}", allowed=", ".join(OPTIONS)))
+    left = facts.find(SUBJECT, "host_left")
+    share = min((left[o].value for o in options if o in left), default=1.0)
+    dispatch = facts.find(SUBJECT, "dispatch_hidden")
+    hidden = 1.0 - (1.0 - how.ep_hidden) * float(np.prod([1.0 - dispatch[o].value for o in options if o in dispatch]))
+    return replace(how, host_layer=how.host_layer * share, host_moe=how.host_moe * share, ep_hidden=hidden)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,6 +32,8 @@ FILE = DATA / "measured_train.csv"
 # Axes a layout must state to be timed as it is; the others have one usual meaning.
 AXES = ("tp", "cp", "ep", "etp", "pp", "vpp", "mbs", "zero", "recompute")
 OPTIONAL = ("group", "schedule", "offload", "cp_kind")
+# Fine-tuning rows pack short samples into a sequence: mean tokens of one (SQuAD v1.1, a paragraph and its question).
+PACKED_SAMPLE = 200
 COLUMNS = ("id", "model", "shape", "changes", "chip", "chips", "dtype", "recipe", "seq", "batch", *AXES, *OPTIONAL,
            "stack", "release", "task", "options", "nic_bw", "value", "unit", "source", "where", "date", "role", "note")
 
@@ -158,6 +160,12 @@ def shape_of(name: str, words: str) -> Arch:
     size = {_SHAPE[m[1]]: int(m[2]) for w in words.split() if (m := re.match(r"([A-Za-z]+)(\d+)$", w))}
     return Arch(id=name, name=name, attention_layers=size["layers"], mlp_layers=size["layers"],
                 head_dim=size["hidden"] // size["heads"], tied_embeddings="tied" in words.split(), **size)
+
+
+def config_group(row: Published) -> str:
+    """What makes two rows measurements of the same thing, whatever the software's release."""
+    ways = "|".join(str(row.layout.get(a, "")) for a in ("tp", "cp", "ep", "pp", "mbs"))
+    return f"{row.model}|{row.chip}|{row.chips}|{row.dtype}|{row.seq}|{row.batch}|{ways}"
 
 
 # ---------------------------------------------------------------------------------------------- shapes and systems
@@ -290,7 +298,8 @@ def _beside(row: Published, model: Arch, steps: Steps) -> Compared:
 def task_of(row: Published, model: Arch, batch: int | npt.NDArray[np.int64]) -> TrainTask:
     """The training step of a run, with its software stack."""
     return TrainTask(arch=model, seq=row.seq, batch=batch, dtype=row.dtype, recipe=row.recipe, stack=row.stack,
-                     release=row.release, kind=row.task)
+                     release=row.release, options=row.options, frozen=row.task == "lora",
+                     sample=0 if row.task == "pretrain" else PACKED_SAMPLE)
 
 
 def stated(rows: Sequence[Published]) -> Layouts:

@@ -36,8 +36,6 @@ REQUIRED = {
 MARKS = {"nanotron": ("outcome", "mlp_gated"), "vtrain": ("iteration_time_s",), "train": ("model", "precision")}
 # Sources count the cores of these chips as devices: cores of one chip.
 CORES = {"trainium1": 2}
-# Fine-tuning rows pack short samples into a sequence: mean tokens of one (SQuAD v1.1: a paragraph and a question).
-PACKED_SAMPLE = 200
 # Where a source does not state the global batch: micro-batches of one data-parallel rank.
 ASSUMED_MICRO_BATCHES = 32
 # Two figures of one row that differ by more than this are not roundings of each other.

@@ -64,25 +64,48 @@ class Shards:
     message: Floats
 
 
-def shards(arch: Arch, seq: int, dtype: str, chip: Chip, eff: Efficiency, net: Fabric, how: Practice, *,
-           tp: npt.ArrayLike, cp: npt.ArrayLike, ep: npt.ArrayLike, etp: npt.ArrayLike, mbs: npt.ArrayLike,
-           cp_kind: npt.ArrayLike = 0, recipe: Recipe | None = None, kernels: Kernels = FUSED, gradient: float = 4.0,
-           wide: float = 0.0) -> Shards:
-    """Tables of the shards given as equally long arrays; recipe to wide are those of `train_work`. [U]"""
-    tp, cp, ep, etp, mbs = (np.asarray(v, dtype=np.float64) for v in (tp, cp, ep, etp, mbs))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timed:
+    """Operators of distinct shards with their times by the curves alone, before what a software stack makes of them.
+
+    times   of one micro-batch through all blocks     [U, O]  [s]
+    """
+
+    work: Work
+    times: Floats
+    tp: Floats
+    cp: Floats
+    ep: Floats
+    etp: Floats
+    cp_kind: Floats
+    tokens: Floats
+    dtype: str
+
+
+def timed(arch: Arch, seq: int, dtype: str, chip: Chip, eff: Efficiency, *, tp: npt.ArrayLike, cp: npt.ArrayLike,
+          ep: npt.ArrayLike, etp: npt.ArrayLike, mbs: npt.ArrayLike, cp_kind: npt.ArrayLike = 0,
+          recipe: Recipe | None = None, kernels: Kernels = FUSED, gradient: float = 4.0, wide: float = 0.0,
+          sample: int = 0, frozen: bool = False) -> Timed:
+    """Operators of the shards given as equally long arrays; recipe to frozen are those of `train_work`. [U]"""
+    tp, cp, ep, etp, mbs, cp_kind = (np.asarray(v, dtype=np.float64) for v in (tp, cp, ep, etp, mbs, cp_kind))
     work = train_work(arch, seq=seq, dtype=dtype, micro_batch=mbs, tp=tp, cp=cp, ep=ep, etp=etp, recipe=recipe,
-                      kernels=kernels, gradient=gradient, wide=wide)
-    speed = how.speed * (how.moe_speed if arch.moe_layers else 1.0)
-    times = operator_time(work, chip, eff) * work.count / speed
-    times = times * _slowest(work, how)
+                      kernels=kernels, gradient=gradient, wide=wide, sample=sample, frozen=frozen)
+    return Timed(work=work, times=operator_time(work, chip, eff) * work.count, tp=tp, cp=cp, ep=ep, etp=etp,
+                 cp_kind=cp_kind, tokens=mbs * seq / cp, dtype=dtype)
+
+
+def shards(arch: Arch, base: Timed, net: Fabric, how: Practice) -> Shards:
+    """Tables of the shards as a software stack runs them. [U]"""
+    work, tp, cp, ep, etp, dtype = base.work, base.tp, base.cp, base.ep, base.etp, base.dtype
+    times = base.times * _slower(work, how)
     compute = {part: _sum(times, work, part) for part in COMPUTE}
     forward = _sum(times, work, *COMPUTE, step="forward")
     light = _sum(times, work, "attention core", "elementwise", step="forward")
-    tokens = mbs * seq / cp
+    tokens = base.tokens
     tp_once, tp_again = _tensor_traffic(arch, tokens, tp, net)
     ep_once, ep_again = _expert_traffic(arch, dtype, tokens, tp, ep, etp, net)
     hiding = compute["attention core"] * how.cp_hidden
-    cp_all, cp_seen = _context_traffic(arch, tokens, tp, cp, np.asarray(cp_kind), hiding, net)
+    cp_all, cp_seen = _context_traffic(arch, tokens, tp, cp, base.cp_kind, hiding, net)
     # Inputs of low-precision products are kept as they were multiplied.
     kept = min(ELEMENT_BYTES[dtype], 2.0) if ELEMENT_BYTES[dtype] >= 1.0 else 1.0
     return Shards(
@@ -95,10 +118,12 @@ def shards(arch: Arch, seq: int, dtype: str, chip: Chip, eff: Efficiency, net: F
     )
 
 
-def _slowest(work: Work, how: Practice) -> Floats:
-    """Slow-downs by kind: the busiest rank sets the pace of routed experts, old kernels that of attention."""
-    slower = {"grouped": how.imbalance, "attention": 1.0 / how.attention, "mla": 1.0 / how.attention}
-    return np.array([slower.get(kind, 1.0) for kind in work.kinds])
+def _slower(work: Work, how: Practice) -> Floats:
+    """Time over the operator curves by kind: what the stack reaches of them; the busiest rank paces routed experts."""
+    grouped = how.imbalance / (how.speed * how.moe_speed)
+    slower = {"gemm": 1.0 / how.speed, "grouped": grouped, "attention": 1.0 / how.attention,
+              "mla": 1.0 / how.attention, "memory": 1.0 / how.moving, "scan": 1.0 / how.scan}
+    return np.array([slower[kind] for kind in work.kinds])
 
 
 def _sum(times: Floats, work: Work, *parts: str, step: str = "") -> Floats:

@@ -20,10 +20,10 @@ from exafleet.ops.collective import Fabric, fabric
 from exafleet.ops.efficiency import Efficiency, efficiency
 from exafleet.step.layouts import SHARD, Layouts, illegal
 from exafleet.step.memory import Held, States, held, in_flight, states
-from exafleet.step.pipeline import Stage, bubble, stage, turn
+from exafleet.step.pipeline import Stage, bubble, levelled, stage, turn
 from exafleet.step.practice import Band, Practice, band, practice, stack_of
 from exafleet.step.replicas import data_parallel, offloaded, own, traffic
-from exafleet.step.shards import COMPUTE, Shards, shards
+from exafleet.step.shards import COMPUTE, Shards, Timed, shards, timed
 from exafleet.terms.parts import Parts
 from exafleet.terms.why import Why
 from exafleet.work.counts import flops_per_token
@@ -46,7 +46,9 @@ class TrainTask:
     wide     share of the blocks whose products stay in bf16
     stack    subject of the software stack; "" is the tuned one of the vendor
     release  of the stack, "YY.MM"; "" is the newest known
-    kind     "pretrain", "sft" or "lora" (fine-tuning: packed short samples; LoRA has no weight gradients)
+    options  settings of the software: names of step.practice.OPTIONS
+    sample   mean length of samples packed into a sequence; 0 where a sequence is one sample   [token]
+    frozen   weights are not trained, only small adapters beside them (LoRA)
     each     bytes of one parameter's weight, gradient and optimizer state; None is what the stack does
     """
 
@@ -58,7 +60,9 @@ class TrainTask:
     wide: float = 0.0
     stack: str = ""
     release: str = ""
-    kind: str = "pretrain"
+    options: tuple[str, ...] = ()
+    sample: int = 0
+    frozen: bool = False
     each: States | None = None
 
 
@@ -134,23 +138,29 @@ def setting(task: TrainTask, system: System, facts: Facts) -> Setting:
     stack = stack_of(task.stack, system.chip.vendor)
     eff = efficiency(facts, system.chip)
     around = band(facts, "moe" if task.arch.moe_layers else "dense")
-    how = practice(facts, stack, task.dtype, system.chip.family)
-    return Setting(system=system, eff=eff, net=fabric(facts, system), how=how,
+    how = practice(facts, stack, task.dtype, system.chip.family, task.release, task.options)
+    return Setting(system=system, eff=eff, net=fabric(facts, system, how.network), how=how,
                    each=task.each or States(gradient=how.gradient_bytes),
                    host_bw=facts.try_value(f"{system.chip.id}.host_bw") or np.nan,
                    band=around.wider(eff.sigma) if task.dtype in eff.inferred else around)
 
 
-def shard_tables(task: TrainTask, at: Setting, lay: Layouts) -> tuple[Shards, Ints]:
-    """Tables of the distinct shards among layouts, and each layout row's place in them."""
+def shard_work(task: TrainTask, at: Setting, lay: Layouts) -> tuple[Timed, Ints]:
+    """Timed operators of the distinct shards among layouts, and each layout row's place among them."""
     columns = np.stack([getattr(lay, a).reshape(-1) for a in SHARD], axis=-1)
     distinct, place = np.unique(columns, axis=0, return_inverse=True)
     axes = {a: distinct[:, i] for i, a in enumerate(SHARD)}
     chip = at.system.chip
-    tables = shards(task.arch, task.seq, task.dtype, chip, at.eff, at.net, at.how, **axes,
-                    recipe=recipe(task.dtype, chip.family, task.recipe), kernels=FUSED,
-                    gradient=at.each.gradient, wide=task.wide)
-    return tables, place.reshape(-1)
+    base = timed(task.arch, task.seq, task.dtype, chip, at.eff, **axes,
+                 recipe=recipe(task.dtype, chip.family, task.recipe), kernels=FUSED, gradient=at.each.gradient,
+                 wide=task.wide, sample=task.sample, frozen=task.frozen)
+    return base, place.reshape(-1)
+
+
+def shard_tables(task: TrainTask, at: Setting, lay: Layouts) -> tuple[Shards, Ints]:
+    """Tables of the distinct shards among layouts, and each layout row's place in them."""
+    base, place = shard_work(task, at, lay)
+    return shards(task.arch, base, at.net, at.how), place
 
 
 def columns(task: TrainTask, at: Setting, lay: Layouts, tab: Mapping[str, Floats], pipe: Stage,
@@ -162,6 +172,8 @@ def columns(task: TrainTask, at: Setting, lay: Layouts, tab: Mapping[str, Floats
     how, count = at.how, pipe.micro_batches
     one = turn(task.arch, how, at.net, lay, tab, pipe)
     gather, scatter = traffic(lay, pipe, has, at.each, at.net, moe=bool(task.arch.moe_layers))
+    if task.frozen:  # nothing is reduced but adapters, and only sharded parameters are gathered
+        gather, scatter = np.where(lay.zero == 3, gather, 0.0), np.zeros_like(scatter)
     dp_all, dp_seen = data_parallel(lay, pipe, gather, scatter, one, how)
     mine = own(lay, has)
     moved, waited = offloaded(lay, mine * at.each.optimizer, _kept(lay, tab) * pipe.share, one, pipe, at.host_bw)
@@ -170,7 +182,7 @@ def columns(task: TrainTask, at: Setting, lay: Layouts, tab: Mapping[str, Floats
         "tp": one.tp * count, "cp": one.cp * count, "ep": one.ep * count, "pp p2p": one.send * count,
         "pp bubble": bubble(lay, one),
         "host": how.host_step + one.host * count,
-        "optimizer": _optimizer(at, mine), "dp": dp_seen, "offload": waited,
+        "optimizer": _optimizer(at, 0.0 * mine if task.frozen else mine), "dp": dp_seen, "offload": waited,
     }
     late = how.straggler * np.log2(np.maximum(lay.chips / 8.0, 1.0))
     spent["straggler"] = late * sum(spent.values())
@@ -222,21 +234,43 @@ def evaluate(task: TrainTask, system: System, facts: Facts, lay: Layouts, chips:
 
     Nothing raises for a candidate that cannot run: `why` says so. Raises MissingFact when a figure is not known.
     """
-    at = setting(task, system, facts)
+    return evaluate_at(task, setting(task, system, facts), lay, chips)
+
+
+def evaluate_at(task: TrainTask, at: Setting, lay: Layouts, chips: int | None = None) -> Steps:
+    """Steps of given layouts under a setting that has been read; see `evaluate`."""
     lay = lay.at(np.arange(int(np.prod(lay.shape, dtype=np.int64))))
     tab, place = shard_tables(task, at, lay)
-    pipe = stage(task.arch, task.batch, lay)
-    has = held(task.arch, lay, pipe.share)
+    ran = run(task, at, lay, tab, place)
+    memory = Parts.of("B", memory_columns(task, at, lay, ran.here, ran.pipe, ran.has))
+    whole = ran.pipe.share * ran.pipe.micro_batches
+    split = {part: tab.compute[part][place] * whole for part in COMPUTE}
+    time = Parts.of("s", {name: split[name] if name in split else ran.spent[name] for name in TIME})
+    usable = at.system.chip.hbm_bytes * at.how.usable
+    why = reasons(task, at, lay, memory.total, time.total, usable, lay.chips if chips is None else chips)
+    return _steps(task, at, lay, time, Parts.of("s", ran.shadow), memory, usable, why)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """Step times of candidates and what they were made from: exposed and hidden parts, stage, tables, parameters."""
+
+    spent: dict[str, Floats]
+    shadow: dict[str, Floats]
+    here: dict[str, Floats]
+    pipe: Stage
+    has: Held
+
+
+def run(task: TrainTask, at: Setting, lay: Layouts, tab: Shards, place: Ints) -> Ran:
+    """Times of candidates whose shard tables are known. place: each row's place in the tables."""
     here = gathered(tab, place, lay.tp.shape)
+    pipe = stage(task.arch, task.batch, lay)
+    pipe = levelled(task.arch, lay, pipe, here) if at.how.balanced else pipe
+    has = held(task.arch, lay, pipe.share)
     with np.errstate(invalid="ignore"):
         spent, shadow = columns(task, at, lay, here, pipe, has)
-    memory = Parts.of("B", memory_columns(task, at, lay, here, pipe, has))
-    whole = pipe.share * pipe.micro_batches
-    split = {part: tab.compute[part][place] * whole for part in COMPUTE}
-    time = Parts.of("s", {name: split[name] if name in split else spent[name] for name in TIME})
-    usable = system.chip.hbm_bytes * at.how.usable
-    why = reasons(task, at, lay, memory.total, time.total, usable, lay.chips if chips is None else chips)
-    return _steps(task, at, lay, time, Parts.of("s", shadow), memory, usable, why)
+    return Ran(spent=spent, shadow=shadow, here=here, pipe=pipe, has=has)
 
 
 def reasons(

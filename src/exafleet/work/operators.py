@@ -405,7 +405,8 @@ def _shard(tokens: npt.ArrayLike, tp: npt.ArrayLike, ep: npt.ArrayLike, etp: npt
 
 def train_work(arch: Arch, *, seq: int, dtype: str, micro_batch: npt.ArrayLike = 1, tp: npt.ArrayLike = 1,
                cp: npt.ArrayLike = 1, ep: npt.ArrayLike = 1, etp: npt.ArrayLike = 1, recipe: Recipe | None = None,
-               kernels: Kernels = FUSED, gradient: float = 4.0, wide: float = 0.0, load: float = 1.0) -> Work:
+               kernels: Kernels = FUSED, gradient: float = 4.0, wide: float = 0.0, load: float = 1.0,
+               sample: int = 0, frozen: bool = False) -> Work:
     """Forward, activation-gradient and weight-gradient operators of one micro-batch on one chip, all layers.
 
     seq          sequence length                                    [token]
@@ -417,14 +418,17 @@ def train_work(arch: Arch, *, seq: int, dtype: str, micro_batch: npt.ArrayLike =
     gradient     bytes of a main gradient, which weight gradients are added to                      [B]
     wide         share of the blocks whose products stay in bf16
     load         tokens of the busiest rank's experts over the mean; with dropped tokens, the capacity factor
+    sample       mean length of samples packed into a sequence, none of which sees another; 0: one sample   [token]
+    frozen       weights are not trained (LoRA): no weight gradients; the small adapters are not counted
     """
     tokens = np.asarray(micro_batch, dtype=np.float64) * seq / np.asarray(cp, dtype=np.float64)
     shard = _shard(tokens, tp, ep, etp, True, load, kernels, recipe)
     whole = _with_mtp(arch)
-    forward = [*blocks(whole, shard, dtype), *context_attention(whole, tokens, float(seq), tp),
+    forward = [*blocks(whole, shard, dtype), *context_attention(whole, tokens, float(sample or seq), tp),
                *_mtp_projection(arch, shard, dtype), *head(arch, shard, tokens, loss=True)]
     forward = [_named(o, recipe) for each in forward for o in _kept_wide(each, dtype, wide)]
-    return gather(forward + [b for o in forward for b in _backward(o, gradient)])
+    backward = [b for o in forward for b in _backward(o, gradient) if not (frozen and b.step == "wgrad")]
+    return gather(forward + backward)
 
 
 def _with_mtp(arch: Arch) -> Arch:
