@@ -102,8 +102,8 @@ GENERIC["int8"] = GENERIC["fp8"]
 TPU_COMPUTE = 0.92
 # Backward flash attention over forward at the same FLOPs: five products with more register pressure.
 ATTENTION_BACKWARD = (0.80, 0.70, 0.95)
-# Forward FlashAttention-3 on H100 at 16,384 tokens runs at 497 TFLOP/s with heads 64 wide and at 648 with 128: d / (d + w)
-# has that ratio at w = 54. Other kernels gain less from width, or nothing.
+# Forward FlashAttention-3 on H100 at 16,384 tokens runs at 497 TFLOP/s with heads 64 wide and at 648 with 128 wide, and
+# d / (d + w) has that ratio at w = 54. Other kernels gain less from width, or nothing.
 HEAD_WIDTH, HEAD_WIDTHS = 54.0, (0.0, 80.0)
 
 
@@ -340,8 +340,8 @@ def attention_rows(
     yield row(chip, "attention_top", at, top, "1", *how, note)
     yield row(chip, "attention_half", at, half, "1", *how, note)
     yield row(chip, "attention_launch", at, 6.0, "us", "inferred", *how[1:], "floor of short-sequence kernels")
-    yield row(chip, "attention_width", at, HEAD_WIDTH, "1", "inferred", "flashattention-3", "forward speed by head width",
-              how[3], "from heads 64 and 128 wide on H100", *HEAD_WIDTHS)
+    yield row(chip, "attention_width", at, HEAD_WIDTH, "1", "inferred", "flashattention-3",
+              "forward speed by head width", how[3], "from heads 64 and 128 wide on H100", *HEAD_WIDTHS)
     mid, low, high = ATTENTION_BACKWARD
     yield row(chip, "attention_backward", at, mid, "1", "inferred", "exafleet", "docs/models/training.md", how[3],
               "forward kernels only were measured", low, high)
@@ -554,7 +554,7 @@ def level_rows(
 
 def fabric_rows(folder: Path) -> Iterator[dict[str, str]]:
     known = chips()
-    for chip, about in known.items():
+    for chip, about in [(ANY_CHIP, Chip(since=ANY_SINCE, link_bw=1.0)), *known.items()]:
         how = ("inferred", "exafleet", "docs/models/training.md", about.since)
         if about.link_bw:
             yield from level_rows(chip, "link", "", LINK, how, "generic scale-up link")

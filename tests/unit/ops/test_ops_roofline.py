@@ -8,7 +8,7 @@ import pytest
 
 from exafleet.facts.architecture import arch
 from exafleet.facts.catalogue import load_facts
-from exafleet.facts.hardware import chip, chip_gaps, chip_ids
+from exafleet.facts.hardware import chip, chip_gaps, chip_ids, system
 from exafleet.ops.collective import (
     KINDS,
     Channel,
@@ -16,6 +16,7 @@ from exafleet.ops.collective import (
     all_gather,
     all_reduce,
     all_to_all,
+    fabric,
     local_ranks,
     p2p,
     reduce_scatter,
@@ -127,6 +128,8 @@ def test_a_chip_nobody_has_rows_of_takes_wide_curves() -> None:
     assert (wide.chip, known.chip) == (ANY_CHIP, "h100-sxm")
     assert {"bf16", "fp8"} <= set(wide.product) <= wide.inferred
     assert wide.sigma > 2 * known.sigma
+    node = replace(system(FACTS, "hgx-h100"), chip=own)
+    assert set(fabric(FACTS, node).link) == set(fabric(FACTS, node).nic) == set(KINDS)
     for dtype, how in (("bf16", None), ("fp8", RECIPES["fp8", "cs"])):
         work = train_work(arch(FACTS, "llama-3-8b"), seq=8192, dtype=dtype, recipe=how)
         ratio = float(work.total(operator_time(work, own, wide)) / work.total(operator_time(work, own, known)))
