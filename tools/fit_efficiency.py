@@ -23,6 +23,9 @@ from pathlib import Path
 
 import numpy as np
 
+from exafleet.ops.efficiency import Product
+from exafleet.ops.roofline import grouped_time
+
 DATA = Path(__file__).parent.parent / "src" / "exafleet" / "data"
 COLUMNS = ["subject", "term", "at", "value", "low", "high", "unit", "kind", "source", "where", "as_of", "note"]
 MEASURED_ON = "2026-08-21"
@@ -49,6 +52,14 @@ CAPPED = {"h100-96gb-hbm2e": ((500.0 - 100.0) / (700.0 - 100.0)) ** (1.0 / 3.0)}
 # Products of training: tokens of a micro-batch, and widths of models and of their tensor-parallel slices.
 TRAIN_M = np.array([2048.0, 4096.0, 8192.0, 16384.0])
 TRAIN_NK = np.array([2048.0, 4096.0, 8192.0, 16384.0, 28672.0])
+# Bytes of an element of products, and those a framework moves to quantise one (one copy, in the measured time).
+WIDTH = {"bf16": 2.0, "fp8": 1.0, "fp4": 0.5625}
+CAST = {"bf16": 0.0, "fp8": 3.0, "fp4": 2.5625}
+# Expert layers that were measured alone: hidden, inner width, experts.
+EXPERTS = {"DeepSeek-R1": (7168.0, 2048.0, 256.0), "Qwen3-235B": (4096.0, 1536.0, 128.0)}
+TOPK = 8.0
+# Where no expert layer was: kernels are the same on the next chip of the family.
+EXPERTS_AS = {"a100_sxm": "h100_sxm"}
 # A user's own chip, of which peaks and bandwidths are known and nothing was measured.
 ANY_CHIP = "any-chip"
 ANY_SINCE, ANY_SIGMA, UNKNOWN_SIGMA = "2017-06-12", 0.35, 0.30
@@ -91,6 +102,9 @@ GENERIC["int8"] = GENERIC["fp8"]
 TPU_COMPUTE = 0.92
 # Backward flash attention over forward at the same FLOPs: five products with more register pressure.
 ATTENTION_BACKWARD = (0.80, 0.70, 0.95)
+# Forward FlashAttention-3 on H100 at 16,384 tokens runs at 497 TFLOP/s with heads 64 wide and at 648 with 128 wide, and
+# d / (d + w) has that ratio at w = 54. Other kernels gain less from width, or nothing.
+HEAD_WIDTH, HEAD_WIDTHS = 54.0, (0.0, 80.0)
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -159,9 +173,9 @@ def trained(at: str, curves: dict[str, dict[str, float]], chip: Chip, spec: dict
     own["compute"] *= float(spec[SPEC_PEAK[dtype]]) / chip.peak[dtype]
     own["memory"] = min(1.0, own["memory"] * float(spec["gpu.mem_bw"]) / chip.hbm_bw)
     m, n, k = (a.ravel() for a in np.meshgrid(TRAIN_M, TRAIN_NK, TRAIN_NK))
-    peak, width = chip.peak[dtype], {"bf16": 2.0, "fp8": 1.0, "fp4": 0.5625}[dtype]
+    peak, width = chip.peak[dtype], WIDTH[dtype]
     if dtype != "bf16":
-        alone = curve_time(own, m, n, k, peak) - (2.0 + width) * m * k / (own["memory"] * chip.hbm_bw)
+        alone = curve_time(own, m, n, k, peak) - CAST[dtype] * m * k / (own["memory"] * chip.hbm_bw)
         own |= {name: plain[name] for name in ("launch", "corner", "m0", "n0")}
         own["k0"] = plain["k0"] * 2.0 / width
         own["compute"] = float(np.median(curve_time(own | {"compute": 1.0}, m, n, k, peak) / alone))
@@ -215,23 +229,71 @@ def moving(folder: Path, sku: str, op: str, axis: str, dtype: str, hbm_bw: float
     return max(launch, 1e-6) * 1e6, top
 
 
-def grouped(folder: Path, sku: str, dtype: str, curve: dict[str, float], peak: float, moved: float,
-            cast: float = 0.0) -> float:
-    """Speed of expert products over plain ones, from whole expert layers of 512 tokens an expert and more.
+def grouped(folder: Path, sku: str, dtype: str, curve: dict[str, float], peak: float, moved: float) -> float:
+    """Speed of expert products over plain ones in serving, from whole expert layers of 512 tokens an expert and more.
 
     The measured layer also permutes tokens and applies the activation, which the model counts apart: their bytes at
-    `moved` B/s are taken off first, for a typical expert (hidden 4096, inner 2048, gated); so are `cast` bytes an
-    element of both inputs where the model counts quantising apart as well.
+    `moved` B/s are taken off first, for a typical expert (hidden 4096, inner 2048, gated).
     """
     x, share = table(folder, sku, "moe(balanced", "log2_tokens_per_local_expert", dtype, "ce_med")
     keep = x >= 9
     m, h, inner = 2.0 ** (x[keep] + 0.5), 4096.0, 2048.0
     flops = 6.0 * h * inner
-    apart = (8.0 * h + 6.0 * inner + cast * (h + inner)) / moved
+    apart = (8.0 * h + 6.0 * inner) / moved
     layer = flops / (share[keep] * peak)
     wasted = (1 + curve["n0"] / h) * (1 + curve["k0"] / (0.75 * h))
     plain = flops / (curve["compute"] * peak) * (1 + curve["m0"] / m) * wasted
     return float(np.clip(np.median(plain / np.maximum(layer - apart, 0.2 * layer)), 0.3, 1.0))
+
+
+def expert_layers(folder: Path, sku: str, dtype: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Hidden and inner width with tokens of an expert [L, 3], experts [L] and seconds [L] of whole expert layers.
+
+    Two models of 128 tokens an expert and more, every expert on the chip, tokens spread evenly: there a layer is
+    nothing but its products, its permutation and its activation. The best kernel of each size.
+    """
+    best: dict[tuple[float, ...], float] = {}
+    for r in read(folder / "moe_layer_examples.csv"):
+        tokens = float(r["tok_per_expert"])
+        if (r["sku"], r["dtype"], r["ep"], r["dist"]) == (sku, dtype, "1", "balanced") and tokens >= 128:
+            key = (*EXPERTS[r["model"]], tokens)
+            best[key] = min(best.get(key, math.inf), float(r["lat_us"]) * 1e-6)
+    keys = sorted(best)
+    size = np.array(keys).reshape(-1, 4)
+    return size[:, [0, 1, 3]], size[:, 2], np.array([best[k] for k in keys])
+
+
+def expert_time(size: np.ndarray, experts: np.ndarray, curve: dict[str, float], ratio: float, dtype: str,
+                chip: Chip) -> np.ndarray:
+    """Seconds of those layers on a curve of training whose grouped products run at `ratio` of plain ones.
+
+    Beside its products a serving layer writes each routed copy in the number format, reads gate and up and writes
+    their product likewise, and adds a token's copies up again; tokens themselves are read and written once for all of
+    its copies.
+    """
+    h, inner, tokens = size.T
+    width, peak = WIDTH[dtype], chip.peak[dtype]
+    product = Product(**{**curve, "launch": curve["launch"] * 1e-6, "grouped": ratio})
+    beside = h * (width + 2.0 + 4.0 / TOPK) + inner * (4.0 + width)
+    seconds = beside * tokens * experts / (curve["memory"] * chip.hbm_bw)
+    for n, k in ((2.0 * inner, h), (h, inner)):
+        moved = experts * (width * (tokens * k + k * n) + 2.0 * tokens * n)
+        seconds = seconds + grouped_time(tokens, n, k, moved, peak=peak, hbm_bw=chip.hbm_bw, curve=product,
+                                         groups=experts)
+    return np.asarray(seconds)
+
+
+def expert_ratio(folder: Path, sku: str, at: str, curve: dict[str, float], chip: Chip,
+                 part: slice = slice(None)) -> float:
+    """The ratio with the least median error in log time over some of the layers; NaN where none were measured."""
+    size, experts, time = expert_layers(folder, sku, {v: k for k, v in (DTYPES | BLOCK).items()}[at])
+    if not len(time):
+        return math.nan
+    tried = np.linspace(0.2, 1.0, 81)
+    dtype = at.partition("_")[0]
+    errors = [np.median(np.abs(np.log(expert_time(size[part], experts[part], curve, r, dtype, chip) / time[part])))
+              for r in tried]
+    return float(tried[int(np.argmin(errors))])
 
 
 @dataclass(slots=True, kw_only=True)
@@ -278,6 +340,8 @@ def attention_rows(
     yield row(chip, "attention_top", at, top, "1", *how, note)
     yield row(chip, "attention_half", at, half, "1", *how, note)
     yield row(chip, "attention_launch", at, 6.0, "us", "inferred", *how[1:], "floor of short-sequence kernels")
+    yield row(chip, "attention_width", at, HEAD_WIDTH, "1", "inferred", "flashattention-3",
+              "forward speed by head width", how[3], "from heads 64 and 128 wide on H100", *HEAD_WIDTHS)
     mid, low, high = ATTENTION_BACKWARD
     yield row(chip, "attention_backward", at, mid, "1", "inferred", "exafleet", "docs/models/training.md", how[3],
               "forward kernels only were measured", low, high)
@@ -325,17 +389,26 @@ def shared_rows(chip: str, how: tuple[str, str, str, str], decode: tuple[float, 
     yield row(chip, "operator_sigma", "", sigma, "1", *inferred, "log spread of operator times about the curve")
 
 
+def training_curve(folder: Path, sku: str, at: str) -> tuple[dict[str, float], Chip]:
+    """The curve of training of a measured chip itself, and the chip."""
+    chip, known = SKUS[sku], chips()
+    spec = {r["system"]: r for r in read(folder / SPECS)}[sku]
+    return trained(at, products(folder)[chip], known[chip], spec, best_rates().get(chip, {})), known[chip]
+
+
+def expert_ratio_of(folder: Path, sku: str, at: str) -> float:
+    there = EXPERTS_AS.get(sku, sku)
+    return expert_ratio(folder, there, at, *training_curve(folder, there, at))
+
+
 def training_rows(folder: Path, sku: str, chip: str, tested: Chip, curves: dict[str, dict[str, float]],
-                  best: dict[str, float], how: tuple[str, str, str, str], share: float,
-                  lift: float) -> Iterator[dict[str, str]]:
+                  best: dict[str, float], how: tuple[str, str, str, str], lift: float) -> Iterator[dict[str, str]]:
     spec = {r["system"]: r for r in read(folder / SPECS)}[sku]
     slower = CAPPED.get(chip, 1.0)
     for at in curves:
         dtype = at.partition("_")[0]
         curve = trained(at, curves, tested, spec, best)
-        cast = 0.0 if dtype == "bf16" else 2.0 + {"fp8": 1.0, "fp4": 0.5625}[dtype]
-        there = {v: k for k, v in (DTYPES | BLOCK).items()}[at]
-        ratio = grouped(folder, sku, there, curve, tested.peak[dtype], share * tested.hbm_bw, cast)
+        ratio = expert_ratio_of(folder, sku, at)
         ceiling = f"at most {best[dtype]:.3g} of peak: best sustained product" if dtype in best else "no ceiling known"
         note = f"for training: without the quantising of serving kernels; {ceiling}"
         note += f"; {slower:.2f} for the power cap" if slower < 1.0 else ""
@@ -357,7 +430,7 @@ def measured(folder: Path, sku: str, chip: str, tested: Chip, curves: dict[str, 
         ratio = grouped(folder, sku, there, curve, tested.peak[dtype], share * tested.hbm_bw)
         slowed = {**curve, "compute": curve["compute"] * slower, "grouped": ratio}
         yield from product_rows(chip, dtype, slowed, how, note)
-    yield from training_rows(folder, sku, chip, tested, curves, best, how, share, lift)
+    yield from training_rows(folder, sku, chip, tested, curves, best, how, lift)
     for at, op, dtype in (("attention", "context_attention", "bfloat16/kv:bfloat16"),
                           ("mla", "context_mla", "kv:bfloat16")):
         top, half = attention(folder, sku, op, dtype)
@@ -433,6 +506,14 @@ def fit_table(folder: Path) -> Iterator[str]:
                                 ("latent attention", "context_mla", "kv:bfloat16")):
             yield f"| {name} | {chip} | bf16 | {apart(attention_misfit(folder, sku, op, dtype))} |"
     for sku, chip in SKUS.items():
+        for at in products(folder).get(chip, {}):
+            size, experts, time = expert_layers(folder, sku, {v: k for k, v in names.items()}[at])
+            if len(time):
+                curve, about = training_curve(folder, sku, at)
+                ratio = expert_ratio(folder, sku, at, curve, about, slice(0, None, 2))
+                found = expert_time(size, experts, curve, ratio, at.partition("_")[0], about)
+                yield f"| expert layer, training | {chip} | {at} | {apart(np.abs(found / time - 1.0)[1::2])} |"
+    for sku, chip in SKUS.items():
         errors = moving_misfit(folder, sku, "generation_attention(d128)", "log2_MB_kv", "bfloat16/kv:bfloat16")
         yield f"| decode attention | {chip} | bf16 | {apart(errors)} |"
 
@@ -473,7 +554,7 @@ def level_rows(
 
 def fabric_rows(folder: Path) -> Iterator[dict[str, str]]:
     known = chips()
-    for chip, about in known.items():
+    for chip, about in [(ANY_CHIP, Chip(since=ANY_SINCE, link_bw=1.0)), *known.items()]:
         how = ("inferred", "exafleet", "docs/models/training.md", about.since)
         if about.link_bw:
             yield from level_rows(chip, "link", "", LINK, how, "generic scale-up link")

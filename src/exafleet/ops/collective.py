@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from exafleet.facts.catalogue import Facts
 from exafleet.facts.hardware import System
+from exafleet.ops.efficiency import ANY_CHIP
 from exafleet.terms.errors import MissingFact, Problem
 
 Floats = npt.NDArray[np.float64]
@@ -48,13 +49,16 @@ class Fabric:
 def fabric(facts: Facts, system: System, network: float = 1.0) -> Fabric:
     """Fabric of a system as of the facts' date; raises MissingFact naming every missing term.
 
+    A chip with no figure at all takes the generic ones of any chip.
+
     network   share of the scale-out bandwidth that the software reaches    [1]
     """
     missing: list[str] = []
     chip = system.chip
+    known = any(facts.find(chip.id, f"{level}_share") for level in ("link", "nic"))
 
     def value(term: str, at: str) -> float:
-        found = facts.find(chip.id, term)
+        found = facts.find(chip.id if known else ANY_CHIP, term)
         fact = found.get(at) or found.get("")
         if fact is None:
             missing.append(f"{chip.id}.{term}@{at}")

@@ -5,7 +5,8 @@ rows of kind `inferred` and a wider `sigma`, and a chip without rows (a user's o
 
   products    t = launch + (t_c^q + t_m^q)^(1/q),  t_c = 2 (m + m0)(n + n0)(k + k0) / (compute * peak),
               t_m = bytes / (memory * hbm_bw)
-  attention   t = launch + flops / (peak * top * s / (s + half)),  s the sequence length
+  attention   t = launch + flops / (peak * top * s / (s + half)),  s the sequence length; top is of heads 128 wide, a
+              head of d gets d / (d + width) over 128 / (128 + width) of it
   moving      t = launch + bytes / (memory * hbm_bw)
 """
 
@@ -44,12 +45,16 @@ class Product:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attention:
-    """Curve of flash attention: `top` of the bf16 peak, half of it at `half` tokens of sequence."""
+    """Curve of flash attention: `top` of the bf16 peak at heads 128 wide, half of it at `half` tokens of sequence.
+
+    width   head width at which the softmax of a score costs what its products do    [1]
+    """
 
     launch: float
     top: float
     half: float
     backward: float
+    width: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +91,7 @@ PRODUCT_TERMS = {"launch": "product_launch", "compute": "product_compute", "memo
                  "corner": "product_corner", "m0": "product_m0", "n0": "product_n0", "k0": "product_k0",
                  "grouped": "product_grouped"}
 ATTENTION_TERMS = {"launch": "attention_launch", "top": "attention_top", "half": "attention_half",
-                   "backward": "attention_backward"}
+                   "backward": "attention_backward", "width": "attention_width"}
 MOVING_TERMS = {"launch": "moving_launch", "share": "moving_share"}
 
 

@@ -10,6 +10,8 @@ from exafleet.ops.efficiency import Attention, Efficiency, Moving, Product
 from exafleet.work.operators import Work
 
 Floats = npt.NDArray[np.float64]
+# Head width that attention was measured at, and the widest that still gains: wider ones are cut in two by kernels.
+MEASURED_HEAD, WIDEST_HEAD = 128.0, 256.0
 
 
 def product_time(m: npt.ArrayLike, n: npt.ArrayLike, k: npt.ArrayLike, nbytes: npt.ArrayLike, *, peak: float,
@@ -57,10 +59,16 @@ def rounded_max(a: npt.ArrayLike, b: npt.ArrayLike, q: float) -> Floats:
 
 
 def attention_time(flops: npt.ArrayLike, nbytes: npt.ArrayLike, seq: npt.ArrayLike, *, peak: float, hbm_bw: float,
-                   curve: Attention, moving: Moving, backward: npt.ArrayLike = False) -> Floats:
-    """Time of flash attention over sequences of `seq` tokens. [s]   peak: of bf16, which attention runs in."""
+                   curve: Attention, moving: Moving, backward: npt.ArrayLike = False,
+                   head: npt.ArrayLike = MEASURED_HEAD) -> Floats:
+    """Time of flash attention over sequences of `seq` tokens. [s]   peak: of bf16, which attention runs in.
+
+    A score costs a softmax whatever the width of its head, so narrow heads do fewer FLOPs in the same time.
+    """
     s = np.asarray(seq, dtype=np.float64)
-    share = curve.top * s / (s + curve.half) * np.where(backward, curve.backward, 1.0)
+    d = np.minimum(np.asarray(head, dtype=np.float64), WIDEST_HEAD)
+    narrow = d / (d + curve.width) * (MEASURED_HEAD + curve.width) / MEASURED_HEAD
+    share = curve.top * s / (s + curve.half) * np.where(backward, curve.backward, 1.0) * narrow
     return curve.launch + np.maximum(np.asarray(flops) / (peak * np.maximum(share, 1e-9)),
                                      np.asarray(nbytes) / (moving.share * hbm_bw))
 
@@ -101,7 +109,7 @@ def _one(work: Work, o: int, chip: Chip, eff: Efficiency) -> Floats:
     if kind in ("attention", "mla"):
         curve_ = eff.mla if kind == "mla" else eff.attention
         return attention_time(flops, nbytes, m, peak=peak, hbm_bw=chip.hbm_bw, curve=curve_, moving=eff.moving,
-                              backward=work.steps[o] == "dgrad")
+                              backward=work.steps[o] == "dgrad", head=MEASURED_HEAD if kind == "mla" else k)
     if kind == "decode":
         return decode_time(nbytes, flops, peak=peak, hbm_bw=chip.hbm_bw, curve=eff.decode, compute=eff.mla.top)
     moved = memory_time(nbytes, hbm_bw=chip.hbm_bw, curve=eff.moving)

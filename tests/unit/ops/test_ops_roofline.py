@@ -8,7 +8,7 @@ import pytest
 
 from exafleet.facts.architecture import arch
 from exafleet.facts.catalogue import load_facts
-from exafleet.facts.hardware import chip, chip_gaps, chip_ids
+from exafleet.facts.hardware import chip, chip_gaps, chip_ids, system
 from exafleet.ops.collective import (
     KINDS,
     Channel,
@@ -16,12 +16,13 @@ from exafleet.ops.collective import (
     all_gather,
     all_reduce,
     all_to_all,
+    fabric,
     local_ranks,
     p2p,
     reduce_scatter,
 )
 from exafleet.ops.efficiency import ANY_CHIP, Moving, Product, efficiency
-from exafleet.ops.roofline import grouped_time, memory_time, operator_time, product_time, rounded_max
+from exafleet.ops.roofline import attention_time, grouped_time, memory_time, operator_time, product_time, rounded_max
 from exafleet.terms.errors import MissingFact
 from exafleet.work.operators import train_work
 from exafleet.work.recipes import RECIPES
@@ -127,6 +128,8 @@ def test_a_chip_nobody_has_rows_of_takes_wide_curves() -> None:
     assert (wide.chip, known.chip) == (ANY_CHIP, "h100-sxm")
     assert {"bf16", "fp8"} <= set(wide.product) <= wide.inferred
     assert wide.sigma > 2 * known.sigma
+    node = replace(system(FACTS, "hgx-h100"), chip=own)
+    assert set(fabric(FACTS, node).link) == set(fabric(FACTS, node).nic) == set(KINDS)
     for dtype, how in (("bf16", None), ("fp8", RECIPES["fp8", "cs"])):
         work = train_work(arch(FACTS, "llama-3-8b"), seq=8192, dtype=dtype, recipe=how)
         ratio = float(work.total(operator_time(work, own, wide)) / work.total(operator_time(work, own, known)))
@@ -137,6 +140,18 @@ def test_a_chip_without_the_number_format_never_finishes() -> None:
     work = train_work(arch(FACTS, "llama-3-8b"), seq=4096, dtype="fp8")
     a100 = chip(FACTS, "a100-80gb-sxm")
     assert np.isinf(work.total(operator_time(work, a100, efficiency(FACTS, a100))))
+
+
+def test_attention_of_narrow_heads_is_softmax_bound() -> None:
+    eff = efficiency(FACTS, chip(FACTS, "h100-sxm"))
+    def rate(head: float) -> float:
+        return 1e13 / float(attention_time(1e13, 0.0, 16384, peak=989e12, hbm_bw=3.35e12, curve=eff.attention,
+                                           moving=eff.moving, head=head))
+    known = eff.attention.top * 16384 / (16384 + eff.attention.half) * 989e12
+    assert rate(128) == pytest.approx(known, rel=1e-3)
+    # FlashAttention-3's figures on H100, forward: 497 and 648 TFLOP/s.
+    assert rate(64) / rate(128) == pytest.approx(497 / 648, rel=0.01)
+    assert rate(32) < rate(64) < rate(256) == rate(512)
 
 
 def test_ranks_in_one_domain() -> None:
