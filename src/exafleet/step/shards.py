@@ -17,7 +17,7 @@ from exafleet.ops import collective
 from exafleet.ops.collective import Fabric
 from exafleet.ops.efficiency import Efficiency
 from exafleet.ops.roofline import operator_time
-from exafleet.step.activations import activations, block_bytes
+from exafleet.step.activations import Keeps, Shard, kept, kept_bytes
 from exafleet.step.practice import Practice
 from exafleet.work.counts import ELEMENT_BYTES, attention_dims, dense_layers, expert_width
 from exafleet.work.operators import Work, train_work
@@ -42,7 +42,8 @@ class Shards:
     cp_all
     activations  kept for the backward pass: none, selective, full                    [3][U]
     working      what recomputing one block needs at once                             [U]
-    logits       output of the last block in single precision                         [U]
+    logits       output of the last block at the peak of the loss                     [U]
+    buffers      gathered activations of tensor parallelism                           [U]
     message      activations one stage sends to the next                              [U]
     """
 
@@ -61,10 +62,12 @@ class Shards:
     activations: tuple[Floats, Floats, Floats]
     working: Floats
     logits: Floats
+    buffers: Floats
     message: Floats
 
 
-def shards(arch: Arch, seq: int, dtype: str, chip: Chip, eff: Efficiency, net: Fabric, how: Practice, *,
+def shards(arch: Arch, seq: int, dtype: str, chip: Chip, eff: Efficiency, net: Fabric, how: Practice,
+           keeps: Keeps, *,
            tp: npt.ArrayLike, cp: npt.ArrayLike, ep: npt.ArrayLike, etp: npt.ArrayLike, mbs: npt.ArrayLike,
            cp_kind: npt.ArrayLike = 0, recipe: Recipe | None = None, kernels: Kernels = FUSED, gradient: float = 4.0,
            wide: float = 0.0) -> Shards:
@@ -83,15 +86,14 @@ def shards(arch: Arch, seq: int, dtype: str, chip: Chip, eff: Efficiency, net: F
     ep_once, ep_again = _expert_traffic(arch, dtype, tokens, tp, ep, etp, net)
     hiding = compute["attention core"] * how.cp_hidden
     cp_all, cp_seen = _context_traffic(arch, tokens, tp, cp, np.asarray(cp_kind), hiding, net)
-    # Inputs of low-precision products are kept as they were multiplied.
-    kept = min(ELEMENT_BYTES[dtype], 2.0) if ELEMENT_BYTES[dtype] >= 1.0 else 1.0
+    memory = kept(arch, Shard(tokens=tokens, seq=seq, tp=tp, etp=etp, kept=kept_bytes(dtype)), keeps)
     return Shards(
         compute=compute, total=np.asarray(sum(compute.values())), forward=forward,
         wgrad=_sum(times, work, *COMPUTE, step="wgrad"), head=_sum(times, work, "embedding+loss"),
         again=(np.zeros_like(tokens), light, forward), tp=tp_once, tp_again=tp_again, ep=ep_once, ep_again=ep_again,
         cp=cp_seen, cp_all=cp_all,
-        activations=activations(arch, tokens, tp, etp, kept), working=block_bytes(arch, tokens, tp, etp, 0, kept),
-        logits=tokens * arch.vocab / tp * 6.0, message=2.0 * tokens * arch.hidden / tp,
+        activations=memory.blocks, working=memory.working, logits=memory.logits, buffers=memory.buffers,
+        message=2.0 * tokens * arch.hidden / tp,
     )
 
 
