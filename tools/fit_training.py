@@ -30,7 +30,7 @@ import numpy.typing as npt
 from exafleet.facts.catalogue import Facts, load_facts
 from exafleet.ops.collective import fabric
 from exafleet.ops.efficiency import efficiency
-from exafleet.step.memory import States
+from exafleet.step.memory import States, memory_practice
 from exafleet.step.practice import SUBJECT, Band, Practice, released, stack_of, told
 from exafleet.step.published import (
     AXES,
@@ -109,10 +109,7 @@ FIXED = {
     "cp_hidden": (0.8, 0.5, 1.0, "1", "ring attention computes on what has arrived"),
     "dp_hidden": (0.8, 0.5, 1.0, "1", "buckets are reduced during the backward pass"),
     "imbalance": (1.0, 1.0, 1.3, "1", "published MoE runs force balanced routing; real routing is slower"),
-    "usable": (0.94, 0.90, 0.97, "1", "fragmentation of a caching allocator"),
     "gradient_bytes": (4.0, 2.0, 4.0, "B", "single precision, unless the stack says otherwise"),
-    "workspace": (4.0, 2.0, 8.0, "GB", "runtime context, libraries and communication buffers"),
-    "balanced": (0.0, 0.0, 1.0, "1", "stages hold equal numbers of blocks"),
 }
 SCALE = {"1": 1.0, "ms": 1e-3, "GB": 1e9, "B": 1.0}
 # What options of the software leave of the host's time, and hide of expert traffic (share): fitted by nobody.
@@ -131,16 +128,13 @@ OWN = {
        for term, value, why in _EARLY},
     **{("stack-megatron-plain", term): (value, DATES[0], "communication is not overlapped") for term, value, _ in _EARLY},
     ("stack-nanotron", "pp_hidden"): (0.0, DATES[0], "stages send and receive between their work"),
-    ("stack-nanotron-old", "pp_hidden"): (0.0, DATES[0], "stages send and receive between their work"),
-    ("stack-nanotron", "balanced"): (1.0, DATES[0], "blocks are dealt out by what they compute, the head counted"),
-    ("stack-nanotron-old", "balanced"): (1.0, DATES[0], "blocks are dealt out by what they compute, the head counted"),
     ("stack-pytorch", "tp_hidden"): (0.0, DATES[0], "vanilla tensor parallelism waits for its traffic"),
     ("stack-pytorch-eager", "tp_hidden"): (0.0, DATES[0], "vanilla tensor parallelism waits for its traffic"),
     ("stack-megatron", "gradient_bytes"): (2.0, DATES[1], "bf16 gradients in the tuned recipes of 2025 and later"),
 }
 # Stacks without rows of their own, and whose factors they start from.
 KIN = {"stack-megatron-plain": "stack-megatron", "stack-pytorch-async": "stack-pytorch",
-       "stack-pytorch-eager": "stack-pytorch", "stack-nanotron-old": "stack-nanotron"}
+       "stack-pytorch-eager": "stack-pytorch"}
 TERMS = {"speed": "stack_speed", "moe_speed": "stack_moe_speed", "attention": "stack_attention",
          "moving": "stack_moving", "scan": "stack_scan", "network": "stack_network", "host_layer": "host_layer", "host_moe": "host_moe",
          "host_step": "host_step", "straggler": "straggler", "tp_hidden": "tp_hidden", "ep_hidden": "ep_hidden",
@@ -189,15 +183,23 @@ def _group(rows: list[Published], facts: Facts) -> Group:
     task = task_of(first, model, np.array([r.batch for r in rows], dtype=np.int64))
     stack = stack_of(first.stack, system.chip.vendor)
     how = Practice(**{n: v * SCALE[u] for n, (v, _, _, u, _) in FIXED.items()},
-                   **{n: f.value(f.mean) for n, f in FACTORS.items() if n in TERMS and "release" not in n})
+                   **{n: f.value(f.mean) for n, f in FACTORS.items() if n in TERMS and "release" not in n},
+                   balanced=practice_fact(facts, stack, "balanced_stages"))
     own = {term: v for (s, term), (v, since, _) in OWN.items() if s == stack and since <= facts.as_of}
     how = replace(how, **own)
     at = Setting(system=system, eff=efficiency(facts, system.chip), net=fabric(facts, system), how=how,
                  band=Band(low=0.8, high=1.25), each=States(gradient=how.gradient_bytes),
+                 memory=memory_practice(facts, stack, first.dtype, system.chip.family),
                  host_bw=facts.try_value(f"{system.chip.id}.host_bw") or np.nan)
     base, place = shard_work(task, at, stated(rows))
     rate = np.array([measured(r, model) for r in rows])
     return Group(rows, task, at, base, place, rate, stack, system.chip.family.casefold(), family(model))
+
+
+def practice_fact(facts: Facts, stack: str, term: str) -> float:
+    """A stack's own fact, or everybody's."""
+    found = {**facts.find(SUBJECT, term), **facts.find(stack, term)}
+    return found[""].value
 
 
 def part(group: Group, keep: Sequence[int]) -> Group:
@@ -240,7 +242,7 @@ def residual(group: Group, theta: Theta) -> Floats:
     nic = {k: replace(c, bandwidth=c.bandwidth * how.network) for k, c in net.nic.items()}
     at = replace(group.at, how=how, net=replace(net, nic=nic))
     lay = stated(group.rows)
-    spent = run(group.task, at, lay, shards(group.task.arch, group.base, at.net, how), group.place).spent
+    spent = run(group.task, at, lay, shards(group.task.arch, group.base, at.net, how, at.memory.keeps), group.place).spent
     total = sum(spent.values())
     chips = np.array([r.chips for r in group.rows])
     with np.errstate(divide="ignore"):

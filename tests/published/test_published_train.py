@@ -10,7 +10,6 @@ import pytest
 from exafleet.facts.architecture import arch
 from exafleet.facts.catalogue import load_facts
 from exafleet.facts.hardware import system
-from exafleet.step.activations import sum_blocks
 from exafleet.step.layouts import Layouts
 from exafleet.step.published import Compared, compare, published
 from exafleet.step.train import TrainTask, evaluate
@@ -145,30 +144,6 @@ def test_llama_3_405b_on_h100_lies_in_the_band(
     mfu = tflops / 989
     scale = steps.mfu[0] / steps.tokens_per_s[0]
     assert steps.low[0] * scale <= mfu <= steps.high[0] * scale
-
-
-# Korthikanti et al. 2022, figure 1: GiB of activations with sequence parallelism and selective recomputation, and of
-# parameters with optimizer state; tensor 8, pipeline 1, 8, 35, 64, interleaved 1, 3, 3, 1, micro-batch 4, 1, 1, 1.
-@pytest.mark.parametrize(("name", "pp", "vpp", "mbs", "activations", "states"), [
-    ("megatron-22b", 1, 1, 4, 9.56, 45.56), ("megatron-175b", 8, 3, 1, 12.35, 45.56),
-    ("megatron-530b", 35, 3, 1, 23.08, 31.64), ("megatron-1t", 64, 1, 1, 26.56, 32.96)])
-def test_memory_agrees_with_the_published_figure(name: str, pp: int, vpp: int, mbs: int, activations: float,
-                                                 states: float) -> None:
-    task = TrainTask(arch=arch(FACTS, name), seq=2048, batch=pp * mbs * 8, stack="stack-megatron-2021")
-    lay = Layouts.of(tp=[8], pp=[pp], vpp=[vpp], mbs=[mbs], zero=[0])
-    memory = evaluate(task, system(FACTS, "hgx-a100-80gb"), FACTS, lay).memory
-    # Ours keeps no dropout masks and no scores: two bytes of thirty-four less.
-    assert float(memory["activations"][0]) / 2**30 == pytest.approx(activations, rel=0.12)
-    held_bytes = sum(float(memory[n][0]) for n in ("parameters", "gradients", "optimizer"))
-    assert held_bytes / 2**30 == pytest.approx(states, rel=0.12)
-
-
-def test_activations_of_gpt_are_the_published_formula() -> None:
-    a = arch(FACTS, "megatron-175b")
-    tokens, tp = 2048.0, 8.0
-    # 34 s b h / t less the two bytes of dropout masks, per block.
-    expected = 32 * tokens * a.hidden / tp * a.layers
-    assert float(sum_blocks(a, np.array(tokens), np.array(tp), np.array(1.0), 0)) == pytest.approx(expected, rel=1e-9)
 
 
 def test_runs_that_ran_are_mostly_thought_to_fit(compared: list[Compared]) -> None:

@@ -42,8 +42,6 @@ class Practice:
     host_moe                        the same beside it for one block with experts (routing, waiting for counts)  [s]
     host_step                       fixed time of a step (data, logging, optimizer launch)                     [s]
     imbalance                       busiest over mean expert load                                               [1]
-    usable                          share of memory that a step may fill (the rest: fragmentation)              [1]
-    workspace                       memory of the runtime, communication buffers and libraries                  [B]
     speed                           speed of matrix products in this stack over the operator curves             [1]
     moe_speed                       the same for grouped (expert) products, on top                               [1]
     attention                       speed of attention in this stack over its curve                              [1]
@@ -65,8 +63,6 @@ class Practice:
     host_moe: float
     host_step: float
     imbalance: float
-    usable: float
-    workspace: float
     speed: float
     moe_speed: float
     attention: float
@@ -78,7 +74,7 @@ class Practice:
 
 
 STACK_TERMS = {"speed": "stack_speed", "moe_speed": "stack_moe_speed", "host_layer": "host_layer",
-               "attention": "stack_attention", "moving": "stack_moving", "scan": "stack_scan",
+               "attention": "stack_attention", "balanced": "balanced_stages", "moving": "stack_moving", "scan": "stack_scan",
                "network": "stack_network"}
 
 
@@ -102,7 +98,7 @@ def practice(facts: Facts, stack: str, dtype: str, family: str = "", release: st
         found = {**facts.find(SUBJECT, term), **facts.find(stack, term)}
         at = next((at for at in (f"{dtype}/{kin}", dtype, kin, "") if at in found), None)
         if at is None:
-            missing.append(f"{stack if field.name in STACK_TERMS else SUBJECT}.{term}")
+            missing.append(f"{SUBJECT}.{term}")
         else:
             values[field.name] = found[at].value
     if missing:

@@ -424,11 +424,10 @@ def _nanotron_row(cells: Cells, context: _Context) -> Published:
         raise NotUsable("no rate is stated" + (": ran out of memory" if cells.get("outcome") == "oom" else ""))
     mbs, dp = needed(cells, "micro_batch"), needed(cells, "dp")
     zero = 1 if cells["sharding"].startswith("zero1") else 0
-    older = "older pipeline engine" in cells.get("notes", "")
     layout = dict.fromkeys(("cp", "ep", "etp", "vpp"), 1) | {
         "tp": needed(cells, "tp"), "pp": needed(cells, "pp"), "mbs": mbs, "zero": zero, "recompute": 0}
     return _own_shape(cells, context, shape, layout, batch=mbs * needed(cells, "grad_accum") * dp, value=value,
-                      unit="token/s", stack="stack-nanotron-old" if older and layout["pp"] > 1 else "stack-nanotron")
+                      unit="token/s", stack="stack-nanotron")
 
 
 def _vtrain_row(cells: Cells, context: _Context) -> Published:

@@ -11,7 +11,8 @@ from exafleet.facts.catalogue import Facts
 from exafleet.facts.hardware import System
 from exafleet.step.layouts import DIMENSIONS, Layouts, Rows, groups_ok, interleaves, join, rows
 from exafleet.step.limits import Limits
-from exafleet.step.memory import held
+from exafleet.step.memory import held, memory_total
+from exafleet.step.memory import usable as usable_bytes
 from exafleet.step.pipeline import stage
 from exafleet.step.shards import Shards
 from exafleet.step.train import (
@@ -22,7 +23,6 @@ from exafleet.step.train import (
     evaluate,
     gathered,
     has_dtype,
-    memory_columns,
     setting,
     shard_tables,
 )
@@ -83,7 +83,7 @@ def _only(
 def _scan(task: TrainTask, at: Setting, found: Rows, bounded: bool) -> tuple[list[Layouts], dict[Why, int], int]:
     """Pareto candidates of every chunk, and how many candidates each reason stopped."""
     tab, place = shard_tables(task, at, found.outer)
-    usable = at.system.chip.hbm_bytes * at.how.usable if bounded else np.inf
+    usable = usable_bytes(at.system.chip.hbm_bytes, at.memory) if bounded else np.inf
     counts, front, start, seen = dict.fromkeys(Why, 0), [], 0, 0
     for lay in found.chunks():
         size = lay.tp.shape[0]
@@ -108,7 +108,8 @@ def _chunk(task: TrainTask, at: Setting, lay: Layouts, tab: Shards, place: npt.N
         spent, _ = columns(task, at, lay, here, pipe, has)
     shape = lay.shape
     time = np.broadcast_to(sum(spent.values()), shape)
-    memory = np.broadcast_to(sum(memory_columns(task, at, lay, here, pipe, has).values()), shape)
+    memory = np.broadcast_to(
+        memory_total(task.arch, at.memory, lay, here, pipe.share, pipe.micro_batches, has), shape)
     # Rows are legal already; schedules and groups tie them to the inner axes.
     legal = interleaves(task.arch, task.batch, lay) & groups_ok(task.arch, lay)
     runs = np.where(np.isfinite(time), np.where(memory > usable, Why.HBM_FULL, Why.OK), Why.TOO_MANY)

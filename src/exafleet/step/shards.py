@@ -17,7 +17,7 @@ from exafleet.ops import collective
 from exafleet.ops.collective import Fabric
 from exafleet.ops.efficiency import Efficiency
 from exafleet.ops.roofline import operator_time
-from exafleet.step.activations import activations, block_bytes
+from exafleet.step.activations import Keeps, Shard, kept, kept_bytes
 from exafleet.step.practice import Practice
 from exafleet.work.counts import ELEMENT_BYTES, attention_dims, dense_layers, expert_width
 from exafleet.work.operators import Work, train_work
@@ -42,7 +42,8 @@ class Shards:
     cp_all
     activations  kept for the backward pass: none, selective, full                    [3][U]
     working      what recomputing one block needs at once                             [U]
-    logits       output of the last block in single precision                         [U]
+    logits       output of the last block at the peak of the loss                     [U]
+    buffers      gathered activations of tensor parallelism                           [U]
     message      activations one stage sends to the next                              [U]
     """
 
@@ -61,6 +62,7 @@ class Shards:
     activations: tuple[Floats, Floats, Floats]
     working: Floats
     logits: Floats
+    buffers: Floats
     message: Floats
 
 
@@ -79,6 +81,7 @@ class Timed:
     etp: Floats
     cp_kind: Floats
     tokens: Floats
+    seq: int
     dtype: str
 
 
@@ -91,10 +94,10 @@ def timed(arch: Arch, seq: int, dtype: str, chip: Chip, eff: Efficiency, *, tp: 
     work = train_work(arch, seq=seq, dtype=dtype, micro_batch=mbs, tp=tp, cp=cp, ep=ep, etp=etp, recipe=recipe,
                       kernels=kernels, gradient=gradient, wide=wide, sample=sample, frozen=frozen)
     return Timed(work=work, times=operator_time(work, chip, eff) * work.count, tp=tp, cp=cp, ep=ep, etp=etp,
-                 cp_kind=cp_kind, tokens=mbs * seq / cp, dtype=dtype)
+                 cp_kind=cp_kind, tokens=mbs * seq / cp, seq=seq, dtype=dtype)
 
 
-def shards(arch: Arch, base: Timed, net: Fabric, how: Practice) -> Shards:
+def shards(arch: Arch, base: Timed, net: Fabric, how: Practice, keeps: Keeps) -> Shards:
     """Tables of the shards as a software stack runs them. [U]"""
     work, tp, cp, ep, etp, dtype = base.work, base.tp, base.cp, base.ep, base.etp, base.dtype
     times = base.times * _slower(work, how)
@@ -106,15 +109,14 @@ def shards(arch: Arch, base: Timed, net: Fabric, how: Practice) -> Shards:
     ep_once, ep_again = _expert_traffic(arch, dtype, tokens, tp, ep, etp, net)
     hiding = compute["attention core"] * how.cp_hidden
     cp_all, cp_seen = _context_traffic(arch, tokens, tp, cp, base.cp_kind, hiding, net)
-    # Inputs of low-precision products are kept as they were multiplied.
-    kept = min(ELEMENT_BYTES[dtype], 2.0) if ELEMENT_BYTES[dtype] >= 1.0 else 1.0
+    memory = kept(arch, Shard(tokens=tokens, seq=base.seq, tp=tp, etp=etp, kept=kept_bytes(dtype)), keeps)
     return Shards(
         compute=compute, total=np.asarray(sum(compute.values())), forward=forward,
         wgrad=_sum(times, work, *COMPUTE, step="wgrad"), head=_sum(times, work, "embedding+loss"),
         again=(np.zeros_like(tokens), light, forward), tp=tp_once, tp_again=tp_again, ep=ep_once, ep_again=ep_again,
         cp=cp_seen, cp_all=cp_all,
-        activations=activations(arch, tokens, tp, etp, kept), working=block_bytes(arch, tokens, tp, etp, 0, kept),
-        logits=tokens * arch.vocab / tp * 6.0, message=2.0 * tokens * arch.hidden / tp,
+        activations=memory.blocks, working=memory.working, logits=memory.logits, buffers=memory.buffers,
+        message=2.0 * tokens * arch.hidden / tp,
     )
 
 

@@ -19,7 +19,7 @@ from exafleet.facts.hardware import System
 from exafleet.ops.collective import Fabric, fabric
 from exafleet.ops.efficiency import Efficiency, efficiency
 from exafleet.step.layouts import SHARD, Layouts, illegal
-from exafleet.step.memory import Held, States, held, in_flight, states
+from exafleet.step.memory import Held, MemoryPractice, States, held, memory_columns, memory_practice, usable
 from exafleet.step.pipeline import Stage, bubble, levelled, stage, turn
 from exafleet.step.practice import Band, Practice, band, practice, stack_of
 from exafleet.step.replicas import data_parallel, offloaded, own, traffic
@@ -80,6 +80,7 @@ class Setting:
     band: Band
     each: States
     host_bw: float
+    memory: MemoryPractice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +89,7 @@ class Steps:
 
     time      exposed parts of TIME                                  [C, P]  [s]
     shadow    hidden communication, does not add to the step          [C, 7]  [s]
-    memory    parts of one chip of the fullest stage                  [C, 6]  [B]
+    memory    parts of one chip of the fullest stage                  [C, 8]  [B]
     tokens_per_s, mfu                                                 [C]
     low, high 80 % band of tokens_per_s                               [C]     [token/s]
     why       Why.OK, or why it cannot run                            [C]
@@ -139,9 +140,12 @@ def setting(task: TrainTask, system: System, facts: Facts) -> Setting:
     eff = efficiency(facts, system.chip)
     around = band(facts, "moe" if task.arch.moe_layers else "dense")
     how = practice(facts, stack, task.dtype, system.chip.family, task.release, task.options)
+    memory = memory_practice(facts, stack, task.dtype, system.chip.family)
+    if task.each is not None:
+        memory = replace(memory, each=task.each)
     return Setting(system=system, eff=eff, net=fabric(facts, system, how.network), how=how,
                    each=task.each or States(gradient=how.gradient_bytes),
-                   host_bw=facts.try_value(f"{system.chip.id}.host_bw") or np.nan,
+                   host_bw=facts.try_value(f"{system.chip.id}.host_bw") or np.nan, memory=memory,
                    band=around.wider(eff.sigma) if task.dtype in eff.inferred else around)
 
 
@@ -160,7 +164,7 @@ def shard_work(task: TrainTask, at: Setting, lay: Layouts) -> tuple[Timed, Ints]
 def shard_tables(task: TrainTask, at: Setting, lay: Layouts) -> tuple[Shards, Ints]:
     """Tables of the distinct shards among layouts, and each layout row's place in them."""
     base, place = shard_work(task, at, lay)
-    return shards(task.arch, base, at.net, at.how), place
+    return shards(task.arch, base, at.net, at.how, at.memory.keeps), place
 
 
 def columns(task: TrainTask, at: Setting, lay: Layouts, tab: Mapping[str, Floats], pipe: Stage,
@@ -203,28 +207,11 @@ def _optimizer(at: Setting, mine: Floats) -> Floats:
     return np.asarray(nbytes / (at.system.chip.hbm_bw * at.eff.moving.share))
 
 
-def memory_columns(task: TrainTask, at: Setting, lay: Layouts, tab: Mapping[str, Floats], pipe: Stage,
-                   has: Held) -> dict[str, Floats]:
-    """Memory of one chip by part. Broadcasts."""
-    weights, gradients, optimizer = states(lay, has, at.each)
-    kept = _kept(lay, tab) * pipe.share
-    working = np.where(lay.recompute == 2, tab["working"], 0.0)
-    first = kept * in_flight(lay, pipe.micro_batches) + working
-    last = kept + working
-    logits = np.where(lay.pp > 1, np.maximum(tab["logits"] + last - first, 0.0), tab["logits"])
-    if lay.offload.any():
-        # A block at work and the one that moves stay on the chip.
-        first = np.where(lay.offload == 2, np.minimum(first, 2.0 * kept / pipe.blocks + working), first)
-        logits = np.where(lay.offload == 2, tab["logits"], logits)
-        optimizer = np.where(lay.offload > 0, np.minimum(optimizer, 2.0 * optimizer / pipe.blocks), optimizer)
-    return {"parameters": weights, "gradients": gradients, "optimizer": optimizer, "activations": first,
-            "logits": logits, "buffers": np.asarray(at.how.workspace)}
-
-
 def gathered(tab: Shards, place: npt.NDArray[np.intp], shape: tuple[int, ...]) -> dict[str, Floats]:
     """The tables at each row's place, shaped like the rows."""
     plain = {name: getattr(tab, name) for name in ("total", "forward", "wgrad", "head", "tp", "tp_again", "ep",
-                                                   "ep_again", "cp", "cp_all", "working", "logits", "message")}
+                                                   "ep_again", "cp", "cp_all", "working", "logits", "buffers",
+                                                   "message")}
     plain |= {f"again{i}": v for i, v in enumerate(tab.again)} | {f"keep{i}": v for i, v in enumerate(tab.activations)}
     return {name: v[place].reshape(shape) for name, v in plain.items()}
 
@@ -242,13 +229,14 @@ def evaluate_at(task: TrainTask, at: Setting, lay: Layouts, chips: int | None = 
     lay = lay.at(np.arange(int(np.prod(lay.shape, dtype=np.int64))))
     tab, place = shard_tables(task, at, lay)
     ran = run(task, at, lay, tab, place)
-    memory = Parts.of("B", memory_columns(task, at, lay, ran.here, ran.pipe, ran.has))
+    memory = Parts.of("B", memory_columns(task.arch, at.memory, lay, ran.here, ran.pipe.share,
+                                          ran.pipe.micro_batches, ran.has))
     whole = ran.pipe.share * ran.pipe.micro_batches
     split = {part: tab.compute[part][place] * whole for part in COMPUTE}
     time = Parts.of("s", {name: split[name] if name in split else ran.spent[name] for name in TIME})
-    usable = at.system.chip.hbm_bytes * at.how.usable
-    why = reasons(task, at, lay, memory.total, time.total, usable, lay.chips if chips is None else chips)
-    return _steps(task, at, lay, time, Parts.of("s", ran.shadow), memory, usable, why)
+    room = usable(at.system.chip.hbm_bytes, at.memory)
+    why = reasons(task, at, lay, memory.total, time.total, room, lay.chips if chips is None else chips)
+    return _steps(task, at, lay, time, Parts.of("s", ran.shadow), memory, room, why)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

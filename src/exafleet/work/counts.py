@@ -87,6 +87,11 @@ def _mtp_parameters(arch: Arch) -> int:
     return block + arch.mlp_matrices * arch.hidden * arch.ffn
 
 
+def mtp_experts(arch: Arch) -> float:
+    """Routed-expert weights among those of multi-token prediction. [params]"""
+    return float(arch.mtp_layers * arch.experts * expert_parameters(arch)) if arch.moe_layers else 0.0
+
+
 def active_parameters(arch: Arch) -> float:
     """Parameters one token uses in the forward pass, embedding and head included. [params]"""
     idle = arch.moe_layers * (arch.experts - arch.topk) * expert_parameters(arch)
