@@ -58,7 +58,7 @@ class _Context:
 
 def read_runs(path: Path, facts: Facts) -> list[Published | Unread]:
     """Every row of a table of measured runs, in its order; raises FactError when the file is no such table."""
-    header, rows = _cells(path)
+    header, rows = cells_of(path)
     layout = next((name for name, marks in MARKS.items() if set(marks) <= set(header)), "train")
     lacks = [c for c in REQUIRED[layout] if c not in header]
     if lacks:
@@ -72,7 +72,8 @@ def read_runs(path: Path, facts: Facts) -> list[Published | Unread]:
     return [_row(line, cells, read, context) for line, cells in rows]
 
 
-def _cells(path: Path) -> tuple[list[str], list[tuple[int, Cells]]]:
+def cells_of(path: Path) -> tuple[list[str], list[tuple[int, Cells]]]:
+    """Header, and rows with their lines; raises FactError for what is no CSV in UTF-8."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
