@@ -135,8 +135,9 @@ def _run(cells: Cells, name: str, *, model: str, chip: str, chips: int, dtype: s
     day = cells.get("date") or ROUNDS.get(cells.get("round", ""), "")
     return Published(id=cells[name], model=model, arch=None, changes={}, chip=chip, chips=chips, dtype=dtype,
                      recipe=recipe, seq=seq, batch=batch, layout=layout, stack=stack, release=release("", day),
-                     task="pretrain", nic_bw=0.0, value=value, unit="token/s", source=cells.get("source", ""),
-                     where=cells.get("where", ""), date=day, role=role, note=cells.get("note", ""))
+                     task="pretrain", options=(), nic_bw=0.0, value=value, unit="token/s",
+                     source=cells.get("source", ""), where=cells.get("where", ""), date=day, role=role,
+                     note=cells.get("note", ""))
 
 
 def _series(cells: Cells) -> str:

@@ -62,7 +62,7 @@ def chosen(found: Sequence[Compared]) -> Choice:
 def _run(row: Published) -> tuple[object, ...]:
     changes = tuple(sorted(row.changes.items()))
     return (row.model, row.arch, changes, row.chip, row.chips, row.dtype, row.recipe, row.seq, row.batch, row.stack,
-            row.task)
+            row.task, row.options)
 
 
 def as_json(rows: Sequence[Judged], picked: Choice, facts: Facts, rows_hash: str) -> dict[str, Any]:
