@@ -40,6 +40,8 @@ CORES = {"trainium1": 2}
 PACKED_SAMPLE = 200
 # Where a source does not state the global batch: micro-batches of one data-parallel rank.
 ASSUMED_MICRO_BATCHES = 32
+# No count of accelerators, sequences or tokens is larger; what is would overflow.
+MOST = 10**9
 # Two figures of one row that differ by more than this are not roundings of each other.
 ROUNDING = 0.02
 
@@ -140,6 +142,8 @@ def whole(cells: Cells, column: str) -> int | None:
     value = number(cells, column)
     if value is not None and value != round(value):
         raise NotUsable(f"{column} must be a whole number, got {cells[column]}")
+    if value is not None and value > MOST:
+        raise NotUsable(f"{column} must be at most {MOST:,}, got {cells[column]}")
     return None if value is None else round(value)
 
 
