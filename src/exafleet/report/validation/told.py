@@ -172,7 +172,9 @@ def _thinned_words(points: Sequence[Mapping[str, Any]]) -> str:
 def sentences(rows: Sequence[Judged], found: Score, what: str) -> tuple[str, ...]:
     """Rows, errors and band in words; ids that stand twice."""
     missing, again = sum(bool(r.why) for r in rows), repeated(rows)
-    told = [f"{len(rows):,} rows read: {found.predicted:,} compared, {missing:,} without a prediction."]
+    told = [f"{len(rows):,} rows read: {found.predicted:,} compared, {missing:,} without a prediction"]
+    silent = len(rows) - found.predicted - missing
+    told[0] += f", {silent:,} without a measured figure." if silent else "."
     if found.predicted:
         told.append(
             f"{what}: median error {words.error(found.median)}, nine in ten rows within {words.error(found.p90)}, "
