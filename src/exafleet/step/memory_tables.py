@@ -18,12 +18,13 @@ from pathlib import Path
 
 import numpy as np
 
+from exafleet.facts.architecture import insane
 from exafleet.facts.catalogue import Facts
 from exafleet.step.layouts import Layouts
 from exafleet.step.memory import MemoryPractice, memory_of, memory_practice, usable
 from exafleet.step.published import Published, Unread, shape
 from exafleet.step.published_memory import FILE, MemoryRow, need, peaks, plain, published_memory
-from exafleet.step.run_tables import Cells, NotUsable, cells_of, needed, number, read_runs, whole
+from exafleet.step.run_tables import MOST, Cells, NotUsable, cells_of, needed, number, read_runs, whole
 from exafleet.terms.errors import ExafleetError, FactError, Problem
 from exafleet.terms.parts import Parts
 
@@ -126,15 +127,24 @@ def _job(cells: Cells, same: dict[tuple[str, str, str], str], facts: Facts) -> M
     size = {c: needed(cells, c) for c in ("hidden", "layers", "heads", "ffn", "vocab")}
     size |= {"kv_heads": whole(cells, "kv_heads") or size["heads"], "tied": int(cells["tied"] == "True"),
              "mlp_matrices": 2 if cells.get("mlp_gated") in ("0", "False") else 3}
+    shaped = plain(cells.get("model", "") or cells["case_id"], size)
+    wrong = insane(shaped)
+    if wrong:
+        raise NotUsable("; ".join(wrong))
     ways = {c: needed(cells, c) for c in ("tp", "pp", "dp")}
+    if math.prod(ways.values()) != needed(cells, "gpus"):
+        raise NotUsable(f"TP x PP x DP = {math.prod(ways.values()):,} differs from {cells['gpus']} accelerators")
     layout = ways | {"mbs": needed(cells, "micro_batch"), "zero": _zero(cells["sharding"]), "recompute": 0}
+    # The batch column holds a budget in jobs that failed; the micro-batches of a step are what was asked for.
+    batch = layout["mbs"] * needed(cells, "grad_accum") * ways["dp"]
+    if batch > MOST:
+        raise NotUsable(f"a step of {batch:,} sequences")
     return MemoryRow(
-        id=cells["case_id"], arch=plain(cells.get("model", "") or cells["case_id"], size), stack=JOB_STACK,
+        id=cells["case_id"], arch=shaped, stack=JOB_STACK,
         dtype="bf16", seq=needed(cells, "seq_len"), layout=layout, hbm_bytes=_hbm(cells["accelerator"], "", facts),
-        # The batch column holds a budget in jobs that failed; the micro-batches of a step are what was asked for.
-        batch=layout["mbs"] * needed(cells, "grad_accum") * ways["dp"], peak=(peak or 0.0) * GIB,
-        measure=LOGS[JOB_STACK] if peak else "", outcome=outcome, source=cells.get("source", ""),
-        where=cells.get("source_location", ""), date=cells.get("date", ""), role="given", note=cells.get("notes", ""))
+        batch=batch, peak=(peak or 0.0) * GIB, measure=LOGS[JOB_STACK] if peak else "", outcome=outcome,
+        source=cells.get("source", ""), where=cells.get("source_location", ""), date=cells.get("date", ""),
+        role="given", note=cells.get("notes", ""))
 
 
 def _zero(sharding: str) -> int:

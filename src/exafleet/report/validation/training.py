@@ -41,7 +41,7 @@ def labels_of(row: Published, family: str, facts: Facts) -> dict[str, str]:
     """The groups a run counts in."""
     chip = facts.subjects.by_id.get(row.chip)
     found = {"accelerator": row.chip, "precision": row.dtype, "family": family, "stack": row.stack or "default",
-             "vendor": chip.vendor if chip else "", "role": row.role}
+             "vendor": chip.vendor if chip else "", "task": row.task, "role": row.role}
     return {name: text for name, text in found.items() if text}
 
 
@@ -77,9 +77,9 @@ def as_json(rows: Sequence[Judged], picked: Choice, facts: Facts, rows_hash: str
 
 
 def labels_in(rows: Sequence[Judged]) -> list[str]:
-    """Labels to group by; the role of a row only where there are several."""
-    roles = {r.labels["role"] for r in rows if "role" in r.labels}
-    return [*LABELS, "role"] if len(roles) > 1 else list(LABELS)
+    """Labels to group by; the task and the role of a row only where there are several."""
+    several = [label for label in ("task", "role") if len({r.labels[label] for r in rows if label in r.labels}) > 1]
+    return [*LABELS, *several]
 
 
 def report(rows: Sequence[Judged], picked: Choice, facts: Facts, name: str, rows_hash: str) -> Report:
