@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from exafleet.facts.architecture import insane
+from exafleet.facts.architecture import Arch, insane
 from exafleet.facts.catalogue import Facts
 from exafleet.step.layouts import Layouts
 from exafleet.step.memory import MemoryPractice, memory_of, memory_practice, usable
@@ -120,31 +120,42 @@ def _told_elsewhere(rows: Sequence[Cells]) -> dict[tuple[str, str, str], str]:
 def _job(cells: Cells, same: dict[tuple[str, str, str], str], facts: Facts) -> MemoryRow:
     """A job with its architecture; blanks of the shape are taken from its likes. Raises NotUsable."""
     blank = {c: same.get((c, cells["hidden"], cells["layers"]), "") for c in ("kv_heads", "ffn", "tied")}
-    cells = {**cells, **{c: cells.get(c) or text for c, text in blank.items()}}
-    outcome, peak = cells["outcome"], number(cells, "peak_mem_gb")
+    model = _job_shape({**cells, **{c: cells.get(c) or text for c, text in blank.items()}})
+    outcome, peak, layout = cells["outcome"], number(cells, "peak_mem_gb"), _job_layout(cells)
     if outcome not in OUTCOMES:
         raise NotUsable(f'outcome is "{outcome}", not ok or oom')
+    return MemoryRow(
+        id=cells["case_id"], arch=model, stack=JOB_STACK, dtype="bf16", seq=needed(cells, "seq_len"),
+        batch=_job_batch(cells, layout), layout=layout, hbm_bytes=_hbm(cells["accelerator"], "", facts),
+        peak=(peak or 0.0) * GIB, measure=LOGS[JOB_STACK] if peak else "", outcome=outcome,
+        source=cells.get("source", ""), where=cells.get("source_location", ""), date=cells.get("date", ""),
+        role="given", note=cells.get("notes", ""))
+
+
+def _job_shape(cells: Cells) -> Arch:
     size = {c: needed(cells, c) for c in ("hidden", "layers", "heads", "ffn", "vocab")}
     size |= {"kv_heads": whole(cells, "kv_heads") or size["heads"], "tied": int(cells["tied"] == "True"),
              "mlp_matrices": 2 if cells.get("mlp_gated") in ("0", "False") else 3}
-    shaped = plain(cells.get("model", "") or cells["case_id"], size)
-    wrong = insane(shaped)
+    found = plain(cells.get("model", "") or cells["case_id"], size)
+    wrong = insane(found)
     if wrong:
         raise NotUsable("; ".join(wrong))
+    return found
+
+
+def _job_layout(cells: Cells) -> dict[str, int]:
     ways = {c: needed(cells, c) for c in ("tp", "pp", "dp")}
     if math.prod(ways.values()) != needed(cells, "gpus"):
         raise NotUsable(f"TP x PP x DP = {math.prod(ways.values()):,} differs from {cells['gpus']} accelerators")
-    layout = ways | {"mbs": needed(cells, "micro_batch"), "zero": _zero(cells["sharding"]), "recompute": 0}
-    # The batch column holds a budget in jobs that failed; the micro-batches of a step are what was asked for.
-    batch = layout["mbs"] * needed(cells, "grad_accum") * ways["dp"]
+    return ways | {"mbs": needed(cells, "micro_batch"), "zero": _zero(cells["sharding"]), "recompute": 0}
+
+
+def _job_batch(cells: Cells, layout: dict[str, int]) -> int:
+    """Sequences of a step: of its micro-batches, because the column of the batch holds a budget in jobs that failed."""
+    batch = layout["mbs"] * needed(cells, "grad_accum") * layout["dp"]
     if batch > MOST:
         raise NotUsable(f"a step of {batch:,} sequences")
-    return MemoryRow(
-        id=cells["case_id"], arch=shaped, stack=JOB_STACK,
-        dtype="bf16", seq=needed(cells, "seq_len"), layout=layout, hbm_bytes=_hbm(cells["accelerator"], "", facts),
-        batch=batch, peak=(peak or 0.0) * GIB, measure=LOGS[JOB_STACK] if peak else "", outcome=outcome,
-        source=cells.get("source", ""), where=cells.get("source_location", ""), date=cells.get("date", ""),
-        role="given", note=cells.get("notes", ""))
+    return batch
 
 
 def _zero(sharding: str) -> int:
