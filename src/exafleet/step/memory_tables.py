@@ -37,6 +37,8 @@ LOGS = {"stack-megatron-deepspeed": "device", "stack-primus": "device", "stack-m
         "stack-nanotron": "after backward"}
 JOB_STACK = "stack-nanotron"
 OUTCOMES = ("ok", "oom")
+# What the memory practice of a run depends on: its stack, number format and chip family.
+Key = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,9 +126,11 @@ def _job(cells: Cells, same: dict[tuple[str, str, str], str], facts: Facts) -> M
     outcome, peak, layout = cells["outcome"], number(cells, "peak_mem_gb"), _job_layout(cells)
     if outcome not in OUTCOMES:
         raise NotUsable(f'outcome is "{outcome}", not ok or oom')
+    chip = facts.subjects.resolve(cells["accelerator"], "chip")
     return MemoryRow(
         id=cells["case_id"], arch=model, stack=JOB_STACK, dtype="bf16", seq=needed(cells, "seq_len"),
-        batch=_job_batch(cells, layout), layout=layout, hbm_bytes=_hbm(cells["accelerator"], "", facts),
+        batch=_job_batch(cells, layout), layout=layout, family=chip.family,
+        hbm_bytes=_hbm(cells["accelerator"], chip.id, facts),
         peak=(peak or 0.0) * GIB, measure=LOGS[JOB_STACK] if peak else "", outcome=outcome,
         source=cells.get("source", ""), where=cells.get("source_location", ""), date=cells.get("date", ""),
         role="given", note=cells.get("notes", ""))
@@ -168,11 +172,7 @@ def _zero(sharding: str) -> int:
 def _hbm(accelerator: str, chip: str, facts: Facts) -> float:
     """Memory of an accelerator as its name tells it, else that of the chip. [B]"""
     told = re.search(r"(\d+) ?GB", accelerator)
-    if told:
-        return float(told[1]) * 1e9
-    if not chip:
-        raise NotUsable(f'memory of "{accelerator}" is not known')
-    return facts.value(f"{chip}.hbm_bytes")
+    return float(told[1]) * 1e9 if told else facts.value(f"{chip}.hbm_bytes")
 
 
 # ------------------------------------------------------------------------------------------------------------ runs
@@ -192,8 +192,8 @@ def _of_run(cells: Cells, run: Published | Unread, facts: Facts) -> MemoryRow:
     ways = layout["tp"] * layout["cp"] * layout["pp"]
     return MemoryRow(
         id=run.id, arch=shape(run, facts), stack=run.stack, dtype=_dtype(cells, run), seq=run.seq, batch=run.batch,
-        layout=layout | {"dp": run.chips // ways}, hbm_bytes=_hbm(cells["accelerator"], run.chip, facts),
-        peak=peak * GIB, measure=LOGS.get(run.stack, "reserved"), outcome="ok", source=run.source, where=run.where,
+        layout=layout | {"dp": run.chips // ways}, family=facts.subjects.by_id[run.chip].family,
+        hbm_bytes=_hbm(cells["accelerator"], run.chip, facts), peak=peak * GIB, measure=LOGS.get(run.stack, "reserved"), outcome="ok", source=run.source, where=run.where,
         date=run.date, role=run.role, note=run.note)
 
 
@@ -221,13 +221,13 @@ def compare_memory(rows: Sequence[MemoryRow | Unread], facts: Facts,
             _beside(row, how[_key(row)], whole_need.get(id(row)), of_peak.get(id(row))) for row in rows]
 
 
-def _key(row: MemoryRow) -> tuple[str, str]:
-    return row.stack, row.dtype
+def _key(row: MemoryRow) -> Key:
+    return row.stack, row.dtype, row.family
 
 
-def _practices(rows: Sequence[MemoryRow], facts: Facts) -> dict[tuple[str, str], MemoryPractice | str]:
+def _practices(rows: Sequence[MemoryRow], facts: Facts) -> dict[Key, MemoryPractice | str]:
     """How each stack uses memory, or why that is not known."""
-    found: dict[tuple[str, str], MemoryPractice | str] = {}
+    found: dict[Key, MemoryPractice | str] = {}
     for key in dict.fromkeys(map(_key, rows)):
         try:
             found[key] = memory_practice(facts, *key)
@@ -236,7 +236,7 @@ def _practices(rows: Sequence[MemoryRow], facts: Facts) -> dict[tuple[str, str],
     return found
 
 
-def _sure(how: dict[tuple[str, str], MemoryPractice | str], row: MemoryRow) -> MemoryPractice:
+def _sure(how: dict[Key, MemoryPractice | str], row: MemoryRow) -> MemoryPractice:
     found = how[_key(row)]
     assert isinstance(found, MemoryPractice)
     return found
@@ -259,6 +259,6 @@ def _beside(row: MemoryRow, how: MemoryPractice | str, needs: float | None, peak
 
 def parts_of(row: MemoryRow, facts: Facts) -> Parts:
     """Memory of the fullest accelerator of a run, by part. [B]"""
-    how = memory_practice(facts, row.stack, row.dtype)
+    how = memory_practice(facts, *_key(row))
     axes = {a: np.array([n]) for a, n in row.layout.items()}
     return memory_of(row.arch, row.seq, row.dtype, np.array([row.batch]), how, Layouts.of(**axes)).at(0)

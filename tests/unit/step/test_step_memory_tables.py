@@ -57,7 +57,7 @@ def test_blanks_of_a_shape_are_taken_from_its_likes_unless_they_disagree(tmp_pat
     (JOB, {"outcome": "maybe"}, 'outcome is "maybe"'), (JOB, {"sharding": "mirror"}, 'sharding "mirror"'),
     (JOB, {"hidden": "wide"}, "hidden is no number"), (JOB, {"peak_mem_gb": "-1"}, "must be a positive number"),
     (JOB, {"gpus": "16"}, "differs from 16"), (JOB, {"heads": "30", "kv_heads": "8"}, "not a multiple"),
-    (JOB, {"grad_accum": "1000000000"}, "sequences"), (JOB, {"accelerator": "XPU"}, 'memory of "XPU"'),
+    (JOB, {"grad_accum": "1000000000"}, "sequences"), (JOB, {"accelerator": "XPU"}, "XPU"),
     (RUN, {"peak_mem_gib": ""}, "no peak memory"),
     (RUN, {"peak_mem_gib": "lots"}, "peak_mem_gib is no number"), (RUN, {"model": "Nobody-9B"}, 'model "Nobody-9B"'),
 ])
