@@ -193,8 +193,9 @@ def _of_run(cells: Cells, run: Published | Unread, facts: Facts) -> MemoryRow:
     return MemoryRow(
         id=run.id, arch=shape(run, facts), stack=run.stack, dtype=_dtype(cells, run), seq=run.seq, batch=run.batch,
         layout=layout | {"dp": run.chips // ways}, family=facts.subjects.by_id[run.chip].family,
-        hbm_bytes=_hbm(cells["accelerator"], run.chip, facts), peak=peak * GIB, measure=LOGS.get(run.stack, "reserved"), outcome="ok", source=run.source, where=run.where,
-        date=run.date, role=run.role, note=run.note)
+        hbm_bytes=_hbm(cells["accelerator"], run.chip, facts), peak=peak * GIB,
+        measure=LOGS.get(run.stack, "reserved"), outcome="ok", source=run.source, where=run.where, date=run.date,
+        role=run.role, note=run.note)
 
 
 def _dtype(cells: Cells, run: Published) -> str:
