@@ -3,6 +3,7 @@
 glossary   docs/glossary.md from data/terms.csv
 commands   docs/commands.md from the commands and options of the CLI itself
 scenario   the tables of keys in docs/scenario.md and the JSON Schema, from the records that read a scenario
+validation docs/validation.md from the package's tables of measured runs
 examples   examples/*/expected.txt from `exafleet plan` on each example
 
 With --check nothing is written; a stale file is shown as a diff and the exit code is 1. The tests use the same
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from exafleet.terms.term import Term
 
 ROOT = Path(__file__).resolve().parent.parent
-KINDS = ("glossary", "commands", "scenario", "examples")
+KINDS = ("glossary", "commands", "scenario", "validation", "examples")
 ENTRY = "import sys; from exafleet.apps.main import main; sys.exit(main())"
 
 
@@ -180,6 +181,15 @@ def scenario_files() -> list[tuple[Path, str]]:
             (ROOT / "docs" / SCHEMA_FILE.name, schema_text())]
 
 
+# ----------------------------------------------------------------------------------------------------- validation
+def validation_page() -> str:
+    """Errors of the models on the package's tables of measured runs, as of its newest fact."""
+    from exafleet.apps.inputs import facts_as_of
+    from exafleet.report.validation.page import page
+
+    return page(facts_as_of(None))
+
+
 # ------------------------------------------------------------------------------------------------------- examples
 def examples() -> list[Path]:
     """Folders of the examples, sorted; every folder in examples/ is one."""
@@ -210,6 +220,8 @@ def generated(kinds: list[str]) -> Iterator[tuple[Path, str]]:
         yield ROOT / "docs" / "commands.md", commands_page()
     if "scenario" in kinds:
         yield from scenario_files()
+    if "validation" in kinds:
+        yield ROOT / "docs" / "validation.md", validation_page()
     if "examples" in kinds:
         for folder in examples():
             yield folder / "expected.txt", example_output(folder.name)

@@ -91,3 +91,46 @@ def demand(rows: Rows, months: Sequence[str], title: str) -> Spec:
     return _spec(rows, height=130, mark={"type": "bar", "tooltip": True}, encoding={
         "x": _month(months), "y": {"field": "value", "type": "quantitative", "title": title},
         "color": _colour(rows, "kind")})
+
+
+def against_measured(rows: Rows) -> Spec:
+    """Predicted over measured on logarithmic axes, with the line where both are equal. rows: measured, predicted, kind.
+
+    Two points of the line are enough: on equal logarithmic axes it is straight.
+    """
+    values = [float(row[name]) for row in rows for name in ("measured", "predicted")]
+    ends = [{"at": min(values)}, {"at": max(values)}]
+    axis = {"type": "quantitative", "scale": {"type": "log", "nice": False, "domain": [e["at"] for e in ends]}}
+    return _spec(rows, height=340, layer=[
+        {"data": {"values": ends}, "mark": {"type": "line", "color": "#888888", "strokeDash": [5, 4]},
+         "encoding": {"x": {"field": "at", **axis, "title": "measured"},
+                      "y": {"field": "at", **axis, "title": "predicted"}}},
+        {"mark": {"type": "point", "filled": True, "size": 30, "opacity": 0.7, "tooltip": {"content": "data"}},
+         "encoding": {"x": {"field": "measured", **axis}, "y": {"field": "predicted", **axis},
+                      "color": _colour(rows, "kind")}}])
+
+
+def spread(rows: Rows, order: Sequence[str], title: str) -> Spec:
+    """One tick per row, one line per group, around zero, and the median of each. rows: group, error."""
+    return _spec(rows, height=_lines(len(order), 26), encoding={
+        "y": {"field": "group", "type": "nominal", "sort": list(order), "title": None, "axis": {"labelLimit": 180}}},
+        layer=[
+            {"mark": {"type": "rule", "color": "#888888"}, "encoding": {"x": {"datum": 0}, "y": {}}},
+            {"mark": {"type": "tick", "color": PALETTE[0], "opacity": 0.5, "tooltip": {"content": "data"}},
+             "encoding": {"x": {"field": "error", "type": "quantitative", "title": title}}},
+            {"mark": {"type": "point", "filled": True, "color": PALETTE[5], "size": 60},
+             "encoding": {"x": {"field": "error", "type": "quantitative", "aggregate": "median"}}}])
+
+
+def kept(rows: Rows, title: str) -> Spec:
+    """Throughput kept over the size of a run, measured and predicted. rows: chips, share, kind."""
+    sizes = sorted({float(row["chips"]) for row in rows})
+    shares = [float(row["share"]) for row in rows]
+    # One scale for all such pictures unless a run loses more than a fifth, so that a per cent looks like a per cent.
+    ends = [min(80.0, 10.0 * (min(shares) // 10.0)), max(105.0, *shares)]
+    return _spec(rows, height=150, mark={"type": "line", "point": True, "tooltip": {"content": "data"}}, encoding={
+        "x": {"field": "chips", "type": "quantitative", "title": "accelerators",
+              "scale": {"type": "log", "nice": False, "domain": [sizes[0], sizes[-1]]},
+              "axis": {"values": sizes, "format": ",d", "labelOverlap": "greedy"}},
+        "y": {"field": "share", "type": "quantitative", "title": title, "scale": {"domain": ends, "nice": False}},
+        "color": _colour(rows, "kind")})

@@ -38,6 +38,8 @@ MARKS = {"nanotron": ("outcome", "mlp_gated"), "vtrain": ("iteration_time_s",), 
 CORES = {"trainium1": 2}
 # Where a source does not state the global batch: micro-batches of one data-parallel rank.
 ASSUMED_MICRO_BATCHES = 32
+# No count of accelerators, sequences or tokens is larger; what is would overflow.
+MOST = 10**9
 # Two figures of one row that differ by more than this are not roundings of each other.
 ROUNDING = 0.02
 
@@ -56,7 +58,7 @@ class _Context:
 
 def read_runs(path: Path, facts: Facts) -> list[Published | Unread]:
     """Every row of a table of measured runs, in its order; raises FactError when the file is no such table."""
-    header, rows = _cells(path)
+    header, rows = cells_of(path)
     layout = next((name for name, marks in MARKS.items() if set(marks) <= set(header)), "train")
     lacks = [c for c in REQUIRED[layout] if c not in header]
     if lacks:
@@ -70,7 +72,8 @@ def read_runs(path: Path, facts: Facts) -> list[Published | Unread]:
     return [_row(line, cells, read, context) for line, cells in rows]
 
 
-def _cells(path: Path) -> tuple[list[str], list[tuple[int, Cells]]]:
+def cells_of(path: Path) -> tuple[list[str], list[tuple[int, Cells]]]:
+    """Header, and rows with their lines; raises FactError for what is no CSV in UTF-8."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
@@ -137,6 +140,8 @@ def whole(cells: Cells, column: str) -> int | None:
     value = number(cells, column)
     if value is not None and value != round(value):
         raise NotUsable(f"{column} must be a whole number, got {cells[column]}")
+    if value is not None and value > MOST:
+        raise NotUsable(f"{column} must be at most {MOST:,}, got {cells[column]}")
     return None if value is None else round(value)
 
 

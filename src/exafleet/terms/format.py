@@ -99,6 +99,35 @@ def percent(value: float) -> str:
     return f"{significant(value * 100)} %"
 
 
+def error(value: float) -> str:
+    """A relative error as per cent, to a tenth, so that errors line up.
+
+    >>> error(0.0321), error(1)
+    ('3.2 %', '100.0 %')
+    """
+    return f"{100 * value:.1f} %" if math.isfinite(value) else significant(value)
+
+
+def change(value: float) -> str:
+    """A share that may be more or less, with its sign.
+
+    >>> change(0.0321), change(-0.5)
+    ('+3.2 %', '-50.0 %')
+    """
+    return f"{100 * value:+.1f} %" if math.isfinite(value) else significant(value)
+
+
+def points(value: float, *, signed: bool = False) -> str:
+    """A difference of two shares, in points of a hundred.
+
+    >>> points(0.0123), points(-0.02, signed=True)
+    ('1.2 points', '-2.0 points')
+    """
+    if not math.isfinite(value):
+        return significant(value)
+    return f"{100 * value:+.1f} points" if signed else f"{100 * value:.1f} points"
+
+
 def power(value: float) -> str:
     """Watts with a prefix."""
     return si(value, "W")
