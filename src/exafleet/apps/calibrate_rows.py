@@ -208,7 +208,8 @@ def unknown_chip(target: Target, machine: Machine, found: Found, facts: Facts, c
             for at, rate in target.rates.items() if at not in ("hbm_bw", "link_bw")]
     rows += [Row(term=name, value=target.rates[name], **_origin(target, name)) for name in ("hbm_bw", "link_bw")
              if name in target.rates]
-    rows.append(Row(term="hbm_bytes", value=machine.nbytes, note="as the device tells"))
+    shared = chips if machine.kind == "cpu" else 1  # processes share the memory of a processor
+    rows.append(Row(term="hbm_bytes", value=machine.nbytes / shared, note="as the device tells"))
     if "link_bw" not in target.rates and chips == 1:
         rows.append(Row(term="link_bw", value=0.0, kind="inferred", note="one device: there is nothing to link"))
     rows.append(Row(term="nic_bw", value=0.0, kind="inferred", note="this machine alone: no network was measured"))
