@@ -19,44 +19,51 @@ GROUPS = ("gemm", "attention", "memory", "collectives")
 BEST = "best"
 INSTALL = 'pip install "exafleet[calibrate]", or PyTorch as pytorch.org says for your device.'
 
+Peak = Annotated[
+    str | None,
+    typer.Option(
+        "--peak",
+        metavar="RATES",
+        help='Dense peak of a chip exafleet does not know: "bf16=989 TFLOP/s,fp8=1979 TFLOP/s", or "best" to take '
+        "the best measured.",
+    ),
+]
+MemoryBandwidth = Annotated[
+    str | None, typer.Option("--hbm-bw", metavar="RATE", help='Its memory bandwidth, "3.35 TB/s", or "best".')
+]
+LinkBandwidth = Annotated[
+    str | None,
+    typer.Option("--link-bw", metavar="RATE", help='Its scale-up bandwidth, one direction, "450 GB/s", or "best".'),
+]
+Given = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="TERM=VALUE", help='Another fact of the chip or system, such as "tdp=700 W".'),
+]
+Ranks = Annotated[
+    int | None,
+    typer.Option("--ranks", min=1, max=64, metavar="N", help="Devices (on cpu: processes) in collectives."),
+]
+SubjectId = Annotated[
+    str | None,
+    typer.Option("--subject", metavar="ID", help="The chip this is. Default: found by the device's name."),
+]
+
 
 def calibrate(
     device: Annotated[
         str | None, typer.Option("--device", metavar="DEVICE", help="cuda:0, mps or cpu. Default: the best one here.")
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write the facts to this table.")] = None,
-    subject: Annotated[
-        str | None,
-        typer.Option("--subject", metavar="ID", help="The chip this is. Default: found by the device's name."),
-    ] = None,
+    subject: SubjectId = None,
     only: Annotated[
         str, typer.Option("--only", metavar="A,B", help=f"Measure only some of {', '.join(GROUPS)}.")
     ] = ",".join(GROUPS),
     quick: Annotated[bool, typer.Option("--quick", help="Fewer points and runs; curves are rougher.")] = False,
-    ranks: Annotated[
-        int | None,
-        typer.Option("--ranks", min=1, max=64, metavar="N", help="Devices (on cpu: processes) in collectives."),
-    ] = None,
-    peak: Annotated[
-        str | None,
-        typer.Option(
-            "--peak",
-            metavar="RATES",
-            help='Dense peak of a chip exafleet does not know: "bf16=989 TFLOP/s,fp8=1979 TFLOP/s", or "best" to take '
-            "the best measured.",
-        ),
-    ] = None,
-    hbm_bw: Annotated[
-        str | None, typer.Option("--hbm-bw", metavar="RATE", help='Its memory bandwidth, "3.35 TB/s", or "best".')
-    ] = None,
-    link_bw: Annotated[
-        str | None,
-        typer.Option("--link-bw", metavar="RATE", help='Its scale-up bandwidth, one direction, "450 GB/s", or "best".'),
-    ] = None,
-    given: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="TERM=VALUE", help='Another fact of the chip or system, such as "tdp=700 W".'),
-    ] = None,
+    ranks: Ranks = None,
+    peak: Peak = None,
+    hbm_bw: MemoryBandwidth = None,
+    link_bw: LinkBandwidth = None,
+    given: Given = None,
     budget: Annotated[
         str, typer.Option("--budget", metavar="TIME", help="Start no measurement after this time.")
     ] = "15 min",

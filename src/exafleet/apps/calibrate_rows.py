@@ -33,7 +33,7 @@ class Target:
 
     known      the package has this chip
     rates      peak by dtype, "hbm_bw" and "link_bw"; those in `best` are still to be replaced by the best measured
-    given      rows the user gave, by term and qualifier
+    given      rows the user gave, by name and qualifier
     variants   qualifiers the package has curves of products for, such as "fp8" and what training makes of it
     """
 
@@ -81,7 +81,7 @@ class Found:
             values: Callable[[Any], Mapping[str, float]]) -> Any:
         """Fit one curve and note its rows, all of them or none; None where it cannot be fitted or is no sane curve.
 
-        values  number by term of the curve
+        values  the curve's numbers, each by the name it has in the table
         """
         import numpy as np
 

@@ -106,7 +106,7 @@ def machine(device: str | None = None) -> Machine:
         raise ValueError(f"not among {', '.join(k for k, is_here in here.items() if is_here)}")
     if kind == "cuda":
         return _cuda(torch, int(index or 0))
-    return Machine(kind=kind, device=kind, name=_processor(), torch=torch.__version__, driver=platform.release(),
+    return Machine(kind=kind, device=kind, name=_processor(), torch=torch.__version__, driver="none",
                    count=1, nbytes=float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")))
 
 
@@ -376,13 +376,13 @@ def memory_cases(machine: Machine, hbm_bw: float, *, quick: bool) -> list[Case]:
     for nbytes in BYTES:
         cases += [Case(group="moving", at="elementwise", sizes={"nbytes": nbytes}, ideal=nbytes / hbm_bw,
                        make=make(nbytes)) for make in (_copy, _add)]
+    # fp32 weight, gradient and two moments are read, all but the gradient written.
+    cases += [Case(group="optimizer", at="adamw", sizes={"nbytes": 28.0 * count, "parameters": count},
+                   ideal=28.0 * count / hbm_bw, make=_adamw(count)) for count in PARAMETERS]
     for sequences, context in CACHES:
         nbytes = 2.0 * 2.0 * sequences * context * CACHE_HEADS[1] * CACHE_WIDTH
         cases.append(Case(group="moving", at="decode", sizes={"nbytes": nbytes, "sequences": sequences, "seq": context},
                           ideal=nbytes / hbm_bw, make=_decode(sequences, context)))
-    # fp32 weight, gradient and two moments are read, all but the gradient written.
-    cases += [Case(group="optimizer", at="adamw", sizes={"nbytes": 28.0 * count, "parameters": count},
-                   ideal=28.0 * count / hbm_bw, make=_adamw(count)) for count in PARAMETERS]
     return [c for c in _that_fit(cases, machine) if c.ideal < longest]
 
 
