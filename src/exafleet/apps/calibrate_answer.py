@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from exafleet.facts.catalogue import Facts
     from exafleet.ops.measure import Machine
 
-NOISY, DRIFTED = 0.10, 0.05
+NOISY, ROUGH, DRIFTED = 0.10, 0.30, 0.05
 
 
 def finish(session: Session, facts: Facts, files: list[Path], day: str, form: Format) -> None:
@@ -144,6 +144,10 @@ def _sentences(session: Session, found: Found, data: dict[str, Any]) -> Iterable
     loud = [f"{c.name} {c.at}".strip() for c in found.curves if c.spread > NOISY]
     if loud:
         yield f"Noisy, more than {words.percent(NOISY)} from run to run: {', '.join(loud)}. Is the machine idle?"
+    rough = [f"{c.name} {c.at}".strip() for c in found.curves if c.sigma > ROUGH]
+    if rough:
+        yield (f"Rough, points more than {words.percent(ROUGH)} off their curve: {', '.join(rough)}. "
+               "Such a curve is no basis for a plan.")
     if abs(session.drift) > DRIFTED:
         yield (f"The same product took {words.percent(abs(session.drift))} {'longer' if session.drift > 0 else 'less'} "
                "at the end: the clock moved (heat, power limit, other work). Measure again with a settled clock.")

@@ -16,6 +16,7 @@ from exafleet.terms.units import units
 if TYPE_CHECKING:
     from exafleet.facts.catalogue import Facts
     from exafleet.facts.fact import Fact
+    from exafleet.ops.collective import Channel
     from exafleet.ops.efficiency import Product
     from exafleet.ops.fit import Fitted
     from exafleet.ops.measure import Machine, Point
@@ -107,13 +108,15 @@ def _numbers(names: Mapping[str, str]) -> Callable[[Any], Mapping[str, float]]:
 
 def with_best(target: Target, points: Iterable[Point]) -> Target:
     """The target with its rates that are "best" replaced by the best that was measured."""
-    from exafleet.ops.fit import passes
-
+    points = list(points)
     rates = dict(target.rates)
+    if "link_bw" in target.best:
+        rates["link_bw"] = max((c.bandwidth for at in _ats(points, "collective")
+                                if (c := _channel(_of(points, "collective", at), at)) is not None), default=0.0)
     for p in points:
         if p.group == "collective":
-            name, rate = "link_bw", passes(p.at, round(p.sizes["ranks"])) * p.sizes["nbytes"] / p.time
-        elif p.group in ("moving", "optimizer"):
+            continue
+        if p.group in ("moving", "optimizer"):
             name, rate = "hbm_bw", p.sizes["nbytes"] / p.time
         else:
             name, rate = p.at if p.group in ("product", "grouped") else "bf16", p.sizes["flops"] / p.time
@@ -121,6 +124,18 @@ def with_best(target: Target, points: Iterable[Point]) -> Target:
         if name in target.best and large:
             rates[name] = max(rates.get(name, 0.0), rate)
     return replace(target, rates=rates)
+
+
+def _channel(many: list[Point], at: str) -> Channel | None:
+    """What the link gives to very large messages of one collective; None where that cannot be told."""
+    from exafleet.ops import fit
+    from exafleet.ops.measure import columns
+
+    try:
+        nbytes, time = columns(many, "nbytes", "time")
+        return fit.collective(nbytes, time, at, round(many[0].sizes["ranks"])).curve
+    except FactError:
+        return None
 
 
 def curves(points: list[Point], target: Target) -> Found:
