@@ -130,8 +130,10 @@ def test_a_known_chip_gets_facts_that_move_the_answer(on, tmp_path):
     ask = ("train", "llama-3-8b", "--system", "hgx-h100", "--gpus", "8", "--format", "json")
     before, after = (json.loads(run(*ask, *more).stdout) for more in ((), ("--facts", str(file))))
     assert after["tokens_per_s"] < 0.75 * before["tokens_per_s"]
-    shown = run("facts", "show", "h100-sxm.product_compute", "--facts", str(file)).stdout
-    assert "exafleet calibrate on NVIDIA H100 80GB HBM3, torch 2.13.0" in " ".join(shown.replace("│", " ").split())
+    shown = json.loads(run("facts", "show", "h100-sxm.product_compute@bf16", "--facts", str(file), "--format",
+                           "json").stdout)["facts"][0]
+    assert shown["source"] == "exafleet calibrate"
+    assert shown["where"].startswith("exafleet calibrate on NVIDIA H100 80GB HBM3, torch 2.13.0, driver 580.1")
     for command in (("serve", "llama-3-8b", "--system", "hgx-h100"),
                     ("compare", "llama-3-8b", "--systems", "hgx-h100,hgx-h200", "--gpus", "8")):
         one, other = (run(*command, "--format", "json", *more).stdout for more in ((), ("--facts", str(file))))
