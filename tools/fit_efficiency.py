@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from exafleet.ops.efficiency import Product
+from exafleet.ops.fit import channel, saturating
 from exafleet.ops.roofline import grouped_time
 
 DATA = Path(__file__).parent.parent / "src" / "exafleet" / "data"
@@ -204,12 +205,6 @@ def table(folder: Path, sku: str, op: str, axis: str, dtype: str, column: str) -
         return table(folder, TWINS[sku], op, axis, dtype, column)
     rows.sort(key=lambda r: float(r["x"]))
     return np.array([float(r["x"]) for r in rows]), np.array([float(r[column]) for r in rows])
-
-
-def saturating(seq: np.ndarray, share: np.ndarray) -> tuple[float, float]:
-    """top and half of share = top * s / (s + half): a straight line in 1/s, weighted by the share itself."""
-    slope, cut = np.polyfit(1.0 / seq, 1.0 / share, 1, w=share)
-    return 1.0 / float(cut), float(slope / cut)
 
 
 def attention(folder: Path, sku: str, op: str, dtype: str) -> tuple[float, float]:
@@ -533,15 +528,9 @@ def collective(folder: Path, sku: str, name: str) -> tuple[float, float, float]:
     rows = [r for r in read(folder / f"op_eff_{sku}.csv") if r["op"] == f"coll:{name} n={n}" and r["fw"] == "best"]
     nbytes = np.array([float(r["x"]) for r in rows])
     time = np.array([float(r["lat_us_med"]) * 1e-6 for r in rows])
-    passes = (2.0 if name == "all_reduce" else 1.0) * (n - 1) / n
-    start, best = float(np.median(np.sort(time)[:4])), (math.inf, 0.0, 0.0)
-    for half in np.geomspace(1e5, 6e7, 60):
-        for bandwidth in np.geomspace(1e10, 1.2e12, 160):
-            fitted = start + passes * nbytes / bandwidth * (1 + np.sqrt(half / nbytes))
-            error = float(np.mean(np.abs(np.log(fitted / time))))
-            if error < best[0]:
-                best = (error, float(bandwidth), float(half))
-    return start / math.log2(n) * 1e6, best[1], best[2]
+    kind = next(k for k, theirs in COLLECTIVES.items() if theirs == name)
+    found = channel(nbytes, time, kind, n, np.geomspace(1e10, 1.2e12, 160), np.geomspace(1e5, 6e7, 60))
+    return found.latency * 1e6, found.bandwidth, found.half
 
 
 def level_rows(

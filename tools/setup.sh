@@ -3,6 +3,7 @@
 # POSIX sh only (macOS has bash 3.2 and no readlink -f). Expects $root, the folder of the checkout.
 #   EXAFLEET_PYTHON   interpreter to build the environment with (default: the newest of python3.13 ... python3)
 #   EXAFLEET_VENV     where the environment goes (default: .venv beside this checkout)
+#   EXAFLEET_TORCH    PyTorch for ./check, as pip takes it (default: the release below, as the index offers it)
 venv=${EXAFLEET_VENV:-$root/.venv}
 case $venv in /*) ;; *) venv=$PWD/$venv ;; esac
 python=$venv/bin/python
@@ -82,6 +83,22 @@ set_up() {
         say "exafleet: setting up $venv (about a minute, once) ..."
         here || make_venv
         if [ "$1" = dev ]; then install dev '[dev]'; else install base ''; fi
+    fi
+    unlock
+}
+
+# set_up_torch: PyTorch in the same environment, one release, so that the tests that run it mean the same everywhere.
+set_up_torch() {
+    stamped torch && return
+    lock
+    if ! stamped torch; then
+        say "exafleet: adding PyTorch to $venv (some minutes, once) ..."
+        "$python" -m pip install --quiet --disable-pip-version-check --no-input "${EXAFLEET_TORCH:-torch==2.13.0}" \
+            >"$venv/install.log" 2>&1 </dev/null || {
+            tail -n 15 "$venv/install.log" >&2
+            die "pip could not install PyTorch; everything it said is in $venv/install.log."
+        }
+        wanted_stamp torch >"$venv/stamp-torch"
     fi
     unlock
 }

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from exafleet.apps.options import AsOf, Dtype, Form, Format, Model, seconds, sequences
+from exafleet.apps.options import AsOf, Dtype, Form, Format, Model, Own, seconds, sequences
 from exafleet.apps.serve import FirstToken, InputTokens, KvDtype, OutputTokens, PerToken
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ def compare(
     tpot: PerToken = "50 ms",
     kv_dtype: KvDtype = Dtype.bf16,
     as_of: AsOf = None,
+    own: Own = None,
     form: Form = Format.table,
 ) -> None:
     """Put systems side by side: speed, band, per chip and per watt, and where the time goes on each.
@@ -84,7 +85,7 @@ def compare(
     from exafleet.report.table import Report
     from exafleet.step.train import TrainTask
 
-    facts = facts_as_of(as_of)
+    facts = facts_as_of(as_of, own)
     arch = arch_of(facts, model)
     machines = {name.strip(): system(facts, name.strip()) for name in systems.split(",") if name.strip()}
     if serve:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from exafleet.apps.options import AsOf, Form, Format
+from exafleet.apps.options import AsOf, Form, Format, Own
 
 if TYPE_CHECKING:
     from exafleet.facts.catalogue import Facts
@@ -28,6 +28,7 @@ def show(
         ),
     ],
     as_of: AsOf = None,
+    own: Own = None,
     form: Form = Format.table,
 ) -> None:
     """Show every fact about one subject, or one fact with the rows that compete with it.
@@ -40,7 +41,7 @@ def show(
     from exafleet.apps.inputs import facts_as_of
     from exafleet.apps.output import show as print_report
 
-    facts = facts_as_of(as_of)
+    facts = facts_as_of(as_of, own)
     found = _by_key(facts, what)
     tables = [_key_table(facts, found)] if found else _subject_tables(facts, what)
     shown = found or [f for s in _subjects(facts, what) for f in facts.of(s)]
@@ -53,6 +54,7 @@ def show(
 def search(
     words: Annotated[list[str], typer.Argument(help="Words that all occur in the key, name, note or source.")],
     as_of: AsOf = None,
+    own: Own = None,
     form: Form = Format.table,
 ) -> None:
     """Find facts in which every one of the words occurs.
@@ -64,7 +66,7 @@ def search(
     from exafleet.apps.inputs import facts_as_of
     from exafleet.apps.output import show as print_report
 
-    facts = facts_as_of(as_of)
+    facts = facts_as_of(as_of, own)
     found = facts.search(" ".join(words))
     data = {"as_of": facts.as_of.isoformat(), "facts": [_data(facts, f.key) for f in found]}
     table = _table(

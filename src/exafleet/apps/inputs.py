@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from exafleet.facts.architecture import Arch
     from exafleet.facts.catalogue import Facts
 
@@ -18,16 +20,16 @@ def day(words: str | None) -> date | None:
     return None if words is None else published(words)
 
 
-def facts_as_of(words: str | None) -> Facts:
-    """The package's facts as of a day, or as of its newest fact when no day is named."""
+def facts_as_of(words: str | None, own: Sequence[Path] | None = None) -> Facts:
+    """The package's facts and `own` tables as of a day, or as of the newest fact when no day is named."""
     from dataclasses import replace
 
     from exafleet.facts.catalogue import load_facts
 
     asked = day(words)
     if asked is not None:
-        return load_facts(asked)
-    known = load_facts(date.max)
+        return load_facts(asked, tuple(own or ()))
+    known = load_facts(date.max, tuple(own or ()))
     return replace(known, as_of=max((f.as_of for f in known), default=date.min))
 
 

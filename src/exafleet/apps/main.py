@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from exafleet.apps import compare, facts, model, plan, runs, scenario, serve, train, validate
+from exafleet.apps import calibrate, compare, facts, model, plan, runs, scenario, serve, train, validate
 from exafleet.apps.errors import reported
 from exafleet.apps.options import EPILOG
 
@@ -64,6 +64,7 @@ app.command()(train.train)
 app.command()(serve.serve)
 app.command()(compare.compare)
 app.command()(plan.rates)
+app.command()(calibrate.calibrate)
 app.add_typer(facts.app, name="facts")
 app.add_typer(model.app, name="model")
 app.add_typer(scenario.app, name="scenario")

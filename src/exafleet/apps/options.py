@@ -41,6 +41,14 @@ AsOf = Annotated[
         ),
     ),
 ]
+Own = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--facts",
+        metavar="FILE",
+        help="A table of facts or subjects of your own, such as `exafleet calibrate` writes; may be given again.",
+    ),
+]
 Form = Annotated[Format, typer.Option("--format", help="Tables for people, or JSON with base units.")]
 Model = Annotated[
     str,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from exafleet.apps.options import AsOf, Dtype, Form, Format, Model, seconds
+from exafleet.apps.options import AsOf, Dtype, Form, Format, Model, Own, seconds
 from exafleet.apps.train import SystemName
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def serve(
     dtype: Annotated[Dtype, typer.Option("--dtype", help="Number format of the matrix products.")] = Dtype.bf16,
     kv_dtype: KvDtype = Dtype.bf16,
     as_of: AsOf = None,
+    own: Own = None,
     form: Form = Format.table,
 ) -> None:
     """Find the best serving layout within a latency target: throughput, latency, memory, watts and an 80 % band.
@@ -68,7 +69,7 @@ def serve(
     from exafleet.apps.output import show
     from exafleet.facts.hardware import system as system_of
 
-    facts = facts_as_of(as_of)
+    facts = facts_as_of(as_of, own)
     task = serve_task(
         arch_of(facts, model),
         input_tokens,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from exafleet.apps.options import AsOf, Dtype, Form, Format, Model, choice, sequences, span
+from exafleet.apps.options import AsOf, Dtype, Form, Format, Model, Own, choice, sequences, span
 from exafleet.terms.layout import CP_KIND, OFFLOAD, RECOMPUTE, SCHEDULE, ZERO
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ def train(
         str | None, _pick("--offload", "What lies in host memory; left open, nothing", OFFLOAD)
     ] = None,
     as_of: AsOf = None,
+    own: Own = None,
     top: Annotated[int, typer.Option("--top", min=1, metavar="N", help="Layouts to list, fastest first.")] = 5,
     form: Form = Format.table,
 ) -> None:
@@ -104,7 +105,7 @@ def train(
         **{axis: choice(words, f"--{axis.replace('_', '-')}", names) for axis, (words, names) in picks.items()},
         group=span(group, "--group", 0),
     )
-    facts = facts_as_of(as_of)
+    facts = facts_as_of(as_of, own)
     machine = system_of(facts, system)
     task = TrainTask(arch=arch_of(facts, model), seq=seq, batch=sequences(batch, seq), dtype=dtype.value)
     found = search_train(task, machine, gpus, facts, limits=limits)
