@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -92,18 +93,13 @@ def train(
     from exafleet.apps.inputs import arch_of, facts_as_of
     from exafleet.apps.output import show
     from exafleet.facts.hardware import system as system_of
-    from exafleet.step.limits import Limits
     from exafleet.step.search import search_train
     from exafleet.step.train import TrainTask
 
     ways = {"tp": tp, "pp": pp, "cp": cp, "ep": ep, "etp": etp, "vpp": vpp, "dp": dp, "mbs": mbs}
     picks = {"zero": (zero, ZERO), "recompute": (recompute, RECOMPUTE), "schedule": (schedule, SCHEDULE),
              "cp_kind": (cp_kind, CP_KIND), "offload": (offload, OFFLOAD)}
-    limits = Limits(
-        **{axis: span(words, f"--{axis}") for axis, words in ways.items()},
-        **{axis: choice(words, f"--{axis.replace('_', '-')}", names) for axis, (words, names) in picks.items()},
-        group=span(group, "--group", 0),
-    )
+    limits = _limits(ways, picks, group)
     facts = facts_as_of(as_of)
     machine = system_of(facts, system)
     task = TrainTask(arch=arch_of(facts, model), seq=seq, batch=sequences(batch, seq), dtype=dtype.value)
@@ -111,6 +107,27 @@ def train(
     if found.best is None:
         raise _nothing_fits(task, machine, gpus, facts, limits, found)
     show(*_answer(task, machine, gpus, facts, found, found.best, top, form))
+
+
+def _limits(
+    ways: dict[str, str | None], picks: dict[str, tuple[str | None, tuple[str, ...]]], group: str | None
+) -> Limits:
+    """Ranges of the axes as written; raises FactError with every one that is not understood."""
+    from exafleet.step.limits import Limits
+    from exafleet.terms.errors import FactError, Problem, raise_all
+
+    read = {axis: partial(span, words, f"--{axis}") for axis, words in ways.items()}
+    read |= {a: partial(choice, words, f"--{a.replace('_', '-')}", names) for a, (words, names) in picks.items()}
+    read["group"] = partial(span, group, "--group", 0)
+    found: dict[str, tuple[int, int] | None] = {}
+    problems: list[Problem] = []
+    for axis, reader in read.items():
+        try:
+            found[axis] = reader()
+        except FactError as error:
+            problems += error.problems
+    raise_all(FactError, problems)
+    return Limits(**found)
 
 
 def _answer(

@@ -163,7 +163,7 @@ def _inside(kind: str, passes: Floats, message: Floats, local: Floats, stride: F
         return np.where(local > 1, np.inf, 0.0)
     if net.torus:
         passes = passes * net.torus / _axes(local, stride, net.torus)
-    return _start(channel, local) + _flow(channel, passes, message, np.ones_like(local))
+    return np.asarray(_start(channel, local) + _flow(channel, passes, message, np.ones_like(local)))
 
 
 def _axes(ranks: Floats, stride: Floats, most: int) -> Floats:
@@ -173,7 +173,7 @@ def _axes(ranks: Floats, stride: Floats, most: int) -> Floats:
     [1.0, 2.0, 3.0]
     """
     first, end = (np.log(np.maximum(v, 1.0)) / np.log(CUBE) for v in (stride, stride * ranks))
-    return np.clip(np.ceil(end - 1e-9) - np.floor(first + 1e-9), 1.0, float(most))
+    return np.asarray(np.clip(np.ceil(end - 1e-9) - np.floor(first + 1e-9), 1.0, float(most)))
 
 
 def _outside(kind: str, passes: Floats, message: Floats, local: Floats, far: Floats, stride: Floats,
@@ -258,7 +258,7 @@ def _cut(ranks: Floats, net: Fabric) -> Floats:
     """How much slower an all-to-all is on a torus of so many ranks than behind a switch: k sides a quarter long. [1]"""
     if not net.torus:
         return np.ones_like(ranks)
-    return np.maximum(ranks ** (1.0 / net.torus) * net.torus / 4.0, 1.0)
+    return np.asarray(np.maximum(ranks ** (1.0 / net.torus) * net.torus / 4.0, 1.0))
 
 
 def p2p(nbytes: npt.ArrayLike, distance: npt.ArrayLike, net: Fabric) -> Floats:

@@ -161,8 +161,8 @@ def columns(task: TrainTask, at: Setting, lay: Layouts, tab: Mapping[str, Floats
     """
     how, count = at.how, pipe.micro_batches
     one = turn(task.arch, how, at.net, lay, tab, pipe)
-    gather, scatter = traffic(lay, pipe, has, at.each, at.net, moe=bool(task.arch.moe_layers))
-    dp_all, dp_seen = data_parallel(lay, pipe, gather, scatter, one, how)
+    moved_dp = traffic(lay, pipe, has, at.each, at.net, moe=bool(task.arch.moe_layers))
+    dp_all, dp_seen = data_parallel(lay, pipe, moved_dp, one, how)
     mine = own(lay, has)
     moved, waited = offloaded(lay, mine * at.each.optimizer, _kept(lay, tab) * pipe.share, one, pipe, at.host_bw)
     spent = {
