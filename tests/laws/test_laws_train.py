@@ -278,7 +278,7 @@ def test_no_candidate_beats_the_front(name: str, where: str, chips: int) -> None
     found = search_train(task, on, chips, FACTS, limits=limits)
     assert found.pareto is not None
     counted = dict.fromkeys(Why, 0)
-    for _, lay in rows(task.arch, on, task.seq, task.batch, chips, limits).chunks():
+    for _, lay in rows(task.arch, on, task.seq, int(task.batch), chips, limits).chunks():
         steps = evaluate(task, on, FACTS, lay, chips)
         for w in Why:
             counted[w] += int((steps.why == w).sum())

@@ -22,7 +22,7 @@ SMALL = arch(FACTS, "llama-3-8b")
 def turn_of(forward: float, dgrad: float, wgrad: float) -> Turn:
     none = np.zeros(1)
     whole = np.array([forward + dgrad + wgrad])
-    return Turn(compute=whole, head=none, again=none, tp=none, cp=none, ep=none, send=none, hidden={},
+    return Turn(compute=whole, head=none, again=none, tp=none, cp=none, ep=none, send=none, host=none, hidden={},
                 forward=np.array([forward]), wgrad=np.array([wgrad]), total=whole)
 
 

@@ -284,7 +284,7 @@ def _why_table(d: dict[str, Any]) -> Table:
     return Table(
         id="why",
         title="What became of the candidates",
-        lead=f"{d['candidates']:,} layouts were timed.",
+        lead=f"{d['candidates']:,} legal layouts were weighed.",
         columns=(Column(title="outcome"), Column(title="layouts", kind="count")),
         rows=tuple((SENTENCES[Why[name]], n) for name, n in d["why"].items()),
     )
@@ -295,10 +295,14 @@ def _nothing_fits(
 ) -> NothingFits:
     """The reasons, and (when `tried`) questions near this one that were tried and do have an answer."""
     from exafleet.apps.relax import train_relaxations
+    from exafleet.step.refusal import refusals
     from exafleet.terms.errors import NothingFits, Problem
     from exafleet.terms.why import SENTENCES, Why
 
-    reasons = "; ".join(f"{SENTENCES[w]} ({n:,} layouts)" for w, n in found.why.items() if w is not Why.OK)
+    told = {w: n for w, n in found.why.items() if w is not Why.OK}
+    # What the ranges rule out is told axis by axis; else what became of the layouts they leave.
+    refused = refusals(task.arch, system, task.seq, int(task.batch), gpus, limits)
+    reasons = "; ".join(refused or (f"{SENTENCES[w]} ({n:,} layouts)" for w, n in told.items()))
     asked = f"{task.arch.name} in {task.dtype} on {gpus:,} accelerators of {system.name}"
     return NothingFits(
         Problem(what=f"no layout trains {asked}: {reasons}"),

@@ -146,7 +146,7 @@ def join(first: Layouts, second: Layouts) -> Layouts:
     return Layouts(**{f.name: np.concatenate([getattr(first, f.name), getattr(second, f.name)]) for f in fields(first)})
 
 
-def illegal(arch: Arch, system: System, seq: int, batch: int, chips: int | Ints, lay: Layouts) -> Ints:
+def illegal(arch: Arch, system: System, seq: int, batch: int | Ints, chips: int | Ints, lay: Layouts) -> Ints:
     """Reason code of each candidate by its integers alone: Why.OK, NOT_DIVISIBLE, TOO_FEW or TOO_MANY. [...]"""
     even = (
         (batch % (lay.dp * lay.mbs) == 0) & _context_ok(arch, seq, lay) & _tensor_ok(arch, lay.tp)
@@ -158,7 +158,7 @@ def illegal(arch: Arch, system: System, seq: int, batch: int, chips: int | Ints,
     return np.asarray(np.where(lay.chips < chips, Why.TOO_FEW, code), dtype=np.int64)
 
 
-def interleaves(arch: Arch, batch: int, lay: Layouts) -> Mask:
+def interleaves(arch: Arch, batch: int | Ints, lay: Layouts) -> Mask:
     """Whether stages, their chunks and their schedule suit the blocks and the micro-batches. [...]
 
     The embedding and the head may fill two block places. Interleaving and zero-bubble need as many micro-batches as

@@ -33,7 +33,7 @@ class Stage:
     micro_batches: Floats
 
 
-def stage(arch: Arch, batch: int, lay: Layouts) -> Stage:
+def stage(arch: Arch, batch: int | npt.NDArray[np.int64], lay: Layouts) -> Stage:
     """Blocks are dealt out in pp * vpp chunks of equal size; places left over hold the embedding and the head."""
     places = lay.pp * lay.vpp
     blocks = -(-arch.layers // places) * lay.vpp

@@ -58,7 +58,7 @@ def search_train(task: TrainTask, system: System, chips: int, facts: Facts, *, l
 
     Raises MissingFact when a figure of the chip, its fabric or the software is not known as of the facts' date.
     """
-    found = rows(task.arch, system, task.seq, task.batch, chips, limits or Limits())
+    found = rows(task.arch, system, task.seq, int(task.batch), chips, limits or Limits())
     if not found.count:
         return TrainResult(best=None, pareto=None, why={Why.NOT_DIVISIBLE: 1}, count=0)
     at = setting(task, system, facts)
