@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -42,7 +43,11 @@ def _pick(name: str, what: str, names: tuple[str, ...]) -> Any:
 def train(
     model: Model,
     system: SystemName,
-    gpus: Annotated[int, typer.Option("--gpus", min=1, max=10**7, metavar="N", help="Accelerators the run takes.")],
+    gpus: Annotated[
+        str,
+        typer.Option("--gpus", metavar="N", help=(
+            "Accelerators the run takes; a range such as 8..16384 tries sizes in it and lists the fastest of each.")),
+    ],
     dtype: Annotated[Dtype, typer.Option("--dtype", help="Number format of the matrix products.")] = Dtype.bf16,
     seq: Annotated[int, typer.Option("--seq", min=1, max=2**24, metavar="TOKENS", help="Tokens in a sequence.")] = 8192,
     batch: Annotated[
@@ -89,6 +94,7 @@ def train(
     Examples:
       exafleet train llama-3.1-405b --system gb200-nvl72 --gpus 2304
       exafleet train path/to/config.json --system hgx-h100 --gpus 512 --dtype fp8 --batch "4M tokens" --tp 1..8
+      exafleet train llama-3-70b --system hgx-h100 --gpus 64..1024 --schedule all --offload all
     """
     from exafleet.apps.inputs import arch_of, facts_as_of
     from exafleet.apps.output import show
@@ -102,11 +108,71 @@ def train(
     limits = _limits(ways, picks, group)
     facts = facts_as_of(as_of)
     machine = system_of(facts, system)
+    sizes = _sizes(machine, gpus)
     task = TrainTask(arch=arch_of(facts, model), seq=seq, batch=sequences(batch, seq), dtype=dtype.value)
-    found = search_train(task, machine, gpus, facts, limits=limits)
-    if found.best is None:
-        raise _nothing_fits(task, machine, gpus, facts, limits, found)
-    show(*_answer(task, machine, gpus, facts, found, found.best, top, form))
+    tried = {n: search_train(task, machine, n, facts, limits=limits) for n in sizes}
+    runs = {n: found.best for n, found in tried.items() if found.best is not None}
+    if not runs:
+        raise _nothing_fits(task, machine, sizes[-1], facts, limits, tried[sizes[-1]])
+    size = min(runs, key=lambda n: float(runs[n].time.total[0]))
+    report, form, data = _answer(task, machine, size, facts, tried[size], runs[size], top, form)
+    if len(sizes) > 1:
+        data["sizes"] = [_sized(n, runs[n]) for n in _front(runs)]
+        report = replace(report, tables=(_sizes_table(data), *report.tables))
+    show(report, form, data)
+
+
+def _sizes(system: System, words: str) -> tuple[int, ...]:
+    """One size, or the ends of a range and sizes between them in steps of at most 1.5."""
+    from itertools import takewhile
+
+    from exafleet.apps.relax import sizes_above
+
+    low, high = span(words, "--gpus", 1, 10**7) or (1, 1)
+    return tuple(dict.fromkeys((low, *takewhile(lambda n: n < high, sizes_above(system, low)), high)))
+
+
+def _front(runs: dict[int, Steps]) -> list[int]:
+    """Sizes that no smaller one beats in time, smallest first."""
+    kept: list[int] = []
+    for size in sorted(runs):
+        if not kept or runs[size].time.total[0] < runs[kept[-1]].time.total[0]:
+            kept.append(size)
+    return kept
+
+
+def _sized(size: int, best: Steps) -> dict[str, Any]:
+    """The fastest layout on some accelerators."""
+    rate, memory = float(best.tokens_per_s[0]), float(best.memory.total[0])
+    return {
+        "gpus": size,
+        "layout": best.layouts.words()[0],
+        "step_time": float(best.time.total[0]),
+        "tokens_per_s": rate,
+        "tokens_per_s_each": rate / size,
+        "mfu": float(best.mfu[0]),
+        "memory_headroom": best.usable - memory,
+    }
+
+
+def _sizes_table(d: dict[str, Any]) -> Table:
+    from exafleet.report.table import Column, Table
+
+    keys = ("gpus", "layout", "step_time", "tokens_per_s", "mfu", "memory_headroom")
+    return Table(
+        id="sizes",
+        title="Time against accelerators",
+        lead="The fastest layout of each size; sizes that a smaller one beats are left out.",
+        columns=(
+            Column(title="accelerators", kind="count"),
+            Column(title="layout"),
+            Column(title="step", kind="time"),
+            Column(title="tokens/s", kind="token_rate"),
+            Column(title="MFU", kind="share"),
+            Column(title="memory left", kind="bytes"),
+        ),
+        rows=tuple(tuple(size[key] for key in keys) for size in d["sizes"]),
+    )
 
 
 def _limits(
