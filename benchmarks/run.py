@@ -36,6 +36,7 @@ class Case:
     """One thing to measure: arguments of `exafleet`, and what it should stay under (None: no target agreed yet).
 
     script         a file of this folder to run in place of `exafleet`
+    shows          print what it says too: figures of its own
     smaller        arguments of a smoke run, where the case itself is too large for one
     cpu_target     [s]
     memory_target  highest resident memory [B]
@@ -48,6 +49,7 @@ class Case:
     cpu_target: float | None = None
     memory_target: int | None = None
     script: str = ""
+    shows: bool = False
     smaller: tuple[str, ...] = ()
 
     def command(self, smoke: bool) -> list[str]:
@@ -67,6 +69,21 @@ CASES = (
     Case(name="train-405b", phase="search",
          arguments=("train", "llama-3.1-405b", "--system", "gb200-nvl72", "--gpus", "2304"),
          measures="layout search of one training job", cpu_target=2.0),
+    Case(name="train-405b-16k", phase="search",
+         arguments=("train", "llama-3.1-405b", "--system", "hgx-h100", "--gpus", "16384"),
+         measures="layout search of one large training job, start of the program included", cpu_target=1.5,
+         memory_target=500 * MIB),
+    Case(name="search-dense", phase="search", script="train_search.py", shows=True,
+         arguments=("--model", "llama-3.1-405b", "--system", "hgx-h100", "--gpus", "8", "1024", "16384", "131072"),
+         smaller=("--model", "llama-3-8b", "--gpus", "8"),
+         measures="searches of a dense model from 8 to 131,072 accelerators: 1,000,000 candidates per CPU second",
+         memory_target=500 * MIB),
+    Case(name="search-moe", phase="search", script="train_search.py", shows=True,
+         arguments=("--model", "deepseek-v3", "--system", "gb200-nvl72", "--dtype", "fp8",
+                    "--gpus", "8", "1024", "16384", "131072"),
+         smaller=("--model", "mixtral-8x7b", "--gpus", "8"),
+         measures="searches of an MoE model from 8 to 131,072 accelerators: 500,000 candidates per CPU second",
+         memory_target=500 * MIB),
     Case(name="serve-70b", phase="serve-search", arguments=("serve", "llama-3-70b", "--system", "hgx-h100"),
          measures="layout search of one serving job"),
     Case(name="plan-xai", phase="solve", arguments=("plan", "examples/xai-2024-12", "--html", "plan.html"),
@@ -90,6 +107,7 @@ class Run:
     memory: int
     exit_code: int
     errors: str
+    says: str = ""
 
 
 def measure(command: Sequence[str], folder: Path, environment: dict[str, str]) -> Run:
@@ -97,19 +115,21 @@ def measure(command: Sequence[str], folder: Path, environment: dict[str, str]) -
 
     Linux counts what the parent held at the start as the child's, so this file imports nothing heavy.
     """
-    with tempfile.TemporaryFile() as errors:
+    with tempfile.TemporaryFile() as errors, tempfile.TemporaryFile() as says:
         began = time.perf_counter()
         process = subprocess.Popen(command, cwd=folder, env=environment, stdin=subprocess.DEVNULL,
-                                   stdout=subprocess.DEVNULL, stderr=errors)
+                                   stdout=says, stderr=errors)
         _, status, used = os.wait4(process.pid, 0)
         wall = time.perf_counter() - began
         process.returncode = os.waitstatus_to_exitcode(status)
         errors.seek(0)
         text = errors.read().decode("utf-8", "replace")
+        says.seek(0)
+        said = says.read().decode("utf-8", "replace")
     # Linux tells the resident memory in KiB, macOS in bytes.
     memory = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return Run(cpu=used.ru_utime + used.ru_stime, wall=wall, memory=memory,
-               exit_code=process.returncode, errors=text[-2000:])
+               exit_code=process.returncode, errors=text[-2000:], says=said)
 
 
 def run_case(case: Case, repeats: int, smoke: bool) -> Run:
@@ -207,6 +227,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         run = run_case(case, 1 if options.smoke else options.repeats, options.smoke)
         runs.append(run)
         print(row(case, run, options.smoke), flush=True)
+        if case.shows:
+            print("".join(f"    {line}\n" for line in run.says.splitlines()), end="", flush=True)
         if run.exit_code != 0:
             print(f"    {' '.join(case.command(options.smoke))}\n{run.errors}", file=sys.stderr)
     if options.json:

@@ -31,7 +31,7 @@ from exafleet.facts.catalogue import Facts, load_facts
 from exafleet.ops.collective import fabric
 from exafleet.ops.efficiency import efficiency
 from exafleet.step.memory import States, memory_practice
-from exafleet.step.practice import SUBJECT, Band, Practice, released, stack_of, told
+from exafleet.step.practice import SUBJECT, Band, Practice, stack_of
 from exafleet.step.published import (
     AXES,
     Published,

@@ -1,7 +1,7 @@
 """Laws of the training step that hold for every model, chip and layout."""
 
 import itertools
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import date
 
 import numpy as np
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from exafleet.facts.architecture import arch
 from exafleet.facts.catalogue import load_facts
 from exafleet.facts.hardware import System, system
-from exafleet.step.layouts import Layouts
+from exafleet.step.layouts import Layouts, rows
 from exafleet.step.limits import Limits
 from exafleet.step.search import search_train
 from exafleet.step.train import TrainTask, evaluate
@@ -143,7 +143,7 @@ def test_search_finds_the_best_of_what_it_lists(name: str, where: str, chips: in
     fixed = Limits(
         **{
             a: (int(getattr(lay, a)[0]),) * 2
-            for a in ("tp", "cp", "ep", "etp", "pp", "vpp", "dp", "mbs", "zero", "recompute")
+            for a in (f.name for f in fields(Limits))
         }
     )
     one = search_train(task, on, chips, FACTS, limits=fixed)
@@ -168,3 +168,125 @@ def test_what_cannot_run_says_why() -> None:
     why = search_train(TrainTask(arch=arch(FACTS, "llama-3.1-405b"), seq=8192, batch=64), on, 8, FACTS).why
     assert why.get(Why.HBM_FULL, 0) > 0
     assert Why.OK not in why
+
+
+def one(**axes: int) -> Layouts:
+    return Layouts.of(**{a: [v] for a, v in axes.items()})
+
+
+@given(cases())
+@settings(max_examples=40)
+def test_a_group_of_all_ranks_is_no_group(case: tuple[TrainTask, System, Layouts]) -> None:
+    task, on, lay = case
+    whole = replace(lay, zero=np.maximum(lay.zero, 1))
+    grouped = replace(whole, group=lay.dp * lay.cp)
+    a, b = (evaluate(task, on, FACTS, v) for v in (whole, grouped))
+    np.testing.assert_allclose(a.time.values, b.time.values, rtol=1e-12)
+    np.testing.assert_allclose(a.memory.values, b.memory.values, rtol=1e-12)
+
+
+@given(cases())
+@settings(max_examples=40)
+def test_smaller_groups_need_more_memory(case: tuple[TrainTask, System, Layouts]) -> None:
+    task, on, lay = case
+    ranks = int(lay.dp[0] * lay.cp[0])
+    groups = [g for g in (1, 2, 4, 8, 16, 32) if ranks % g == 0]
+    found = [evaluate(task, on, FACTS, replace(lay, zero=np.array([3]), group=np.array([g]))) for g in groups]
+    parts = [f.memory["optimizer"][0] + f.memory["parameters"][0] for f in found]
+    assert all(small >= large for small, large in itertools.pairwise(parts))
+
+
+@given(cases())
+@settings(max_examples=60)
+def test_hidden_and_exposed_are_the_whole_of_each_part(case: tuple[TrainTask, System, Layouts]) -> None:
+    """What a step waits for and what it hides add up to a traffic that no share of overlap changes."""
+    task, on, lay = case
+    plain = evaluate(task, on, FACTS, lay)
+    none = FACTS
+    for term in ("tp_hidden", "ep_hidden", "pp_hidden"):
+        none = none.with_fact(f"training-practice.{term}", 0.0)
+    bare = evaluate(task, on, none, lay)
+    for part in ("tp", "ep", "pp p2p"):
+        assert plain.time[part] + plain.shadow[part] == pytest.approx(bare.time[part] + bare.shadow[part])
+        assert bare.shadow[part] == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize("stages", [2, 4, 8])
+def test_zero_bubble_waits_less_in_the_same_memory(stages: int) -> None:
+    task, on = TrainTask(arch=arch(FACTS, "llama-3-70b"), seq=4096, batch=256), system(FACTS, "dgx-h100")
+    plain, filled = (evaluate(task, on, FACTS, one(tp=4, pp=stages, dp=4, schedule=s)) for s in (0, 1))
+    assert filled.time["pp bubble"][0] < plain.time["pp bubble"][0]
+    assert filled.memory.total == pytest.approx(plain.memory.total)
+    assert filled.time.total[0] < plain.time.total[0]
+
+
+def test_dualpipe_hides_experts_and_holds_two_stages() -> None:
+    task = TrainTask(arch=arch(FACTS, "deepseek-v3"), seq=4096, batch=4096, dtype="fp8")
+    on = system(FACTS, "hgx-h800")
+    plain, paired = (evaluate(task, on, FACTS, one(pp=16, dp=128, ep=64, schedule=s)) for s in (0, 2))
+    assert (plain.why == Why.OK).all() or (plain.why == Why.HBM_FULL).all()
+    assert paired.time["ep"][0] < plain.time["ep"][0]
+    assert paired.time["pp bubble"][0] < plain.time["pp bubble"][0]
+    assert 1.9 < paired.memory["parameters"][0] / plain.memory["parameters"][0] < 2.2
+    # Twice the stages over twice the ranks.
+    assert paired.memory["optimizer"][0] == pytest.approx(plain.memory["optimizer"][0], rel=0.1)
+
+
+def test_groups_spare_the_network_between_domains() -> None:
+    """ZeRO-3 over 1,024 chips gathers over the network for every micro-batch; groups reduce there once a step."""
+    task, on = TrainTask(arch=arch(FACTS, "llama-3-8b"), seq=8192, batch=4096), system(FACTS, "dgx-h100")
+    whole, grouped = (evaluate(task, on, FACTS, one(dp=1024, zero=3, group=g)) for g in (0, 8))
+    assert grouped.time["dp"] + grouped.shadow["dp"] < whole.time["dp"] + whole.shadow["dp"]
+
+
+@given(st.sampled_from([1, 2]), st.sampled_from([1, 4]), st.integers(0, 2), st.floats(1.5, 20))
+@settings(max_examples=20)
+def test_offload_saves_memory_and_costs_time(offload: int, pp: int, recompute: int, factor: float) -> None:
+    task, on = TrainTask(arch=arch(FACTS, "llama-3-70b"), seq=4096, batch=64), system(FACTS, "dgx-h100")
+    axes = {"tp": 8, "pp": pp, "dp": 8 // pp, "recompute": recompute}
+    facts = FACTS.with_fact("h100-sxm.host_bw", FACTS.value("h100-sxm.host_bw") * factor)
+    kept, moved = (evaluate(task, on, FACTS, one(**axes, offload=o)) for o in (0, offload))
+    assert moved.memory.total[0] < kept.memory.total[0]
+    assert moved.time.total[0] >= kept.time.total[0]
+    assert moved.time["offload"][0] + moved.shadow["offload"][0] > 0
+    assert evaluate(task, on, facts, one(**axes, offload=offload)).time.total[0] <= moved.time.total[0]
+
+
+def test_offload_without_a_known_host_link_is_no_guess() -> None:
+    task, on = TrainTask(arch=arch(FACTS, "llama-3-8b"), seq=4096, batch=64), system(FACTS, "trn2-16")
+    found = evaluate(task, on, FACTS, one(dp=16, offload=1))
+    assert found.why.tolist() == [Why.NO_FACTS]
+
+
+def test_heads_change_places_only_where_they_divide() -> None:
+    task, on = TrainTask(arch=arch(FACTS, "llama-3-8b"), seq=32768, batch=16), system(FACTS, "dgx-h100")
+    whys = [evaluate(task, on, FACTS, one(tp=tp, cp=cp, cp_kind=1)).why[0] for tp, cp in ((1, 8), (8, 4), (8, 8))]
+    assert [w == Why.NOT_DIVISIBLE for w in whys] == [False, False, True]
+    # All-to-all moves each token's heads once; a ring moves all keys and values past every rank.
+    ring, heads = (evaluate(task, on, FACTS, one(cp=8, dp=1, cp_kind=k)) for k in (0, 1))
+    assert heads.shadow["cp"][0] == 0.0
+    assert heads.time["cp"][0] > 0.0
+    assert ring.shadow["cp"][0] > 0.0
+
+
+@pytest.mark.parametrize(("name", "where", "chips"), [
+    ("llama-3-70b", "dgx-h100", 64), ("mixtral-8x7b", "gb200-nvl72", 72), ("llama-3-8b", "hgx-a100-80gb", 8)])
+def test_no_candidate_beats_the_front(name: str, where: str, chips: int) -> None:
+    """Rows that a search skips could not have been an answer: every legal candidate, timed, is no better."""
+    task, on = TrainTask(arch=arch(FACTS, name), seq=4096, batch=144), system(FACTS, where)
+    limits = Limits(offload=(0, 2), mbs=(1, 2), vpp=(1, 2), tp=(1, 8), ep=(1, 8))
+    found = search_train(task, on, chips, FACTS, limits=limits)
+    assert found.pareto is not None
+    counted = dict.fromkeys(Why, 0)
+    for _, lay in rows(task.arch, on, task.seq, int(task.batch), chips, limits).chunks():
+        steps = evaluate(task, on, FACTS, lay, chips)
+        for w in Why:
+            counted[w] += int((steps.why == w).sum())
+        runs = steps.why == Why.OK
+        time, memory = steps.time.total[runs], steps.memory.total[runs]
+        front_time, front_memory = found.pareto.time.total, found.pareto.memory.total
+        last = np.searchsorted(front_time, time * (1 + 1e-9), side="right") - 1
+        assert (last >= 0).all()
+        assert (front_memory[last] <= memory * (1 + 1e-9)).all()
+    assert {w: n for w, n in counted.items() if n and w != Why.NOT_DIVISIBLE} == {
+        w: n for w, n in found.why.items() if w != Why.NOT_DIVISIBLE}

@@ -13,6 +13,7 @@ from exafleet.facts.hardware import system
 from exafleet.ops.collective import Channel
 from exafleet.step.layouts import Layouts
 from exafleet.step.limits import PLANNING, Limits
+from exafleet.step.pipeline import HOST_CORNER
 from exafleet.step.search import search_train
 from exafleet.step.train import Setting, TrainTask, evaluate, setting
 from exafleet.terms.why import Why
@@ -82,7 +83,8 @@ def scalar_step(task: TrainTask, at: Setting, tp: int, pp: int, vpp: int, dp: in
     c, message = net.link["p2p"], whole / tp
     one_way = c.latency + message / c.bandwidth * (1 + math.sqrt(c.half / message))
     send = 2 * vpp * one_way * ((1 - how.pp_hidden) if vpp > 1 else 1) if pp > 1 else 0.0
-    one = blocks * layer + head + tensor + send
+    device = blocks * layer + head + tensor + send
+    one = (device**HOST_CORNER + (how.host_layer * blocks) ** HOST_CORNER) ** (1 / HOST_CORNER)
     count = task.batch / (dp * mbs)
     weights = a.layers * (2 * a.hidden * (q + a.kv_heads * a.head_dim) + 3 * a.hidden * a.ffn) + a.hidden * (
         2 * a.layers + 1
@@ -95,7 +97,7 @@ def scalar_step(task: TrainTask, at: Setting, tp: int, pp: int, vpp: int, dp: in
              "dp": max(traffic - how.dp_hidden * one, how.dp_floor * traffic),
              "optimizer": mine / dp * (2 * at.each.optimizer + at.each.gradient + at.each.weight)
              / (chip.hbm_bw * at.eff.moving.share),
-             "host": how.host_step + max(how.host_layer * blocks - one, 0) * count}
+             "host": how.host_step + (one - device) * count}
     parts["straggler"] = how.straggler * max(math.log2(tp * pp * dp / 8), 0) * sum(parts.values())
     return parts
 

@@ -132,7 +132,7 @@ def sequences(words: str, seq: int) -> int:
         raise FactError(
             Problem(
                 where="--batch",
-                what="a batch holds at least one sequence",
+                what="a batch holds from one sequence to less than a thousand million",
                 got=repr(words),
                 allowed='sequences such as "1024", or tokens such as "16M tokens"',
             )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -41,7 +43,11 @@ def _pick(name: str, what: str, names: tuple[str, ...]) -> Any:
 def train(
     model: Model,
     system: SystemName,
-    gpus: Annotated[int, typer.Option("--gpus", min=1, max=10**7, metavar="N", help="Accelerators the run takes.")],
+    gpus: Annotated[
+        str,
+        typer.Option("--gpus", metavar="N", help=(
+            "Accelerators the run takes; a range such as 8..16384 tries sizes in it and lists the fastest of each.")),
+    ],
     dtype: Annotated[Dtype, typer.Option("--dtype", help="Number format of the matrix products.")] = Dtype.bf16,
     seq: Annotated[int, typer.Option("--seq", min=1, max=2**24, metavar="TOKENS", help="Tokens in a sequence.")] = 8192,
     batch: Annotated[
@@ -89,29 +95,106 @@ def train(
     Examples:
       exafleet train llama-3.1-405b --system gb200-nvl72 --gpus 2304
       exafleet train path/to/config.json --system hgx-h100 --gpus 512 --dtype fp8 --batch "4M tokens" --tp 1..8
+      exafleet train llama-3-70b --system hgx-h100 --gpus 64..1024 --schedule all --offload all
     """
     from exafleet.apps.inputs import arch_of, facts_as_of
     from exafleet.apps.output import show
     from exafleet.facts.hardware import system as system_of
-    from exafleet.step.limits import Limits
     from exafleet.step.search import search_train
     from exafleet.step.train import TrainTask
 
     ways = {"tp": tp, "pp": pp, "cp": cp, "ep": ep, "etp": etp, "vpp": vpp, "dp": dp, "mbs": mbs}
     picks = {"zero": (zero, ZERO), "recompute": (recompute, RECOMPUTE), "schedule": (schedule, SCHEDULE),
              "cp_kind": (cp_kind, CP_KIND), "offload": (offload, OFFLOAD)}
-    limits = Limits(
-        **{axis: span(words, f"--{axis}") for axis, words in ways.items()},
-        **{axis: choice(words, f"--{axis.replace('_', '-')}", names) for axis, (words, names) in picks.items()},
-        group=span(group, "--group", 0),
-    )
+    limits = _limits(ways, picks, group)
     facts = facts_as_of(as_of, own)
     machine = system_of(facts, system)
+    sizes = _sizes(machine, gpus)
     task = TrainTask(arch=arch_of(facts, model), seq=seq, batch=sequences(batch, seq), dtype=dtype.value)
-    found = search_train(task, machine, gpus, facts, limits=limits)
-    if found.best is None:
-        raise _nothing_fits(task, machine, gpus, facts, limits, found)
-    show(*_answer(task, machine, gpus, facts, found, found.best, top, form))
+    tried = {n: search_train(task, machine, n, facts, limits=limits) for n in sizes}
+    runs = {n: found.best for n, found in tried.items() if found.best is not None}
+    if not runs:
+        raise _nothing_fits(task, machine, sizes[-1], facts, limits, tried[sizes[-1]])
+    size = min(runs, key=lambda n: float(runs[n].time.total[0]))
+    report, form, data = _answer(task, machine, size, facts, tried[size], runs[size], top, form)
+    if len(sizes) > 1:
+        data["sizes"] = [_sized(n, runs[n]) for n in _front(runs)]
+        report = replace(report, tables=(_sizes_table(data), *report.tables))
+    show(report, form, data)
+
+
+def _sizes(system: System, words: str) -> tuple[int, ...]:
+    """One size, or the ends of a range and sizes between them in steps of at most 1.5."""
+    from itertools import takewhile
+
+    from exafleet.apps.relax import sizes_above
+
+    low, high = span(words, "--gpus", 1, 10**7) or (1, 1)
+    return tuple(dict.fromkeys((low, *takewhile(lambda n: n < high, sizes_above(system, low)), high)))
+
+
+def _front(runs: dict[int, Steps]) -> list[int]:
+    """Sizes that no smaller one beats in time, smallest first."""
+    kept: list[int] = []
+    for size in sorted(runs):
+        if not kept or runs[size].time.total[0] < runs[kept[-1]].time.total[0]:
+            kept.append(size)
+    return kept
+
+
+def _sized(size: int, best: Steps) -> dict[str, Any]:
+    """The fastest layout on some accelerators."""
+    rate, memory = float(best.tokens_per_s[0]), float(best.memory.total[0])
+    return {
+        "gpus": size,
+        "layout": best.layouts.words()[0],
+        "step_time": float(best.time.total[0]),
+        "tokens_per_s": rate,
+        "tokens_per_s_each": rate / size,
+        "mfu": float(best.mfu[0]),
+        "memory_headroom": best.usable - memory,
+    }
+
+
+def _sizes_table(d: dict[str, Any]) -> Table:
+    from exafleet.report.table import Column, Table
+
+    keys = ("gpus", "layout", "step_time", "tokens_per_s", "mfu", "memory_headroom")
+    return Table(
+        id="sizes",
+        title="Time against accelerators",
+        lead="The fastest layout of each size; sizes that a smaller one beats are left out.",
+        columns=(
+            Column(title="accelerators", kind="count"),
+            Column(title="layout"),
+            Column(title="step", kind="time"),
+            Column(title="tokens/s", kind="token_rate"),
+            Column(title="MFU", kind="share"),
+            Column(title="memory left", kind="bytes"),
+        ),
+        rows=tuple(tuple(size[key] for key in keys) for size in d["sizes"]),
+    )
+
+
+def _limits(
+    ways: dict[str, str | None], picks: dict[str, tuple[str | None, tuple[str, ...]]], group: str | None
+) -> Limits:
+    """Ranges of the axes as written; raises FactError with every one that is not understood."""
+    from exafleet.step.limits import Limits
+    from exafleet.terms.errors import FactError, Problem, raise_all
+
+    read = {axis: partial(span, words, f"--{axis}") for axis, words in ways.items()}
+    read |= {a: partial(choice, words, f"--{a.replace('_', '-')}", names) for a, (words, names) in picks.items()}
+    read["group"] = partial(span, group, "--group", 0)
+    found: dict[str, tuple[int, int] | None] = {}
+    problems: list[Problem] = []
+    for axis, reader in read.items():
+        try:
+            found[axis] = reader()
+        except FactError as error:
+            problems += error.problems
+    raise_all(FactError, problems)
+    return Limits(**found)
 
 
 def _answer(
@@ -268,7 +351,7 @@ def _why_table(d: dict[str, Any]) -> Table:
     return Table(
         id="why",
         title="What became of the candidates",
-        lead=f"{d['candidates']:,} layouts were timed.",
+        lead=f"{d['candidates']:,} legal layouts were weighed.",
         columns=(Column(title="outcome"), Column(title="layouts", kind="count")),
         rows=tuple((SENTENCES[Why[name]], n) for name, n in d["why"].items()),
     )
@@ -279,10 +362,14 @@ def _nothing_fits(
 ) -> NothingFits:
     """The reasons, and (when `tried`) questions near this one that were tried and do have an answer."""
     from exafleet.apps.relax import train_relaxations
+    from exafleet.step.refusal import refusals
     from exafleet.terms.errors import NothingFits, Problem
     from exafleet.terms.why import SENTENCES, Why
 
-    reasons = "; ".join(f"{SENTENCES[w]} ({n:,} layouts)" for w, n in found.why.items() if w is not Why.OK)
+    told = {w: n for w, n in found.why.items() if w is not Why.OK}
+    # What the ranges rule out is told axis by axis; else what became of the layouts they leave.
+    refused = refusals(task.arch, system, task.seq, int(task.batch), gpus, limits)
+    reasons = "; ".join(refused or (f"{SENTENCES[w]} ({n:,} layouts)" for w, n in told.items()))
     asked = f"{task.arch.name} in {task.dtype} on {gpus:,} accelerators of {system.name}"
     return NothingFits(
         Problem(what=f"no layout trains {asked}: {reasons}"),

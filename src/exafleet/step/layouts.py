@@ -23,6 +23,7 @@ from exafleet.terms.why import Why
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
 # Candidates in a chunk: arrays of this size stay in the processor's cache.
 CHUNK = 32768
 SHARD = ("tp", "cp", "ep", "etp", "mbs", "cp_kind")
@@ -77,8 +78,12 @@ class Layouts:
 
     @property
     def stages_held(self) -> Ints:
-        """Pipeline stages whose parameters one chip holds: two in DualPipe, one from either end. [...]"""
-        return np.where(self.schedule == DUALPIPE, 2, 1)
+        """Pipeline stages whose parameters one chip holds: two in DualPipe, one from either end. [...] or []"""
+        paired = self.schedule == DUALPIPE
+        if paired.all() or not paired.any():
+            # One number for all keeps what depends on it as small as its other axes.
+            return np.asarray(2 if paired.size and paired.all() else 1)
+        return np.where(paired, 2, 1)
 
     @property
     def replicas(self) -> Floats:
@@ -106,6 +111,11 @@ class Layouts:
         shape, index = self.shape, np.asarray(flat)
         picked = {f.name: np.broadcast_to(getattr(self, f.name), shape).reshape(-1)[index] for f in fields(self)}
         return Layouts(**picked)
+
+    def rows(self, places: npt.NDArray[np.intp]) -> Layouts:
+        """The candidates of some rows of a chunk; axes that do not depend on the row stay as they are."""
+        return Layouts(**{f.name: v[places] if (v := getattr(self, f.name)).shape[0] > 1 or f.name in OUTER else v
+                          for f in fields(self)})
 
     def words(self) -> list[str]:
         """Each candidate in words, e.g. "TP8 PP4 DP72 MBS1 ZeRO-1"; axes of 1 are left out."""
@@ -136,7 +146,7 @@ def join(first: Layouts, second: Layouts) -> Layouts:
     return Layouts(**{f.name: np.concatenate([getattr(first, f.name), getattr(second, f.name)]) for f in fields(first)})
 
 
-def illegal(arch: Arch, system: System, seq: int, batch: int, chips: int | Ints, lay: Layouts) -> Ints:
+def illegal(arch: Arch, system: System, seq: int, batch: int | Ints, chips: int | Ints, lay: Layouts) -> Ints:
     """Reason code of each candidate by its integers alone: Why.OK, NOT_DIVISIBLE, TOO_FEW or TOO_MANY. [...]"""
     even = (
         (batch % (lay.dp * lay.mbs) == 0) & _context_ok(arch, seq, lay) & _tensor_ok(arch, lay.tp)
@@ -148,7 +158,7 @@ def illegal(arch: Arch, system: System, seq: int, batch: int, chips: int | Ints,
     return np.asarray(np.where(lay.chips < chips, Why.TOO_FEW, code), dtype=np.int64)
 
 
-def interleaves(arch: Arch, batch: int, lay: Layouts) -> npt.NDArray[np.bool_]:
+def interleaves(arch: Arch, batch: int | Ints, lay: Layouts) -> Mask:
     """Whether stages, their chunks and their schedule suit the blocks and the micro-batches. [...]
 
     The embedding and the head may fill two block places. Interleaving and zero-bubble need as many micro-batches as
@@ -162,7 +172,7 @@ def interleaves(arch: Arch, batch: int, lay: Layouts) -> npt.NDArray[np.bool_]:
     return np.asarray((lay.pp * lay.vpp <= arch.layers + 2) & runs)
 
 
-def groups_ok(arch: Arch, lay: Layouts) -> npt.NDArray[np.bool_]:
+def groups_ok(arch: Arch, lay: Layouts) -> Mask:
     """Whether ZeRO shares something out, and its groups divide the data-parallel ranks and the experts' ones. [...]"""
     group = np.maximum(lay.group, 1)
     fits = (lay.zero > 0) & (lay.dp * lay.cp % group == 0)
@@ -172,20 +182,20 @@ def groups_ok(arch: Arch, lay: Layouts) -> npt.NDArray[np.bool_]:
     return np.asarray((lay.group == 0) | fits)
 
 
-def _context_ok(arch: Arch, seq: int, lay: Layouts) -> npt.NDArray[np.bool_]:
+def _context_ok(arch: Arch, seq: int, lay: Layouts) -> Mask:
     """A ring cuts a sequence in two pieces for every rank (so that causal work is even), an all-to-all in one."""
     ring = (lay.cp_kind == 0) & ((seq % (2 * lay.cp) == 0) | (lay.cp == 1))
     exchange = (lay.cp_kind == 1) & (lay.cp > 1) & (seq % lay.cp == 0) & (max(arch.heads, 1) % (lay.tp * lay.cp) == 0)
     return np.asarray(ring | (exchange & (arch.heads > 0)))
 
 
-def _tensor_ok(arch: Arch, tp: Ints) -> npt.NDArray[np.bool_]:
+def _tensor_ok(arch: Arch, tp: Ints) -> Mask:
     heads = arch.heads or arch.ssm_heads
     shared = (arch.kv_heads % tp == 0) | (tp % max(arch.kv_heads, 1) == 0) | (arch.kv_lora > 0)
     return np.asarray((heads % tp == 0) & shared & (arch.hidden % tp == 0))
 
 
-def _experts_ok(arch: Arch, lay: Layouts) -> npt.NDArray[np.bool_]:
+def _experts_ok(arch: Arch, lay: Layouts) -> Mask:
     if not arch.moe_layers:
         return np.asarray((lay.ep == 1) & (lay.etp == 1))
     ranks = lay.dp * lay.cp * lay.tp
@@ -208,34 +218,63 @@ def powers(most: int) -> Ints:
 class Rows:
     """Legal rows as columns [R] of OUTER, and the inner axes as [P], [Z], [M], [O].
 
-    outer   layouts of one-dimensional axes [R]; the inner axes are at their first value
-    inner   layouts whose axes have the length of their own inner axis
-    own     the group that stays inside a scale-up domain, illegal where there is none               [R]
+    outer    layouts of one-dimensional axes [R]; the inner axes are at their first value
+    inner    layouts whose axes have the length of their own inner axis
+    own      the group that stays inside a scale-up domain, illegal where there is none               [R]
+    timing   which pairs (schedule, vpp) suit a row                                                   [R, P]
+    sharing  which pairs (zero, group) suit a row                                                     [R, Z]
     """
 
     outer: Layouts
     inner: Layouts
     own: Ints
+    timing: Mask
+    sharing: Mask
 
     @property
-    def width(self) -> int:
-        """Candidates in a row."""
-        return self.inner.vpp.size * self.inner.zero.size * self.inner.recompute.size * self.inner.offload.size
+    def listed(self) -> int:
+        """Candidates of all rows, legal or not."""
+        return self.timing.size * self.inner.zero.size * self._modes
 
     @property
     def count(self) -> int:
-        """Candidates in all, before the rules of schedules and groups."""
-        return int(self.outer.tp.size * self.width)
+        """Legal candidates."""
+        return int((self.timing.sum(axis=1) * self.sharing.sum(axis=1)).sum()) * self._modes
 
-    def chunks(self) -> Iterator[Layouts]:
-        """Broadcastable chunks [R, P, Z, M, O] of about CHUNK candidates."""
-        step = max(1, CHUNK // max(self.width, 1))
-        inner = {a: _along(getattr(self.inner, a), dimension) for a, dimension in INNER.items()}
-        for start in range(0, self.outer.tp.size, step):
-            cut = slice(start, start + step)
+    @property
+    def _modes(self) -> int:
+        return int(self.inner.recompute.size * self.inner.offload.size)
+
+    def at(self, order: npt.NDArray[np.intp]) -> Rows:
+        """Some rows in some order."""
+        return Rows(outer=self.outer.at(order), inner=self.inner, own=self.own[order], timing=self.timing[order],
+                    sharing=self.sharing[order])
+
+    def chunks(self) -> Iterator[tuple[npt.NDArray[np.intp], Layouts]]:
+        """Chunks [R, P, Z, M, O] of about CHUNK candidates, all legal, with the numbers of their rows.
+
+        Rows that the same pairs suit go together, and DualPipe goes apart, so that nothing is reckoned in vain.
+        """
+        marks = np.packbits(np.concatenate([self.timing, self.sharing], axis=1), axis=1)
+        _, first, kind = np.unique(marks, axis=0, return_index=True, return_inverse=True)
+        for i, row in enumerate(first):
+            members, sharing = np.flatnonzero(kind.reshape(-1) == i), np.flatnonzero(self.sharing[row])
+            for paired in (False, True):
+                timing = np.flatnonzero(self.timing[row] & ((self.inner.schedule == DUALPIPE) == paired))
+                yield from self._chunks(members, timing, sharing)
+
+    def _chunks(self, members: npt.NDArray[np.intp], timing: npt.NDArray[np.intp],
+                sharing: npt.NDArray[np.intp]) -> Iterator[tuple[npt.NDArray[np.intp], Layouts]]:
+        """Chunks of some rows with some pairs of the inner axes."""
+        chosen = {1: timing, 2: sharing}
+        every = slice(None)
+        inner = {a: _along(getattr(self.inner, a)[chosen.get(d, every)], d) for a, d in INNER.items()}
+        step = max(1, CHUNK // max(timing.size * sharing.size * self._modes, 1))
+        for start in range(0, members.size if timing.size and sharing.size else 0, step):
+            cut = members[start : start + step]
             rows = {a: _along(getattr(self.outer, a)[cut], 0) for a in OUTER}
             group = np.where(inner["group"] == OWN_DOMAIN, _along(self.own[cut], 0), inner["group"])
-            yield Layouts(**rows, **(inner | {"group": group}))
+            yield cut, Layouts(**rows, **(inner | {"group": group}))
 
 
 def _along(values: Ints, dimension: int) -> Ints:
@@ -257,7 +296,12 @@ def rows(arch: Arch, system: System, seq: int, batch: int, chips: int, limits: L
     first = dict.fromkeys(INNER, 0) | {"vpp": 1}
     outer = Layouts(**table, **{a: np.full(size, v, dtype=np.int64) for a, v in first.items()})
     outer = outer.at(np.flatnonzero(illegal(arch, system, seq, batch, chips, outer) == Why.OK))
-    return Rows(outer=outer, inner=inner, own=_own_domain(outer, reach(system)))
+    own = _own_domain(outer, reach(system))
+    timing = replace(outer, **{a: getattr(outer, a)[:, None] for a in OUTER}, schedule=inner.schedule, vpp=inner.vpp)
+    group = np.where(inner.group == OWN_DOMAIN, own[:, None], inner.group)
+    sharing = replace(outer, **{a: getattr(outer, a)[:, None] for a in OUTER}, zero=inner.zero, group=group)
+    return Rows(outer=outer, inner=inner, own=own, timing=interleaves(arch, batch, timing),
+                sharing=np.broadcast_to(groups_ok(arch, sharing), group.shape))
 
 
 def _with_experts(arch: Arch, chips: int, table: dict[str, Ints], limits: Limits) -> dict[str, Ints]:
@@ -327,5 +371,5 @@ def _expand(table: dict[str, Ints], axes: dict[str, Ints], limits: Limits) -> di
     return table
 
 
-def _keep(table: dict[str, Ints], mask: npt.NDArray[np.bool_]) -> dict[str, Ints]:
+def _keep(table: dict[str, Ints], mask: Mask) -> dict[str, Ints]:
     return {name: v[mask] for name, v in table.items()}

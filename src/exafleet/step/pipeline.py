@@ -141,10 +141,10 @@ def _exposed(how: Practice, lay: Layouts, ep: Floats, send: Floats, busy: Floats
 def bubble(lay: Layouts, one: Turn) -> Floats:
     """Time a stage waits while the pipeline fills and drains. [...]  [s]
 
-    With F, B, W the forward pass, the gradient of activations and that of weights of one micro-batch:
-    1F1B         (pp - 1) (F + B + W) / vpp
-    zero-bubble  (pp - 1) (F + B - W), ZB-H1 of arXiv:2401.10241: the memory of 1F1B, weight gradients fill the gaps
-    DualPipe     (pp / 2 - 1) (F&B + B + W - 3 W), table 2 of arXiv:2412.19437; F&B is a pair run at the same time
+    With F, B and W the forward pass, the gradient of activations and that of weights of one micro-batch, 1F1B waits
+    (pp - 1) (F + B + W) / vpp. ZB-H1 of arXiv:2401.10241 fills its gaps with weight gradients in the memory of 1F1B and
+    waits (pp - 1) (F + B - W). DualPipe, table 2 of arXiv:2412.19437, waits (pp / 2 - 1) (F&B + B + W - 3 W), where F&B
+    are a forward and a backward pass that run at the same time.
     """
     plain = (lay.pp - 1) / lay.vpp * one.total
     if not lay.schedule.any():

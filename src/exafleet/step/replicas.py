@@ -6,6 +6,8 @@ gradients of a rank's share are reduced once more.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
@@ -19,46 +21,61 @@ from exafleet.step.practice import Practice
 Floats = npt.NDArray[np.float64]
 
 
-def traffic(lay: Layouts, pipe: Stage, has: Held, each: States, net: Fabric, *, moe: bool) -> tuple[Floats, Floats]:
-    """Time to gather all parameters of a stage once, and to reduce all its gradients once; a message per block. [s]"""
-    blocks = pipe.blocks
-    kinds: list[tuple[Floats, Floats, Floats, npt.NDArray[np.int64]]] = [
-        (has.dense / blocks, lay.shared, lay.replicas, lay.tp)
-    ]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """Time of parameters and gradients of a stage, all blocks once; a message per block. [...]  [s]
+
+    gather   parameters, among the ranks that share them out
+    scatter  gradients, the same
+    between  what a rank then keeps of them, among groups of hybrid sharding
+    """
+
+    gather: Floats
+    scatter: Floats
+    between: Floats
+
+
+def traffic(lay: Layouts, pipe: Stage, has: Held, each: States, net: Fabric, *, moe: bool) -> Traffic:
+    """Collectives of dense and of expert parameters one after the other."""
+    found = [_traffic(has.dense / pipe.blocks, lay.shared, lay.replicas, lay.tp, each, net)]
     if moe:
-        kinds.append((has.experts / blocks, lay.shared_experts, lay.replicas_experts, lay.ep * lay.etp))
-    gather = [collective.all_gather(each.weight * held, shared, stride, net) for held, shared, _, stride in kinds]
-    scatter = [_reduced(each.gradient * held, shared, over, stride, net) for held, shared, over, stride in kinds]
-    return np.asarray(sum(gather) * blocks), np.asarray(sum(scatter) * blocks)
+        found.append(_traffic(has.experts / pipe.blocks, lay.shared_experts, lay.replicas_experts, lay.ep * lay.etp,
+                              each, net))
+    parts = zip(*found, strict=True)
+    gather, scatter, between = (np.asarray(sum(part) * pipe.blocks) for part in parts)
+    return Traffic(gather=gather, scatter=scatter, between=between)
 
 
-def _reduced(nbytes: Floats, shared: Floats, over: Floats, stride: npt.NDArray[np.int64], net: Fabric) -> Floats:
-    """Reduce-scatter in the group, then all-reduce of each rank's share between groups."""
-    inside = collective.reduce_scatter(nbytes, shared, stride, net)
+def _traffic(held: Floats, shared: Floats, over: Floats, stride: npt.NDArray[np.int64], each: States,
+             net: Fabric) -> tuple[Floats, Floats, Floats]:
+    """Gather, scatter and all-reduce between groups of the parameters of a block."""
     groups = over / shared
-    if (groups <= 1).all():
-        return inside
-    return inside + collective.all_reduce(nbytes / shared, groups, stride * shared, net)
+    between = np.zeros(()) if (groups <= 1).all() else collective.all_reduce(
+        each.gradient * held / shared, groups, stride * shared, net)
+    return (collective.all_gather(each.weight * held, shared, stride, net),
+            collective.reduce_scatter(each.gradient * held, shared, stride, net), between)
 
 
-def data_parallel(lay: Layouts, pipe: Stage, gather: Floats, scatter: Floats, one: Turn,
-                  how: Practice) -> tuple[Floats, Floats]:
+def data_parallel(lay: Layouts, pipe: Stage, moved: Traffic, one: Turn, how: Practice) -> tuple[Floats, Floats]:
     """All and exposed time of parameter gathering and gradient reduction in a step. [s]
 
     Up to ZeRO-2 it happens once a step, whatever gradients accumulate, beside the last backward and the first forward
     pass. With ZeRO-3 every micro-batch gathers twice and reduces once, each block beside its neighbour: a gather hides
-    behind the forward pass of a block, the other gather and the reduction behind its backward pass.
+    behind the forward pass of a block, the other gather and the reduction behind its backward pass. Between groups
+    gradients are reduced beside the last backward pass alone.
     """
     full = lay.zero == 3
-    once = scatter + gather
+    once = moved.scatter + moved.gather + moved.between
     seen = np.maximum(once - how.dp_hidden * one.total, how.dp_floor * once)
     if not full.any():
         return once, seen
-    ahead = np.maximum(gather - how.dp_hidden * one.forward, 0.0)
-    back = np.maximum(once - how.dp_hidden * (one.total - one.forward), 0.0)
-    both = scatter + 2.0 * gather
-    every = np.maximum(ahead + back, how.dp_floor * both) * pipe.micro_batches
-    return np.where(full, both * pipe.micro_batches, once), np.where(full, every, seen)
+    ahead = np.maximum(moved.gather - how.dp_hidden * one.forward, 0.0)
+    room = how.dp_hidden * (one.total - one.forward)
+    inside = moved.scatter + moved.gather
+    every = (ahead + np.maximum(inside - room, 0.0)) * (pipe.micro_batches - 1.0) \
+        + ahead + np.maximum(once - room, 0.0)
+    both = (inside + moved.gather) * pipe.micro_batches + moved.between
+    return np.where(full, both, once), np.where(full, np.maximum(every, how.dp_floor * both), seen)
 
 
 def own(lay: Layouts, has: Held) -> Floats:

@@ -22,7 +22,7 @@ from exafleet.step.layouts import SHARD, Layouts, illegal
 from exafleet.step.memory import Held, MemoryPractice, States, held, memory_columns, memory_practice, usable
 from exafleet.step.pipeline import Stage, bubble, levelled, stage, turn
 from exafleet.step.practice import Band, Practice, band, practice, stack_of
-from exafleet.step.replicas import data_parallel, offloaded, own, traffic
+from exafleet.step.replicas import Traffic, data_parallel, offloaded, own, traffic
 from exafleet.step.shards import COMPUTE, Shards, Timed, shards, timed
 from exafleet.terms.parts import Parts
 from exafleet.terms.why import Why
@@ -167,6 +167,12 @@ def shard_tables(task: TrainTask, at: Setting, lay: Layouts) -> tuple[Shards, In
     return shards(task.arch, base, at.net, at.how, at.memory.keeps), place
 
 
+def dealt(task: TrainTask, at: Setting, lay: Layouts, tab: Mapping[str, Floats]) -> Stage:
+    """How the stack deals blocks out to stages: evenly, or with the head counted as what it costs."""
+    pipe = stage(task.arch, task.batch, lay)
+    return levelled(task.arch, lay, pipe, tab) if at.how.balanced else pipe
+
+
 def columns(task: TrainTask, at: Setting, lay: Layouts, tab: Mapping[str, Floats], pipe: Stage,
             has: Held) -> tuple[dict[str, Floats], dict[str, Floats]]:
     """Exposed and hidden time by part; all of COMPUTE is one column "compute". Broadcasts over layouts and tables.
@@ -175,10 +181,11 @@ def columns(task: TrainTask, at: Setting, lay: Layouts, tab: Mapping[str, Floats
     """
     how, count = at.how, pipe.micro_batches
     one = turn(task.arch, how, at.net, lay, tab, pipe)
-    gather, scatter = traffic(lay, pipe, has, at.each, at.net, moe=bool(task.arch.moe_layers))
-    if task.frozen:  # nothing is reduced but adapters, and only sharded parameters are gathered
-        gather, scatter = np.where(lay.zero == 3, gather, 0.0), np.zeros_like(scatter)
-    dp_all, dp_seen = data_parallel(lay, pipe, gather, scatter, one, how)
+    moved_dp = traffic(lay, pipe, has, at.each, at.net, moe=bool(task.arch.moe_layers))
+    if task.frozen:  # adapters are small: nothing is reduced, and only sharded parameters are gathered
+        still = np.zeros_like(moved_dp.scatter)
+        moved_dp = Traffic(gather=np.where(lay.zero == 3, moved_dp.gather, 0.0), scatter=still, between=still)
+    dp_all, dp_seen = data_parallel(lay, pipe, moved_dp, one, how)
     mine = own(lay, has)
     moved, waited = offloaded(lay, mine * at.each.optimizer, _kept(lay, tab) * pipe.share, one, pipe, at.host_bw)
     spent = {
@@ -253,8 +260,7 @@ class Ran:
 def run(task: TrainTask, at: Setting, lay: Layouts, tab: Shards, place: Ints) -> Ran:
     """Times of candidates whose shard tables are known. place: each row's place in the tables."""
     here = gathered(tab, place, lay.tp.shape)
-    pipe = stage(task.arch, task.batch, lay)
-    pipe = levelled(task.arch, lay, pipe, here) if at.how.balanced else pipe
+    pipe = dealt(task, at, lay, here)
     has = held(task.arch, lay, pipe.share)
     with np.errstate(invalid="ignore"):
         spent, shadow = columns(task, at, lay, here, pipe, has)

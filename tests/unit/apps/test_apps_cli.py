@@ -125,6 +125,11 @@ def test_computed_parameters_are_the_published_ones():
         (["plan", "nowhere"], "no such file"),
         (["runs", "show", "last", "--store", "nowhere/runs.sqlite"], "no runs have been stored"),
         (["train", "llama-3-8b", "--system", "hgx-h100", "--gpus", "0"], "--gpus"),
+        (["train", "llama-3-8b", "--system", "hgx-h100", "--gpus", "8", "--batch", "0"], "--batch"),
+        (["train", "llama-3-8b", "--system", "hgx-h100", "--gpus", "8", "--batch", "99999999999"], "--batch"),
+        (["train", "llama-3-8b", "--system", "hgx-h100", "--gpus", "8", "--schedule", "gpipe"], "zero-bubble"),
+        (["train", "llama-3-8b", "--system", "hgx-h100", "--gpus", "8", "--offload", "7"], "--offload"),
+        (["train", "llama-3-8b", "--system", "hgx-h100", "--gpus", "8", "--group", "x"], "--group"),
         (["nosuch"], "No such command"),
     ],
 )
@@ -290,3 +295,41 @@ def test_ten_thousand_jobs_are_checked_in_seconds(starter, tmp_path):
     assert done.exit_code == 0, done.stderr[:2000]
     assert "10,001 jobs" in done.stdout
     assert time.process_time() - began < 60
+
+
+def test_every_range_that_is_not_understood_is_told_at_once():
+    done = run("train", "llama-3-8b", "--system", "hgx-h100", "--gpus", "8", "--tp", "0", "--cp-kind", "star",
+               "--zero", "9")
+    assert done.exit_code == 2
+    assert [o for o in ("--tp", "--cp-kind", "--zero") if o not in done.stderr] == []
+
+
+def test_axes_are_chosen_by_name_by_number_or_all():
+    words = ("train", "llama-3-70b", "--system", "hgx-h100", "--gpus", "64", "--pp", "4", "--vpp", "1",
+             "--batch", "256", "--format", "json")
+    by_name, by_number, every = (
+        json.loads(run(*words, "--schedule", s).stdout) for s in ("zero-bubble", "1", "all"))
+    assert "zero-bubble" in by_name["layout"]
+    assert by_name["layout"] == by_number["layout"]
+    assert every["step_time"] <= by_name["step_time"]
+    assert every["candidates"] > by_name["candidates"]
+
+
+def test_a_layout_out_of_reach_names_its_axis():
+    done = run("train", "llama-3-8b", "--system", "hgx-h100", "--gpus", "64", "--tp", "16", "--mbs", "3")
+    assert done.exit_code == 3
+    assert "--tp 16" in done.stderr
+    assert "--mbs 3" in done.stderr
+
+
+def test_a_range_of_sizes_lists_the_fastest_of_each_that_pays():
+    words = ("train", "llama-3-8b", "--system", "hgx-h100", "--batch", "256", "--tp", "1..2", "--format", "json")
+    d = json.loads(run(*words, "--gpus", "8..64").stdout)
+    sizes = [s["gpus"] for s in d["sizes"]]
+    assert sizes == sorted(sizes)
+    assert {8, 64} <= set(sizes)
+    times = [s["step_time"] for s in d["sizes"]]
+    assert times == sorted(times, reverse=True)
+    alone = json.loads(run(*words, "--gpus", "8").stdout)
+    assert alone["step_time"] == d["sizes"][0]["step_time"]
+    assert "sizes" not in alone

@@ -1,12 +1,13 @@
 """Layouts: enumeration against brute force, limits, reasons, words."""
 
 import itertools
+from dataclasses import fields
 from datetime import date
 
 import numpy as np
 import pytest
 
-from exafleet.facts.architecture import arch
+from exafleet.facts.architecture import Arch, arch
 from exafleet.facts.catalogue import load_facts
 from exafleet.facts.hardware import system
 from exafleet.step.layouts import CHUNK, Layouts, divisors, illegal, interleaves, join, rows
@@ -49,12 +50,30 @@ def test_experts_spread_over_what_divides_them() -> None:
     assert len(listed(found)) == found.tp.size
 
 
-def test_chunks_hold_every_row_once() -> None:
-    found = rows(DENSE, NODE, 4096, 64, 64, Limits())
-    parts = list(found.chunks())
-    assert sum(p.tp.shape[0] for p in parts) == found.outer.tp.size
-    assert sum(int(np.prod(p.shape)) for p in parts) == found.count
-    assert all(np.prod(p.shape) <= CHUNK for p in parts)
+@pytest.mark.parametrize("model", [DENSE, MOE])
+def test_chunks_hold_every_legal_candidate_once(model: Arch) -> None:
+    found = rows(model, NODE, 4096, 64, 16, Limits())
+    parts = [lay.at(np.arange(int(np.prod(lay.shape)))) for _, lay in found.chunks()]
+    assert all(np.prod(lay.shape) <= CHUNK for _, lay in found.chunks())
+    axes = [f.name for f in fields(Layouts)]
+    every = [tuple(candidate) for p in parts for candidate in zip(*(getattr(p, a).tolist() for a in axes), strict=True)]
+    assert len(every) == len(set(every)) == found.count
+    assert all((illegal(model, NODE, 4096, 64, 16, p) == Why.OK).all() for p in parts)
+
+
+def test_inner_axes_leave_nothing_legal_out() -> None:
+    found = rows(MOE, NODE, 4096, 64, 16, Limits())
+    axes = [f.name for f in fields(Layouts)]
+    listed_ones = set()
+    for _, lay in found.chunks():
+        flat = lay.at(np.arange(int(np.prod(lay.shape))))
+        listed_ones |= set(zip(*(getattr(flat, a).tolist() for a in axes), strict=True))
+    for row in range(0, found.outer.tp.size, 37):
+        one = {a: int(getattr(found.outer, a)[row]) for a in axes}
+        for vpp, schedule, zero, group in itertools.product((1, 2, 16), range(3), range(4), (0, int(found.own[row]))):
+            case = one | {"vpp": vpp, "schedule": schedule, "zero": zero, "group": group}
+            legal = illegal(MOE, NODE, 4096, 64, 16, Layouts.of(**{a: [v] for a, v in case.items()}))[0] == Why.OK
+            assert legal == (tuple(case[a] for a in axes) in listed_ones), case
 
 
 @pytest.mark.parametrize("axis", ["tp", "cp", "pp", "dp", "mbs", "zero", "recompute", "vpp"])
