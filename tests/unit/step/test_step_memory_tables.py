@@ -5,11 +5,11 @@ import math
 from datetime import date
 
 import pytest
-from exafleet.step.published_memory import FILE, MemoryRow
 
 from exafleet.facts.catalogue import load_facts
 from exafleet.step.memory_tables import GIB, JOBS, compare_memory, parts_of, read_memory
 from exafleet.step.published import Unread
+from exafleet.step.published_memory import FILE, MemoryRow
 from exafleet.terms.errors import FactError
 
 FACTS = load_facts(date(2026, 11, 23))
