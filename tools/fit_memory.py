@@ -85,7 +85,7 @@ KNOWN: dict[tuple[str, str], tuple[float, float | None, float | None, str, str]]
     (NANO, "gather_buffer_bytes"): (4, None, None, NANO_DAY, "32 MiB at 4,096 tokens of width 2,048 in the logs"),
 }
 # Stacks that use memory as another does.
-SISTERS = {"stack-nanotron-old": NANO, "stack-pytorch-eager": TORCH, "stack-pytorch-async": TORCH}
+SISTERS = {"stack-pytorch-eager": TORCH, "stack-pytorch-async": TORCH}
 # Fitted, in this order and again: grids. The labels or peaks of a stack's fit rows decide.
 FITTED: dict[tuple[str, str], tuple[tuple[float, ...], str]] = {
     (NANO, "unfused_hidden_bytes"): (tuple(np.arange(0, 15, 1.0)), "copies around rotary embedding and attention"),
