@@ -76,12 +76,16 @@ KNOWN: dict[tuple[str, str], tuple[float, float | None, float | None, str, str]]
     (TORCH, "gather_buffer_bytes"): (8, 4, 10, THEN, "gathered inputs of attention and MLP, and their gradients"),
     (TORCH, "pipeline_gathered"): (1, None, None, THEN, "FSDP does not reshard between micro-batches of a pipeline"),
     (TORCH, "unfused_ffn_bytes"): (2, None, None, THEN, "eager SwiGLU keeps the activated gate"),
+    ("stack-llm-foundry", "weight_bytes"): (4, None, None, THEN, "FSDP shards single-precision parameters"),
+    ("stack-llm-foundry", "optimizer_bytes"): (8, None, None, THEN, "two moments; the parameters are the master copy"),
     (NANO, "bucket_bytes"): (2, None, None, NANO_DAY, "bf16 buckets of DistributedDataParallel"),
     (NANO, "step_bytes"): (2, None, None, NANO_DAY, "gathered bf16 parameters and the own share, at the ZeRO-1 step"),
     (NANO, "balanced_stages"): (1, None, None, NANO_DAY, "stages cut by cumulative compute, output head counted"),
     (NANO, "unfused_ffn_bytes"): (2, None, None, NANO_DAY, "eager SwiGLU keeps the activated gate"),
     (NANO, "gather_buffer_bytes"): (4, None, None, NANO_DAY, "32 MiB at 4,096 tokens of width 2,048 in the logs"),
 }
+# Stacks that use memory as another does.
+SISTERS = {"stack-pytorch-eager": TORCH, "stack-pytorch-async": TORCH}
 # Fitted, in this order and again: grids. The labels or peaks of a stack's fit rows decide.
 FITTED: dict[tuple[str, str], tuple[tuple[float, ...], str]] = {
     (NANO, "unfused_hidden_bytes"): (tuple(np.arange(0, 15, 1.0)), "copies around rotary embedding and attention"),
@@ -262,6 +266,8 @@ def write(facts: Facts) -> None:
             for key, (value, low, high, day, why) in KNOWN.items()]
     rows += [_cells(key, facts.value(".".join(key)), None, None, NANO_DAY if key[0] == NANO else THEN, "measured",
                     "FITTED", f"{why}; fitted on fit rows") for key, (_, why) in FITTED.items()]
+    rows += [[name, *cells[1:-1], f"as {like}: {cells[-1]}"] for name, like in SISTERS.items()
+             for cells in list(rows) if cells[0] == like]
     with FILE.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)

@@ -10,6 +10,7 @@ from exafleet.facts.architecture import arch
 from exafleet.facts.catalogue import load_facts
 from exafleet.facts.hardware import system
 from exafleet.step.layouts import Layouts
+from exafleet.step.limits import DUALPIPE, ZERO_BUBBLE
 from exafleet.step.memory import memory_after_backward, memory_of, memory_practice, usable
 from exafleet.step.train import TrainTask, evaluate
 from exafleet.terms.errors import MissingFact
@@ -74,3 +75,33 @@ def test_after_the_backward_pass_the_micro_batch_matters_only_through_buffers() 
 def test_switches_of_practice_show_in_the_total(changes: dict[str, float], grows: bool) -> None:
     lay = Layouts.of(tp=[2], dp=[4])
     assert (total("stack-megatron", lay, **changes) > total("stack-megatron", lay)) is grows
+
+
+def test_the_host_takes_optimizer_states_and_then_activations() -> None:
+    how = memory_practice(FACTS, "stack-megatron")
+    lay = Layouts.of(tp=[2] * 3, pp=[4] * 3, dp=[4] * 3, offload=[0, 1, 2])
+    parts = memory_of(MODEL, 4096, "bf16", 64, how, lay)
+    # Eight blocks a stage: the one at work and the one that moves stay.
+    assert parts["optimizer"].tolist() == pytest.approx([parts["optimizer"][0], *[parts["optimizer"][0] / 4] * 2])
+    first, moved, less = parts["activations"].tolist()
+    assert first == moved
+    assert less == pytest.approx(first / (4 * 8 / 2))
+
+
+def test_dualpipe_holds_two_stages_and_one_micro_batch_more_than_stages() -> None:
+    how = memory_practice(FACTS, "stack-megatron")
+    lay = Layouts.of(pp=[4] * 3, dp=[4] * 3, zero=[0] * 3, schedule=[0, ZERO_BUBBLE, DUALPIPE])
+    parts = memory_of(MODEL, 4096, "bf16", 64, how, lay)
+    plain, bubble, dual = parts["parameters"].tolist()
+    assert plain == bubble
+    assert dual == pytest.approx(2.0 * plain, rel=0.01)
+    plain, bubble, dual = parts["activations"].tolist()
+    assert plain == bubble
+    assert dual == pytest.approx(plain * 5 / 4)
+
+
+def test_groups_share_out_among_fewer() -> None:
+    lay = Layouts.of(dp=[32] * 2, zero=[3] * 2, group=[0, 8])
+    parts = memory_of(MODEL, 4096, "bf16", 64, memory_practice(FACTS, "stack-megatron"), lay)
+    for name in ("parameters", "gradients", "optimizer"):
+        assert parts[name][1] == pytest.approx(4 * parts[name][0])
