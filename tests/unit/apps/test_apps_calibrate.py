@@ -231,12 +231,13 @@ def test_few_points_are_told_and_the_other_curves_written():
     assert {c.name for c in found.curves} == {"attention", "memory", "collective"}
 
 
-def test_variants_of_a_dtype_follow_it():
-    target = Target(chip="x", name="x", known=True, rates=RATES, best=frozenset(), variants=("bf16", "bf16_other"))
-    found = curves(points(GPU), target)
-    by = {at: {r.term: r.value for r in found.rows if r.at == at} for at in ("bf16", "bf16_other")}
-    assert by["bf16"] == by["bf16_other"]
+def test_the_curve_of_training_follows_and_that_of_another_recipe_does_not():
+    known = ("bf16", "bf16_train", "bf16_block_train", "fp8_train")
+    found = curves(points(GPU), Target(chip="x", name="x", known=True, rates=RATES, best=frozenset(), variants=known))
+    by = {at: {r.term: r.value for r in found.rows if r.at == at} for at in known}
+    assert by["bf16"] == by["bf16_train"]
     assert "product_grouped" in by["bf16"]
+    assert by["bf16_block_train"] == by["fp8_train"] == {}
 
 
 def test_rows_out_of_the_range_of_their_term_are_told():
