@@ -192,9 +192,11 @@ def _attention(found: Found, points: list[Point], kind: str, target: Target) -> 
     from exafleet.ops.measure import columns
 
     many = _of(points, kind, kind)
-    flops, seq, backward, time = columns(many, "flops", "seq", "backward", "time")
-    found.add(kind, kind, many, _later(fit.attention, flops, seq, backward > 0, time, peak=target.rates["bf16"]),
-              _numbers(ATTENTION_TERMS))
+    flops, seq, backward, time, head = columns(many, "flops", "seq", "backward", "time", "values")
+    # Heads of one width say nothing of other widths.
+    names = {f: t for f, t in ATTENTION_TERMS.items() if f != "width" or len(set(head.tolist())) > 1}
+    found.add(kind, kind, many, _later(fit.attention, flops, seq, backward > 0, time, head, peak=target.rates["bf16"]),
+              _numbers(names))
 
 
 def _collective(found: Found, many: list[Point], at: str, target: Target) -> None:
