@@ -35,7 +35,7 @@ class Target:
     known      the package has this chip
     rates      peak by dtype, "hbm_bw" and "link_bw"; those in `best` are still to be replaced by the best measured
     given      rows the user gave, by name and qualifier
-    variants   qualifiers the package has curves of products for, such as "fp8" and what training makes of it
+    variants   qualifiers the package has curves of products for, such as "fp8" and "fp8_train"
     """
 
     chip: str
@@ -181,10 +181,9 @@ def _product(found: Found, points: list[Point], at: str, target: Target) -> None
         sizes = columns(several, "m", "n", "k", "nbytes", "groups", "time")
         found.add("grouped product", at, several, _later(fit.grouped, *sizes, **rates, curve=curve),
                   _numbers({"grouped": PRODUCT_TERMS["grouped"]}))
-    # The package may hold a variant of a dtype as one stack runs it; what was measured here stands for it too.
-    for variant in target.variants:
-        if variant.startswith(f"{at}_"):
-            found.rows += [replace(r, at=variant, note=f"as {at}: {r.note}") for r in found.rows[before:] if r.at == at]
+    # Training has a curve of its own in the package; these are the products that training runs, so they stand for it.
+    if (training := f"{at}_train") in target.variants:
+        found.rows += [replace(r, at=training, note=f"as {at}: {r.note}") for r in found.rows[before:] if r.at == at]
 
 
 def _attention(found: Found, points: list[Point], kind: str, target: Target) -> None:
@@ -193,9 +192,11 @@ def _attention(found: Found, points: list[Point], kind: str, target: Target) -> 
     from exafleet.ops.measure import columns
 
     many = _of(points, kind, kind)
-    flops, seq, backward, time = columns(many, "flops", "seq", "backward", "time")
-    found.add(kind, kind, many, _later(fit.attention, flops, seq, backward > 0, time, peak=target.rates["bf16"]),
-              _numbers(ATTENTION_TERMS))
+    flops, seq, backward, time, head = columns(many, "flops", "seq", "backward", "time", "values")
+    # Heads of one width say nothing of other widths.
+    names = {f: t for f, t in ATTENTION_TERMS.items() if f != "width" or len(set(head.tolist())) > 1}
+    found.add(kind, kind, many, _later(fit.attention, flops, seq, backward > 0, time, head, peak=target.rates["bf16"]),
+              _numbers(names))
 
 
 def _collective(found: Found, many: list[Point], at: str, target: Target) -> None:

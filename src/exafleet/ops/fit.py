@@ -29,6 +29,8 @@ PRODUCT_RANGES: Mapping[str, tuple[float, float, float]] = {
     "m0": (30.0, 0.0, 4096.0), "n0": (30.0, 0.0, 4096.0), "k0": (30.0, 0.0, 4096.0),
 }
 GROUPED_RANGE = (0.02, 1.5)
+# Widths of attention's heads that are tried.
+WIDTHS = (0.0, *(float(w) for w in np.geomspace(1.0, 512.0, 28)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,28 +169,47 @@ def grouped(m: Floats, n: Floats, k: Floats, nbytes: Floats, groups: Floats, tim
     return Fitted(curve=replace(curve, grouped=share), points=len(time), sigma=log_error(predict(share), time))
 
 
-def attention(flops: Floats, seq: Floats, backward: npt.NDArray[np.bool_], time: Floats, *,
+def attention(flops: Floats, seq: Floats, backward: npt.NDArray[np.bool_], time: Floats, head: Floats, *,
               peak: float) -> Fitted[Attention]:
-    """The curve of flash attention: t = launch + flops / (peak top) (1 + half / s) is a sum of three columns.
+    """The curve of flash attention, with the width of head that fits best; one width alone tells nothing of it (0).
 
     flops, seq, backward  work, sequence length, and whether it is the backward pass    [N]
     time                  measured                                                      [N]  [s]
+    head                  width of the heads as the model counts it                     [N]
     """
     enough(int((~backward).sum()), 3, "forward attention")
     enough(int(backward.sum()), 1, "backward attention")
-    ideal = flops / peak
-    ahead = ~backward
-    launch, slope, bend = relative([np.ones(1), ideal[ahead], ideal[ahead] / seq[ahead]], time[ahead])
-    if slope <= 0.0:
+    found: list[tuple[float, Attention]] = []
+    for width in WIDTHS if np.ptp(head) > 0 else WIDTHS[:1]:
+        curve = _attention(flops, seq, backward, time, head, peak, width)
+        if curve is not None:
+            found.append((log_error(_flash(flops, seq, backward, head, peak, curve), time), curve))
+    if not found:
         raise FactError(Problem(what="attention does not level off at the lengths that were measured",
                                 remedy="Give the measurement more time: longer sequences are needed."))
+    sigma, curve = min(found, key=lambda one: one[0])
+    return Fitted(curve=curve, points=len(time), sigma=sigma)
+
+
+def _attention(flops: Floats, seq: Floats, backward: npt.NDArray[np.bool_], time: Floats, head: Floats, peak: float,
+               width: float) -> Attention | None:
+    """The curve of one width: t = launch + flops / (peak top) (1 + half / s) is a sum of three columns."""
+    # The model's own time of a curve with top 1 and nothing else says how much longer narrow heads take.
+    plain = Attention(launch=0.0, top=1.0, half=0.0, backward=1.0, width=width)
+    ideal, ahead = _flash(flops, seq, np.zeros_like(backward), head, peak, plain), ~backward
+    launch, slope, bend = relative([np.ones(1), ideal[ahead], ideal[ahead] / seq[ahead]], time[ahead])
+    if slope <= 0.0:
+        return None
     # The backward pass has the same launch in the model; what is left of its time gives its speed.
     left = np.maximum(time[backward] - launch, 0.2 * time[backward])
     slower = float(np.median(ideal[backward] * slope * (1.0 + bend / slope / seq[backward]) / left))
-    curve = Attention(launch=launch, top=1.0 / slope, half=bend / slope, backward=slower)
-    fitted = attention_time(flops, 0.0, seq, peak=peak, hbm_bw=1.0, curve=curve, moving=Moving(launch=0.0, share=1.0),
-                            backward=backward)
-    return Fitted(curve=curve, points=len(time), sigma=log_error(fitted, time))
+    return replace(plain, launch=launch, top=1.0 / slope, half=bend / slope, backward=slower)
+
+
+def _flash(flops: Floats, seq: Floats, backward: npt.NDArray[np.bool_], head: Floats, peak: float,
+           curve: Attention) -> Floats:
+    return attention_time(flops, 0.0, seq, peak=peak, hbm_bw=1.0, curve=curve, moving=Moving(launch=0.0, share=1.0),
+                          backward=backward, head=head)
 
 
 def moving(nbytes: Floats, time: Floats, *, hbm_bw: float, what: str = "memory-bound kernels") -> Fitted[Moving]:

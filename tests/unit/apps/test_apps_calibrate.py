@@ -25,7 +25,7 @@ GPU = Machine(kind="cuda", device="cuda:0", name="NVIDIA H100 80GB HBM3", torch=
 OTHER = Machine(kind="cuda", device="cuda:0", name="Unheard-of X1", torch="2.13.0", driver="1", count=8, nbytes=64e9)
 RATES = {"bf16": 989e12, "hbm_bw": 3.35e12, "link_bw": 450e9}
 SLOW = Product(launch=4e-6, compute=0.42, memory=0.8, corner=4.0, m0=20.0, n0=50.0, k0=100.0, grouped=0.6)
-FLASH = Attention(launch=7e-6, top=0.35, half=900.0, backward=0.7)
+FLASH = Attention(launch=7e-6, top=0.35, half=900.0, backward=0.7, width=40.0)
 COPY = Moving(launch=3e-6, share=0.7)
 WIRE = Channel(bandwidth=200e9, latency=5e-6, half=3e6)
 TODAY = "2026-10-01"
@@ -47,8 +47,9 @@ def points(machine: Machine) -> list[Point]:
         found.append((case.group, case.at, s, time))
     for case in attention_cases(machine, "attention", peak, hbm, quick=False):
         s = case.sizes
-        found.append((case.group, case.at, s, attention_time(s["flops"], 0.0, s["seq"], peak=peak, hbm_bw=hbm,
-                                                             curve=FLASH, moving=COPY, backward=s["backward"] > 0)))
+        time = attention_time(s["flops"], 0.0, s["seq"], peak=peak, hbm_bw=hbm, curve=FLASH, moving=COPY,
+                              backward=s["backward"] > 0, head=s["values"])
+        found.append((case.group, case.at, s, time))
     found += [(c.group, c.at, c.sizes, memory_time(c.sizes["nbytes"], hbm_bw=hbm, curve=COPY))
               for c in memory_cases(machine, hbm, quick=False)]
     for kind in ("all_gather", "reduce_scatter", "all_reduce", "all_to_all", "p2p"):
@@ -231,12 +232,13 @@ def test_few_points_are_told_and_the_other_curves_written():
     assert {c.name for c in found.curves} == {"attention", "memory", "collective"}
 
 
-def test_variants_of_a_dtype_follow_it():
-    target = Target(chip="x", name="x", known=True, rates=RATES, best=frozenset(), variants=("bf16", "bf16_other"))
-    found = curves(points(GPU), target)
-    by = {at: {r.term: r.value for r in found.rows if r.at == at} for at in ("bf16", "bf16_other")}
-    assert by["bf16"] == by["bf16_other"]
+def test_the_curve_of_training_follows_and_that_of_another_recipe_does_not():
+    known = ("bf16", "bf16_train", "bf16_block_train", "fp8_train")
+    found = curves(points(GPU), Target(chip="x", name="x", known=True, rates=RATES, best=frozenset(), variants=known))
+    by = {at: {r.term: r.value for r in found.rows if r.at == at} for at in known}
+    assert by["bf16"] == by["bf16_train"]
     assert "product_grouped" in by["bf16"]
+    assert by["bf16_block_train"] == by["fp8_train"] == {}
 
 
 def test_rows_out_of_the_range_of_their_term_are_told():
