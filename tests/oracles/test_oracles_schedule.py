@@ -116,7 +116,8 @@ def deals(layers: int, stages: int, most: int):
 def test_uneven_stages_against_every_deal(layers: int, stages: int, head: float) -> None:
     model = replace(SMALL, layers=layers, attention_layers=layers, mlp_layers=layers)
     pipe: Stage = stage(model, 64, Layouts.of(pp=[stages]))
-    blocks, spare = int(pipe.blocks[0]), int(pipe.spare[0])
+    blocks = int(pipe.blocks[0])
+    spare = stages * blocks - layers
     said = blocks + max(head - math.ceil(spare / 2), 0.0)
     # As frameworks deal: no stage above the even size, the embedding's stage no fuller than the head's place allows.
     fair = [d for d in deals(layers, stages, blocks) if blocks - d[0] >= spare // 2]

@@ -128,11 +128,16 @@ def _scan(task: TrainTask, at: Setting, found: Rows, bounded: bool) -> tuple[lis
 
 
 def _least_time(task: TrainTask, at: Setting, outer: Layouts, tab: Shards, place: npt.NDArray[np.intp]) -> Floats:
-    """What a row's step takes at least by recomputation: blocks dealt out evenly, no bubble, nothing else. [R, M]"""
+    """What a row's step takes at least by recomputation: blocks dealt out evenly, no bubble, nothing else. [R, M]
+
+    Software that counts the head as blocks may give the other stages up to a block less than that.
+    """
     seen = 1.0 - at.how.tp_hidden
     work = np.stack([tab.total + seen * tab.tp + tab.cp + again for again in tab.again], axis=-1)
     work[:, 2] += seen * tab.tp_again
-    return np.asarray(work[place] / outer.pp[:, None] * (task.batch / (outer.dp * outer.mbs))[:, None])
+    spared = outer.pp / task.arch.layers if at.how.balanced else np.zeros(outer.pp.shape)
+    share = np.maximum(1.0 - spared, 0.0) / outer.pp
+    return np.asarray(work[place] * (share * task.batch / (outer.dp * outer.mbs))[:, None])
 
 
 def _chunk(task: TrainTask, at: Setting, lay: Layouts, here: Mapping[str, Floats], bound: Floats, usable: float,
@@ -140,7 +145,8 @@ def _chunk(task: TrainTask, at: Setting, lay: Layouts, here: Mapping[str, Floats
     """Candidates of a chunk [R, P, Z, M, O] by reason; those that may matter are timed and join the front."""
     pipe = dealt(task, at, lay, here)
     has = held(task.arch, lay, pipe.share)
-    memory = np.broadcast_to(memory_total(task.arch, at.memory, lay, here, pipe.share, pipe.micro_batches, has), lay.shape)
+    memory = np.broadcast_to(
+        memory_total(task.arch, at.memory, lay, here, pipe.share, pipe.micro_batches, has), lay.shape)
     code = np.where(memory > usable, np.int64(Why.HBM_FULL), np.int64(Why.OK))
     if np.isnan(at.host_bw):
         code = np.where(lay.offload > 0, Why.NO_FACTS, code)
