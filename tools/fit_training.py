@@ -90,6 +90,8 @@ FACTORS = {
     "pair": Factor(mean=0.0, sigma=0.10),
     "moe_speed": Factor(mean=np.log(0.90), sigma=0.20),
     "attention": Factor(mean=np.log(0.90), sigma=0.20),
+    "mla": Factor(mean=np.log(0.90), sigma=0.20),
+    "expert_half": Factor(mean=np.log(100.0), sigma=1.0),
     "moving": Factor(mean=np.log(0.90), sigma=0.30),
     "scan": Factor(mean=0.0, sigma=0.50),
     "host_layer": Factor(mean=np.log(1e-3), sigma=0.70, unit="ms"),
@@ -109,6 +111,7 @@ FIXED = {
     "cp_hidden": (0.8, 0.5, 1.0, "1", "ring attention computes on what has arrived"),
     "dp_hidden": (0.8, 0.5, 1.0, "1", "buckets are reduced during the backward pass"),
     "imbalance": (1.0, 1.0, 1.3, "1", "published MoE runs force balanced routing; real routing is slower"),
+    "one_sided": (0.0, 0.0, 1.0, "1", "a library's all-to-all, unless the software says otherwise"),
     "gradient_bytes": (4.0, 2.0, 4.0, "B", "single precision, unless the stack says otherwise"),
 }
 SCALE = {"1": 1.0, "ms": 1e-3, "GB": 1e9, "B": 1.0}
@@ -135,7 +138,8 @@ OWN = {
 # Stacks without rows of their own, and whose factors they start from.
 KIN = {"stack-megatron-plain": "stack-megatron", "stack-pytorch-async": "stack-pytorch",
        "stack-pytorch-eager": "stack-pytorch"}
-TERMS = {"speed": "stack_speed", "moe_speed": "stack_moe_speed", "attention": "stack_attention",
+TERMS = {"speed": "stack_speed", "moe_speed": "stack_moe_speed", "attention": "stack_attention", "mla": "stack_mla",
+         "expert_half": "expert_half",
          "moving": "stack_moving", "scan": "stack_scan", "network": "stack_network", "host_layer": "host_layer", "host_moe": "host_moe",
          "host_step": "host_step", "straggler": "straggler", "tp_hidden": "tp_hidden", "ep_hidden": "ep_hidden",
          "dp_floor": "dp_floor", "release": "release_speed", "moe_release": "release_moe_speed"}
@@ -252,7 +256,7 @@ def residual(group: Group, theta: Theta) -> Floats:
 def _under_options(how: Practice, options: Sequence[str]) -> Practice:
     left = min((OPTIONS["host_left", o][0] for o in options if ("host_left", o) in OPTIONS), default=1.0)
     kept = float(np.prod([1.0 - OPTIONS["dispatch_hidden", o][0] for o in options if ("dispatch_hidden", o) in OPTIONS]))
-    return replace(how, host_layer=how.host_layer * left, host_moe=how.host_moe * left,
+    return replace(how, one_sided=1.0 if "one-sided" in options else how.one_sided, host_layer=how.host_layer * left, host_moe=how.host_moe * left,
                    ep_hidden=1.0 - (1.0 - how.ep_hidden) * kept)
 
 
@@ -262,7 +266,8 @@ def keys(mine: Sequence[Group]) -> Iterator[Key]:
     own = {term for (s, term) in OWN if s == stack}
     moe = [g for g in mine if g.family != "dense"]
     plain = ["speed", "attention", "moving", "host_layer", "host_step", "network", "straggler", "tp_hidden", "dp_floor"]
-    plain += ["moe_speed", "ep_hidden", "host_moe"] if moe else []
+    plain += ["moe_speed", "expert_half", "ep_hidden", "host_moe"] if moe else []
+    plain += ["mla"] if any(g.task.arch.kv_lora for g in mine) else []
     plain += ["scan"] if any(g.family == "hybrid" for g in mine) else []
     yield from ((stack, n, "") for n in plain if n not in own)
     for dtype in sorted({g.task.dtype for g in mine} - {"bf16"}):
@@ -453,7 +458,7 @@ def _stack_facts(add: Callable[..., None], stack: str, mine: Sequence[Group], th
     def x(name: str, at: str = "") -> float:
         return theta.get((source, name, at), 0.0 if at else FACTORS[name].mean)
 
-    for name in ("moe_speed", "moving", "scan", "network", "host_layer", "host_moe", "host_step", "straggler", "tp_hidden",
+    for name in ("moe_speed", "expert_half", "mla", "moving", "scan", "network", "host_layer", "host_moe", "host_step", "straggler", "tp_hidden",
                  "ep_hidden", "dp_floor"):
         if (source, name, "") in theta and name not in own:
             factor = FACTORS[name]

@@ -233,23 +233,28 @@ def all_reduce(nbytes: npt.ArrayLike, ranks: npt.ArrayLike, stride: npt.ArrayLik
     return _two_level("all_reduce", nbytes, ranks, stride, net, 2.0)
 
 
-def all_to_all(nbytes: npt.ArrayLike, ranks: npt.ArrayLike, stride: npt.ArrayLike, net: Fabric) -> Floats:
+def all_to_all(nbytes: npt.ArrayLike, ranks: npt.ArrayLike, stride: npt.ArrayLike, net: Fabric, *,
+               between: npt.ArrayLike | None = None) -> Floats:
     """Time in which every chip sends `nbytes`, spread evenly over the group (itself included). [s]
+
+    between   the same as far as domains exchange it, where that is less: what many ranks of a domain want crosses to it
+              once                                                                                              [B]
 
     Between domains bytes leave on the rail of the chip they are for, so they cross the sender's domain first; where a
     level of switches is oversubscribed, all that leaves it is slowed. On a torus the cut through its middle counts.
     """
     message, n = np.asarray(nbytes, dtype=np.float64), np.asarray(ranks, dtype=np.float64)
+    crossed = message if between is None else np.asarray(between, dtype=np.float64)
     local = local_ranks(n, stride, net.domain)
     crossing = (n - local) / n
     inside = _exchange(net.link.get("all_to_all"), (local - 1) / n * _cut(local, net) + crossing * (local - 1) / local,
                        message, local)
-    outside = _exchange(net.nic.get("all_to_all"), crossing, message, n / local)
+    outside = _exchange(net.nic.get("all_to_all"), crossing, crossed, n / local)
     far, spacing = n / local, np.asarray(stride) * local
     for tier in net.tiers if net.nic else ():
         within = np.clip(np.floor(tier.reach / spacing), 1.0, far)
         leaving = (far - within) / far * tier.oversubscription
-        outside = np.maximum(outside, _exchange(net.nic.get("all_to_all"), leaving, message, far)) \
+        outside = np.maximum(outside, _exchange(net.nic.get("all_to_all"), leaving, crossed, far)) \
             + np.where(within < far, tier.latency, 0.0)
     return np.maximum(inside, outside)
 

@@ -44,7 +44,10 @@ class Practice:
     imbalance                       busiest over mean expert load                                               [1]
     speed                           speed of matrix products in this stack over the operator curves             [1]
     moe_speed                       the same for grouped (expert) products, on top                               [1]
+    expert_half                     width of an expert at which grouped products take twice as long as of a wide one [1]
+    one_sided                       1 where dispatch sends a token once to a rank and once into a domain            [1]
     attention                       speed of attention in this stack over its curve                              [1]
+    mla                             the same of multi-head latent attention                                      [1]
     moving                          speed of memory-bound kernels in this stack over their curve                 [1]
     scan                            the same of state-space scans                                                [1]
     network                         share of the scale-out bandwidth model that this stack's collectives reach    [1]
@@ -65,7 +68,10 @@ class Practice:
     imbalance: float
     speed: float
     moe_speed: float
+    expert_half: float
+    one_sided: float
     attention: float
+    mla: float
     moving: float
     scan: float
     network: float
@@ -74,7 +80,7 @@ class Practice:
 
 
 STACK_TERMS = {"speed": "stack_speed", "moe_speed": "stack_moe_speed", "host_layer": "host_layer",
-               "attention": "stack_attention", "balanced": "balanced_stages", "moving": "stack_moving", "scan": "stack_scan",
+               "attention": "stack_attention", "mla": "stack_mla", "balanced": "balanced_stages", "moving": "stack_moving", "scan": "stack_scan",
                "network": "stack_network"}
 
 
@@ -125,7 +131,8 @@ def told(how: Practice, facts: Facts, options: Sequence[str]) -> Practice:
     share = min((left[o].value for o in options if o in left), default=1.0)
     dispatch = facts.find(SUBJECT, "dispatch_hidden")
     hidden = 1.0 - (1.0 - how.ep_hidden) * float(np.prod([1.0 - dispatch[o].value for o in options if o in dispatch]))
-    return replace(how, host_layer=how.host_layer * share, host_moe=how.host_moe * share, ep_hidden=hidden)
+    once = 1.0 if "one-sided" in options else how.one_sided
+    return replace(how, one_sided=once, host_layer=how.host_layer * share, host_moe=how.host_moe * share, ep_hidden=hidden)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

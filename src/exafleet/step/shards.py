@@ -101,12 +101,15 @@ def shards(arch: Arch, base: Timed, net: Fabric, how: Practice, keeps: Keeps) ->
     """Tables of the shards as a software stack runs them. [U]"""
     work, tp, cp, ep, etp, dtype = base.work, base.tp, base.cp, base.ep, base.etp, base.dtype
     times = base.times * _slower(work, how)
+    if arch.moe_layers:  # narrow experts fill the chip badly whatever their number of tokens
+        narrow = 1.0 + how.expert_half * etp / arch.expert_ffn
+        times = times * np.where(np.array(work.kinds) == "grouped", narrow[..., None], 1.0)
     compute = {part: _sum(times, work, part) for part in COMPUTE}
     forward = _sum(times, work, *COMPUTE, step="forward")
     light = _sum(times, work, "attention core", "elementwise", step="forward")
     tokens = base.tokens
     tp_once, tp_again = _tensor_traffic(arch, tokens, tp, net)
-    ep_once, ep_again = _expert_traffic(arch, dtype, tokens, tp, ep, etp, net)
+    ep_once, ep_again = _expert_traffic(arch, dtype, tokens, tp, ep, etp, net, how.one_sided > 0)
     hiding = compute["attention core"] * how.cp_hidden
     cp_all, cp_seen = _context_traffic(arch, tokens, tp, cp, base.cp_kind, hiding, net)
     memory = kept(arch, Shard(tokens=tokens, seq=base.seq, tp=tp, etp=etp, kept=kept_bytes(dtype)), keeps)
@@ -124,7 +127,7 @@ def _slower(work: Work, how: Practice) -> Floats:
     """Time over the operator curves by kind: what the stack reaches of them; the busiest rank paces routed experts."""
     grouped = how.imbalance / (how.speed * how.moe_speed)
     slower = {"gemm": 1.0 / how.speed, "grouped": grouped, "attention": 1.0 / how.attention,
-              "mla": 1.0 / how.attention, "memory": 1.0 / how.moving, "scan": 1.0 / how.scan}
+              "mla": 1.0 / how.mla, "memory": 1.0 / how.moving, "scan": 1.0 / how.scan}
     return np.array([slower[kind] for kind in work.kinds])
 
 
@@ -148,22 +151,31 @@ def _tensor_traffic(arch: Arch, tokens: Floats, tp: Floats, net: Fabric) -> tupl
     return 2.0 * forward + around * gather, forward
 
 
-def _expert_traffic(arch: Arch, dtype: str, tokens: Floats, tp: Floats, ep: Floats, etp: Floats,
-                    net: Fabric) -> tuple[Floats, Floats]:
-    """Dispatch and combine of every routed token, forward and backward; expert-tensor ranks gather theirs."""
+def _expert_traffic(arch: Arch, dtype: str, tokens: Floats, tp: Floats, ep: Floats, etp: Floats, net: Fabric,
+                    once: bool) -> tuple[Floats, Floats]:
+    """Dispatch and combine of every routed token, forward and backward; expert-tensor ranks gather theirs.
+
+    A library's all-to-all sends a token once for each of its experts. One-sided kernels send it once to a rank however
+    many of its experts live there, and once into a domain however many ranks of it want it.
+    """
     if not arch.moe_layers:
         return np.zeros_like(tokens), np.zeros_like(tokens)
-    routed = tokens / tp * expert_width(arch)
-    # A token goes once to a rank however many of its experts live there.
-    copies = ep * (1.0 - (1.0 - 1.0 / ep) ** arch.topk)
-    sent = 2.0 * routed * np.where(ep > 1, copies, 0.0)
+    routed = 2.0 * tokens / tp * expert_width(arch)
+    domains = ep / collective.local_ranks(ep, etp, net.domain)
+    sent = routed * np.where(ep > 1, _distinct(ep, arch.topk) if once else float(arch.topk), 0.0)
+    crossed = routed * np.where(domains > 1, _distinct(domains, arch.topk), 0.0) if once else sent
     low = ELEMENT_BYTES[dtype] / 2.0 if ELEMENT_BYTES[dtype] <= 1.0 else 1.0
-    dispatch = collective.all_to_all(low * sent, ep, etp, net)
-    combine = collective.all_to_all(sent, ep, etp, net)
-    split = collective.all_gather(2.0 * routed * arch.topk * etp, etp, 1.0, net) \
-        + collective.reduce_scatter(2.0 * routed * arch.topk * etp, etp, 1.0, net)
+    dispatch = collective.all_to_all(low * sent, ep, etp, net, between=low * crossed)
+    combine = collective.all_to_all(sent, ep, etp, net, between=crossed)
+    split = collective.all_gather(routed * arch.topk * etp, etp, 1.0, net) \
+        + collective.reduce_scatter(routed * arch.topk * etp, etp, 1.0, net)
     forward = arch.moe_layers * (dispatch + combine + split)
     return forward + arch.moe_layers * (2.0 * combine + split), forward
+
+
+def _distinct(places: Floats, draws: int) -> Floats:
+    """Different places among `draws` that fall on `places` at random, on average."""
+    return np.asarray(places * (1.0 - (1.0 - 1.0 / places) ** draws))
 
 
 def _context_traffic(arch: Arch, tokens: Floats, tp: Floats, cp: Floats, kind: npt.NDArray[np.int64], hidden_by: Floats,
