@@ -43,6 +43,7 @@ from exafleet.step.published import (
     shape,
     stated,
     task_of,
+    timed,
 )
 from exafleet.step.shards import Timed, shards
 from exafleet.step.train import Setting, TrainTask, run, shard_work
@@ -96,6 +97,8 @@ FACTORS = {
     "scan": Factor(mean=0.0, sigma=0.50),
     "host_layer": Factor(mean=np.log(1e-3), sigma=0.70, unit="ms"),
     "host_moe": Factor(mean=np.log(3e-3), sigma=0.70, unit="ms"),
+    "host_tp": Factor(mean=np.log(0.3), sigma=0.7),
+    "host_send": Factor(mean=np.log(1e-3), sigma=0.8, unit="ms"),
     "host_step": Factor(mean=np.log(0.03), sigma=0.70, unit="ms"),
     "network": Factor(mean=0.0, sigma=0.25),
     "straggler": Factor(mean=np.log(0.003), sigma=0.50),
@@ -136,12 +139,17 @@ OWN = {
     ("stack-megatron", "gradient_bytes"): (2.0, DATES[1], "bf16 gradients in the tuned recipes of 2025 and later"),
 }
 # Stacks without rows of their own, and whose factors they start from.
-KIN = {"stack-megatron-plain": "stack-megatron", "stack-pytorch-async": "stack-pytorch",
+# What users of a stack switch on where nothing else is said: stack, option, from, why.
+USUAL = (
+    ("stack-megatron", "one-sided", DATES[1], "HybridEP or DeepEP in nearly all expert recipes of 2026"),
+    ("stack-megatron", "partial-graphs", DATES[1], "graphs of attention and routers in most expert recipes of 2026"),
+)
+KIN = {"stack-megatron": "stack-nemo", "stack-megatron-plain": "stack-megatron", "stack-pytorch-async": "stack-pytorch",
        "stack-pytorch-eager": "stack-pytorch"}
 TERMS = {"speed": "stack_speed", "moe_speed": "stack_moe_speed", "attention": "stack_attention", "mla": "stack_mla",
          "expert_half": "expert_half",
          "moving": "stack_moving", "scan": "stack_scan", "network": "stack_network", "host_layer": "host_layer", "host_moe": "host_moe",
-         "host_step": "host_step", "straggler": "straggler", "tp_hidden": "tp_hidden", "ep_hidden": "ep_hidden",
+         "host_step": "host_step", "host_tp": "host_tp", "host_send": "host_send", "straggler": "straggler", "tp_hidden": "tp_hidden", "ep_hidden": "ep_hidden",
          "dp_floor": "dp_floor", "release": "release_speed", "moe_release": "release_moe_speed"}
 Key = tuple[str, str, str]
 Theta = dict[Key, float]
@@ -168,7 +176,7 @@ class Group:
 def groups(rows: Iterable[Published], facts: Facts) -> list[Group]:
     """Rows whose layout is stated, grouped; rows whose figures are missing as of the facts' date are left out."""
     by: dict[tuple[object, ...], list[Published]] = defaultdict(list)
-    for r in rows:
+    for r in (closed(row, facts) for row in rows):
         if set(AXES) <= r.layout.keys():
             by[(r.model, r.arch, tuple(r.changes.items()), r.chip, r.dtype, r.recipe, r.seq, r.stack, r.release, r.task,
                 r.options, r.nic_bw)].append(r)
@@ -179,6 +187,23 @@ def groups(rows: Iterable[Published], facts: Facts) -> list[Group]:
         except ExafleetError as error:
             print("left out:", many[0].id, len(many), str(error)[:100])
     return found
+
+
+def closed(row: Published, facts: Facts) -> Published:
+    """A row whose open axes take the values of the fastest layout, by the practice of the facts as they are.
+
+    Axes a source leaves open are few (micro-batch, interleaving); without any practice yet the row stays open.
+    """
+    if set(AXES) <= row.layout.keys() or not {"tp", "pp"} <= row.layout.keys():
+        return row
+    try:
+        found = timed([row], shape(row, facts), facts)
+    except ExafleetError:
+        return row
+    if found is None:
+        return row
+    best = found.layouts
+    return replace(row, layout={a: int(getattr(best, a)[0]) for a in AXES} | row.layout)
 
 
 def _group(rows: list[Published], facts: Facts) -> Group:
@@ -234,14 +259,15 @@ def practice_of(group: Group, theta: Theta) -> Practice:
     values = {n: FACTORS[n].value(x(n)) for n in TERMS if "release" not in n and n not in own and n != "speed"}
     values["attention"] *= np.exp(x("attention", kin))
     values["speed"] = np.exp(x("speed") + x("dtype", dtype) + x("kin", kin) + x("pair", f"{dtype}/{kin}"))
-    values["speed"] *= np.exp(theta.get((stack, "release", group.task.release), 0.0))
-    values["moe_speed"] *= np.exp(theta.get((stack, "moe_release", group.task.release), 0.0))
+    for name in ("speed", "attention", "mla"):
+        values[name] *= np.exp(theta.get((stack, "release", group.task.release or ""), 0.0))
+    values["moe_speed"] *= np.exp(theta.get((stack, "moe_release", group.task.release or ""), 0.0))
     return replace(group.at.how, **values)
 
 
 def residual(group: Group, theta: Theta) -> Floats:
     """Log of predicted over measured rate of each row."""
-    how = _under_options(practice_of(group, theta), group.task.options)
+    how = _under_options(practice_of(group, theta), group.task.options or ())
     net = group.at.net
     nic = {k: replace(c, bandwidth=c.bandwidth * how.network) for k, c in net.nic.items()}
     at = replace(group.at, how=how, net=replace(net, nic=nic))
@@ -268,6 +294,8 @@ def keys(mine: Sequence[Group]) -> Iterator[Key]:
     plain = ["speed", "attention", "moving", "host_layer", "host_step", "network", "straggler", "tp_hidden", "dp_floor"]
     plain += ["moe_speed", "expert_half", "ep_hidden", "host_moe"] if moe else []
     plain += ["mla"] if any(g.task.arch.kv_lora for g in mine) else []
+    plain += ["host_tp"] if any(r.layout["tp"] > 1 for g in mine for r in g.rows) else []
+    plain += ["host_send"] if any(r.layout["pp"] > 1 for g in mine for r in g.rows) else []
     plain += ["scan"] if any(g.family == "hybrid" for g in mine) else []
     yield from ((stack, n, "") for n in plain if n not in own)
     for dtype in sorted({g.task.dtype for g in mine} - {"bf16"}):
@@ -421,6 +449,9 @@ def facts_of(theta: Theta, found: Sequence[Group], ends: Mapping[tuple[str, str]
         add(SUBJECT, name, "", value, unit, "estimate", "FIXED", why, low, high)
     for (term, option), (value, low, high, why) in OPTIONS.items():
         add(SUBJECT, term, option, value, "1", "estimate", "OPTIONS", why, low, high)
+    for stack, option, since, why in USUAL:
+        if since <= as_of:
+            add(stack, "usual_option", option, 1.0, "1", "estimate", "USUAL", why)
     for (stack, term), (value, since, why) in OWN.items():
         if since <= as_of:
             add(stack, term, "", value, "B" if term == "gradient_bytes" else "1", "estimate", "OWN", why)
@@ -433,6 +464,9 @@ def facts_of(theta: Theta, found: Sequence[Group], ends: Mapping[tuple[str, str]
     for stack, like in KIN.items():
         if stack not in by_stack and like in by_stack:
             _stack_facts(add, stack, by_stack[like], theta, like)
+    speeds = [x for (_, n, at), x in theta.items() if n == "speed" and not at]
+    add(SUBJECT, "unseen_sigma", "stack", max(float(np.std(speeds)), 0.1), "1", "measured", f"{len(speeds)} stacks",
+        "spread of the log of their speeds")
     for (subject, kind), (low, high, n) in sorted(ends.items()):
         add(subject, "training_band", kind, 1.0, "1", "measured", f"{n} rows left out in turn",
             "measured over predicted rate", low, high)
@@ -458,7 +492,7 @@ def _stack_facts(add: Callable[..., None], stack: str, mine: Sequence[Group], th
     def x(name: str, at: str = "") -> float:
         return theta.get((source, name, at), 0.0 if at else FACTORS[name].mean)
 
-    for name in ("moe_speed", "expert_half", "mla", "moving", "scan", "network", "host_layer", "host_moe", "host_step", "straggler", "tp_hidden",
+    for name in ("moe_speed", "expert_half", "mla", "moving", "scan", "network", "host_layer", "host_moe", "host_tp", "host_send", "host_step", "straggler", "tp_hidden",
                  "ep_hidden", "dp_floor"):
         if (source, name, "") in theta and name not in own:
             factor = FACTORS[name]

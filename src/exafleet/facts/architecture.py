@@ -69,6 +69,12 @@ class Arch:
     positions: int = 0
 
 
+    @property
+    def kind(self) -> str:
+        """ "hybrid" (has state-space blocks), "moe" (has experts) or "dense"."""
+        return "hybrid" if self.ssm_layers else "moe" if self.moe_layers else "dense"
+
+
 # Of a model whose every block has attention and an MLP these need no row of their own.
 _SAME_AS_LAYERS = ("attention_layers", "mlp_layers")
 _REQUIRED = tuple(f.name for f in fields(Arch)

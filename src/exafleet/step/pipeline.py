@@ -103,8 +103,9 @@ def turn(arch: Arch, how: Practice, net: Fabric, lay: Layouts, tab: Mapping[str,
               "pp p2p": send - send_seen}
     forward = (tab["forward"] + (1.0 - how.tp_hidden) * tab["tp_again"]) * share
     device = busy + tp_seen + ep_seen + cp_seen + send_seen
-    block = how.host_layer + how.host_moe * arch.moe_layers / arch.layers
+    block = how.host_layer * np.where(lay.tp > 1, 1.0 + how.host_tp, 1.0) + how.host_moe * arch.moe_layers / arch.layers
     launching = block * pipe.blocks * np.where(mode == 2, RECOMPUTE_LAUNCHES, 1.0)
+    launching = launching + np.where(lay.pp > 1, how.host_send * lay.vpp, 0.0)
     total = rounded_max(device, launching, HOST_CORNER)
     return Turn(compute=compute, head=head, again=again, tp=tp_seen, cp=cp_seen, ep=ep_seen, send=send_seen,
                 host=total - device, hidden=hidden, forward=forward, wgrad=tab["wgrad"] * share, total=total)

@@ -40,6 +40,8 @@ class Practice:
     straggler                       time added per doubling of chips beyond 8                                   [1]
     host_layer                      time the host needs to launch one block's forward and backward             [s]
     host_moe                        the same beside it for one block with experts (routing, waiting for counts)  [s]
+    host_tp                         the same beside it for tensor-parallel blocks, as a share of host_layer         [1]
+    host_send                       time the host needs to send and receive between stages, per chunk             [s]
     host_step                       fixed time of a step (data, logging, optimizer launch)                     [s]
     imbalance                       busiest over mean expert load                                               [1]
     speed                           speed of matrix products in this stack over the operator curves             [1]
@@ -64,6 +66,8 @@ class Practice:
     straggler: float
     host_layer: float
     host_moe: float
+    host_tp: float
+    host_send: float
     host_step: float
     imbalance: float
     speed: float
@@ -89,12 +93,13 @@ def stack_of(stack: str, vendor: str) -> str:
     return stack or DEFAULT_STACK.get(vendor, TUNED)
 
 
-def practice(facts: Facts, stack: str, dtype: str, family: str = "", release: str = "",
-             options: Sequence[str] = ()) -> Practice:
+def practice(facts: Facts, stack: str, dtype: str, family: str = "", release: str | None = None,
+             options: Sequence[str] | None = None) -> Practice:
     """Practice and stack factors as of the facts' date. Raises MissingFact.
 
     A stack's own fact wins over everybody's; it may be given by dtype and chip family ("fp8/hopper"), by dtype ("fp8")
-    or by chip family ("hopper"), the narrowest first. release and options then change what they are known to change.
+    or by chip family ("hopper"), the narrowest first. release (None: the newest known) and options (None: what users of
+    the stack usually switch on) then change what they are known to change.
     """
     missing: list[str] = []
     values: dict[str, float] = {}
@@ -111,15 +116,21 @@ def practice(facts: Facts, stack: str, dtype: str, family: str = "", release: st
         raise MissingFact(
             [Problem(what=f'no fact "{key}" is known as of {facts.as_of.isoformat()}') for key in missing]
         )
-    return told(released(Practice(**values), facts, stack, release), facts, options)
+    usual = sorted(facts.find(stack, "usual_option")) if options is None else options
+    return told(released(Practice(**values), facts, stack, release), facts, usual)
 
 
-def released(how: Practice, facts: Facts, stack: str, release: str) -> Practice:
-    """Practice of one release of a stack: its speeds over those of the stack as a whole; unknown releases change none.
+def released(how: Practice, facts: Facts, stack: str, release: str | None) -> Practice:
+    """Practice of one release of a stack: its speeds over those of the stack as a whole.
+
+    release   "YY.MM"; None is the newest known; "" or an unknown one changes nothing
     """
-    speeds = (facts.find(stack, term).get(release) for term in ("release_speed", "release_moe_speed"))
-    dense, moe = (fact.value if fact is not None else 1.0 for fact in speeds)
-    return replace(how, speed=how.speed * dense, moe_speed=how.moe_speed * moe)
+    known = [facts.find(stack, term) for term in ("release_speed", "release_moe_speed")]
+    newest = max(known[0], default="")
+    wanted = newest if release is None else release
+    dense, moe = (found[wanted].value if wanted in found else 1.0 for found in known)
+    return replace(how, speed=how.speed * dense, attention=how.attention * dense, mla=how.mla * dense,
+                   moe_speed=how.moe_speed * moe)
 
 
 def told(how: Practice, facts: Facts, options: Sequence[str]) -> Practice:
@@ -151,7 +162,15 @@ class Band:
         return Band(low=math.exp(-down), high=math.exp(up))
 
 
-def band(facts: Facts, kind: str) -> Band:
-    """Band of `kind` ("dense" or "moe") from residuals of rows not used in the fit; raises MissingFact."""
-    fact = facts.get(f"{SUBJECT}.training_band@{kind}")
-    return Band(low=fact.low, high=fact.high)
+def band(facts: Facts, stack: str, kind: str) -> Band:
+    """80 % band of predictions of `kind` ("dense", "moe", "hybrid") on a stack; raises MissingFact.
+
+    A stack with rows enough has a band of its own; one without rows takes everybody's, widened by how far stacks differ.
+    Bands come from residuals of rows left out of the fit.
+    """
+    own = facts.find(stack, "training_band").get(kind)
+    fact = own or facts.get(f"{SUBJECT}.training_band@{kind}")
+    around = Band(low=fact.low, high=fact.high)
+    if own is None and not facts.find(stack, STACK_TERMS["speed"]):
+        return around.wider(facts.value(f"{SUBJECT}.unseen_sigma@stack"))
+    return around

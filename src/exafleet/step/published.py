@@ -270,7 +270,7 @@ def _task_key(row: Published, place: int) -> tuple[object, ...]:
 def _together(rows: Sequence[Published], facts: Facts) -> list[Compared]:
     try:
         model = shape(rows[0], facts)
-        steps = _timed(rows, model, facts)
+        steps = timed(rows, model, facts)
     except ExafleetError as error:
         return [_unpredicted(row, "; ".join(dict.fromkeys(p.what for p in error.problems))) for row in rows]
     if steps is None:
@@ -310,7 +310,7 @@ def stated(rows: Sequence[Published]) -> Layouts:
     return Layouts.of(**axes, dp=[max(r.chips // w, 1) for r, w in zip(rows, ways, strict=True)])
 
 
-def _timed(rows: Sequence[Published], model: Arch, facts: Facts) -> Steps | None:
+def timed(rows: Sequence[Published], model: Arch, facts: Facts) -> Steps | None:
     """The stated layouts, or of an open one the fastest over the axes that the source leaves open."""
     first = rows[0]
     system = bench_system(facts, first.chip, first.nic_bw)

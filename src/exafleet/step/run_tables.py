@@ -213,11 +213,13 @@ def _train_row(cells: Cells, context: _Context) -> Published:
     stack = (cells.get("stack") or stack_named(beside, context.stacks) or stack_named(source, context.stacks))
     chips, seq = needed(cells, "gpus"), needed(cells, "seq_len")
     layout, notes = _layout(cells, chips, chip.id, bool(shape.moe_layers), stack)
+    if _task(beside) != "pretrain":
+        layout.setdefault("mbs", 1)  # fine-tuning recipes run one packed sequence at a time unless they say otherwise
     batch, assumed = _batch(cells, layout, chips)
     value, unit = _measured(cells, batch, seq, chips, layout)
     return Published(
         id="", model=model.id, arch=None, changes=changes, chip=chip.id, chips=chips, dtype=dtype, recipe=recipe,
-        seq=seq, batch=batch, layout=layout, stack=stack, release=release(source, cells.get("date", "")),
+        seq=seq, batch=batch, layout=layout, stack=stack, release=release(f"{source} {beside}", cells.get("date", "")),
         task=_task(beside), options=options(f"{beside} {cells.get('notes', '')}"), nic_bw=scale_out(cells.get("system", "")), value=value, unit=unit, source=source, where=cells.get("source_location", ""),
         date=cells.get("date", ""), role="given", note="; ".join(filter(None, (cells.get("notes", ""), notes, assumed))),
     )
@@ -235,7 +237,7 @@ def release(source: str, day: str) -> str:
     >>> release("pytorch/torchtitan benchmarks", "2024-12")
     '24.12'
     """
-    named = re.search(r"(?:container |v|NeMo |, )(\d\d\.\d\d)", source)
+    named = re.search(r"(?:container |container NeMo |v|NeMo |, )(\d\d\.\d\d)", source)
     if named:
         return named[1]
     dated = re.match(r"20(\d\d)-(\d\d)", day)
@@ -302,6 +304,8 @@ def _layout(cells: Cells, chips: int, chip: str, moe: bool, stack: str) -> tuple
     found |= _sharing(sharding, cells, chips, found)
     found["recompute"] = recompute(cells.get("recompute", ""))
     found |= _schedule(beside)
+    if found.get("schedule"):
+        found["vpp"] = 1  # zero-bubble and DualPipe cut stages in their own way
     ways = math.prod(found.get(a, 1) for a in ("tp", "pp", "cp"))
     if chips % ways:
         raise NotUsable(f"TP x PP x CP = {ways} does not divide {chips} accelerators")

@@ -45,8 +45,8 @@ class TrainTask:
     recipe   how its low-precision tensors are scaled: a name of work.recipes; "" is the usual one of the chip
     wide     share of the blocks whose products stay in bf16
     stack    subject of the software stack; "" is the tuned one of the vendor
-    release  of the stack, "YY.MM"; "" is the newest known
-    options  settings of the software: names of step.practice.OPTIONS
+    release  of the stack, "YY.MM"; None is the newest known, "" the stack as a whole
+    options  settings of the software: names of step.practice.OPTIONS; None is what the stack's users switch on
     sample   mean length of samples packed into a sequence; 0 where a sequence is one sample   [token]
     frozen   weights are not trained, only small adapters beside them (LoRA)
     each     bytes of one parameter's weight, gradient and optimizer state; None is what the stack does
@@ -59,8 +59,8 @@ class TrainTask:
     recipe: str = ""
     wide: float = 0.0
     stack: str = ""
-    release: str = ""
-    options: tuple[str, ...] = ()
+    release: str | None = None
+    options: tuple[str, ...] | None = None
     sample: int = 0
     frozen: bool = False
     each: States | None = None
@@ -138,7 +138,7 @@ def setting(task: TrainTask, system: System, facts: Facts) -> Setting:
     """Curves, fabric, practice and band as of the facts' date; raises MissingFact."""
     stack = stack_of(task.stack, system.chip.vendor)
     eff = efficiency(facts, system.chip)
-    around = band(facts, "moe" if task.arch.moe_layers else "dense")
+    around = band(facts, stack, task.arch.kind)
     how = practice(facts, stack, task.dtype, system.chip.family, task.release, task.options)
     memory = memory_practice(facts, stack, task.dtype, system.chip.family)
     if task.each is not None:
