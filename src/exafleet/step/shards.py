@@ -20,7 +20,8 @@ from exafleet.ops.roofline import operator_time
 from exafleet.step.activations import Keeps, Shard, kept, kept_bytes
 from exafleet.step.practice import Practice
 from exafleet.work.counts import ELEMENT_BYTES, attention_dims, dense_layers, expert_width
-from exafleet.work.operators import Work, train_work
+from exafleet.work.operator import Work
+from exafleet.work.operators import train_work
 from exafleet.work.recipes import FUSED, Kernels, Recipe
 
 Floats = npt.NDArray[np.float64]
