@@ -179,7 +179,7 @@ def _distinct(places: Floats, draws: int) -> Floats:
     return np.asarray(places * (1.0 - (1.0 - 1.0 / places) ** draws))
 
 
-def _context_traffic(arch: Arch, tokens: Floats, tp: Floats, cp: Floats, kind: npt.NDArray[np.int64], hidden_by: Floats,
+def _context_traffic(arch: Arch, tokens: Floats, tp: Floats, cp: Floats, kind: Floats, hidden_by: Floats,
                      net: Fabric) -> tuple[Floats, Floats]:
     """All and exposed exchange of context parallelism, forward and backward.
 
