@@ -48,7 +48,6 @@ def test_the_tree_names_no_machine() -> None:
     """No absolute path of a developer's machine in anything that is shipped."""
     shipped = [p for folder in ("src", "docs", "examples", "tools", "benchmarks") for p in (ROOT / folder).rglob("*")
                if p.suffix in {".py", ".csv", ".md", ".toml", ".txt", ".json", ".sh"}]
-    absolute = re.compile(r"(?<![\w.-])/" r"(?:home|Users|root|work|tmp)/")
-    assert absolute.search("lies in /" + "home/somebody")
+    absolute = re.compile(r"(?<![\w.-])/(?:home|Users|root|work|tmp)/")
     assert shipped
     assert [p.relative_to(ROOT).as_posix() for p in shipped if absolute.search(p.read_text(encoding="utf-8"))] == []
