@@ -3,16 +3,16 @@
     python tools/fit_memory.py INPUT_DIR            fit, and write data/memory.csv
     python tools/fit_memory.py INPUT_DIR --errors   errors of today's facts on all rows, by role, stack and axis
 
-INPUT_DIR holds nanotron_h100.csv (2,570 jobs: peak after the backward pass, or out of memory) and train.csv (published
-runs, some with a peak). Known of a stack (`KNOWN`): bytes of a parameter, what it shards, what its kernels keep. Fitted
-(`FITTED`): a few bytes per element and the allocator's loss, on rows whose configuration group's hash says `fit`.
-Nothing is fitted per row, model or layout; rows of role `held_out` are not looked at while fitting.
+INPUT_DIR holds nanotron_h100.csv (2,570 jobs: peak after the backward pass, or out of memory); runs of other stacks
+come from data/measured_memory.csv. Known of a stack (`KNOWN`): bytes of a parameter, what it shards, what its kernels
+keep. Fitted (`FITTED`): a few bytes per element and the allocator's loss, on rows whose configuration group's hash says
+`fit`. Nothing is fitted per row, model or layout; rows of role `held_out` are not looked at while fitting.
 """
 
 from __future__ import annotations
 
 import csv
-import re
+import math
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -22,20 +22,16 @@ from pathlib import Path
 
 import numpy as np
 
-from exafleet.facts.architecture import arch
 from exafleet.facts.catalogue import Facts, load_facts
 from exafleet.step.memory import SUBJECT, MemoryPractice, memory_practice, usable
-from exafleet.step.published_memory import MemoryRow, need, peaks, plain, role
-from exafleet.terms.errors import ExafleetError
+from exafleet.step.memory_tables import read_memory
+from exafleet.step.published_memory import MemoryRow, need, peaks, published_memory, role
 from exafleet.terms.units import DATA
 
 FILE = DATA / "memory.csv"
-NANO, TORCH, DEEP, PRIMUS = "stack-nanotron", "stack-pytorch", "stack-megatron-deepspeed", "stack-primus"
+NANO, TORCH, DEEP = "stack-nanotron", "stack-pytorch", "stack-megatron-deepspeed"
 COLUMNS = ("subject", "term", "at", "value", "low", "high", "unit", "kind", "source", "where", "as_of", "note")
 THEN, NANO_DAY, TUNED_DAY = "2024-11-30", "2025-02-28", "2026-08-31"
-GI = 2.0**30
-# Gated MLP widths of the nanotron jobs where the table leaves them out, by hidden width (Llama's).
-FFN = {2048: 8192, 3072: 8192, 4096: 14336, 8192: 28672, 16384: 53248}
 # (subject, term): value, low, high, date, why. What is known of a stack, from how it is written or documented.
 KNOWN: dict[tuple[str, str], tuple[float, float | None, float | None, str, str]] = {
     (SUBJECT, "weight_bytes"): (2, None, None, THEN, "bf16 beside a single-precision master copy"),
@@ -100,85 +96,15 @@ UNITS = dict.fromkeys(("sequence_parallel", "selective_kind", "balanced_stages",
                        "memory_limit"), "1")
 
 
-def cells(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+def rows_of(path: Path, facts: Facts) -> list[MemoryRow]:
+    """Every job of the table of jobs with the role of its configuration, and the package's rows of other stacks."""
+    jobs = [row for row in read_memory(path / "nanotron_h100.csv", facts) if isinstance(row, MemoryRow)]
+    return [replace(job, role=_role(job)) for job in jobs] + [r for r in published_memory(facts) if r.stack != NANO]
 
 
-def nanotron_rows(path: Path) -> list[MemoryRow]:
-    """All jobs. Where the table does not say: as many KV heads as heads, Llama's MLP width, tied below 4,096 wide."""
-    return [_nanotron(c) for c in cells(path / "nanotron_h100.csv")]
-
-
-def _nanotron(c: dict[str, str]) -> MemoryRow:
-    n = {k: int(c[k]) for k in ("hidden", "layers", "heads", "vocab", "seq_len", "tp", "pp", "dp", "micro_batch",
-                                "grad_accum", "gpus")}
-    shape = {**{k: n[k] for k in ("hidden", "layers", "heads", "vocab")}, "kv_heads": int(c["kv_heads"] or n["heads"]),
-             "ffn": int(c["ffn"] or FFN[n["hidden"]]), "mlp_matrices": 3,
-             "tied": int(c["tied"] == "True" or (not c["tied"] and n["hidden"] < 4096))}
-    layout = {"tp": n["tp"], "pp": n["pp"], "dp": n["dp"], "mbs": n["micro_batch"],
-              "zero": int(c["sharding"] == "zero1"), "recompute": 0}
-    return MemoryRow(
-        id=c["case_id"], arch=plain("nanotron", shape), stack=NANO, dtype="bf16", seq=n["seq_len"],
-        batch=n["micro_batch"] * n["grad_accum"] * n["dp"], layout=layout, family="Hopper", hbm_bytes=80e9,
-        peak=float(c["peak_mem_gb"] or 0) * GI, measure="after backward" if c["peak_mem_gb"] else "",
-        outcome=c["outcome"], source="nanotron", where=c["source_location"], date=c["date"],
-        role=role(c["model"], n["gpus"], n["tp"], n["pp"], n["dp"]), note=c["notes"])
-
-
-STACKS = {"torchtitan": (TORCH, "reserved", "Hopper", 96e9), "bloom": (DEEP, "device", "Ampere", 80e9),
-          "primus": (PRIMUS, "device", "CDNA4", 288e9)}
-# Schedules of Primus's table that are modelled here. Its rows state no batch: 512 sequences (data/measured_train.csv
-# assumes as many), one in a micro-batch, and no recomputation are taken.
-PLAIN = ("pipeline schedule 1f1b", "pipeline schedule interleaved")
-
-
-def train_rows(path: Path, facts: Facts) -> list[MemoryRow]:
-    """Rows of train.csv with a peak whose batch and layout are stated and whose model is known here."""
-    found = (_train(_assumed(c), facts) for c in cells(path / "train.csv") if c["peak_mem_gib"])
-    return [r for r in found if r is not None]
-
-
-def _assumed(c: dict[str, str]) -> dict[str, str]:
-    """A row with what its source leaves open."""
-    if c["case_id"].startswith("primus") and c["other_config"].startswith(PLAIN):
-        return {**c, "global_batch_seqs": "512", "micro_batch": "1", "dp": "8"}
-    # torchtitan cuts a local batch into as many micro-batches as there are stages: one sequence each in its 405B runs.
-    if c["case_id"].startswith("torchtitan") and c["pp"] == "8":
-        return {**c, "micro_batch": "1"}
-    return c
-
-
-def _train(c: dict[str, str], facts: Facts) -> MemoryRow | None:
-    kind = c["case_id"].rsplit("-", 1)[0]
-    try:
-        known = arch(facts, c["model"])
-    except ExafleetError:
-        return None
-    if kind not in STACKS or not c["micro_batch"] or not c["global_batch_seqs"]:
-        return None
-    stated = re.match(r"(\d+) attention heads", c["arch_notes"])
-    if stated:
-        heads = int(stated[1])
-        known = replace(known, heads=heads, kv_heads=heads, head_dim=known.hidden // heads)
-    stack, measure, family, hbm = STACKS[kind]
-    n = {k: int(c[k] or 1) for k in ("tp", "pp", "cp", "ep", "dp")}
-    mode = 0 if not c["recompute"] else 2 if c["recompute"].startswith("full") else 1
-    zero = 3 if "zero3" in c["sharding"] else 1
-    return MemoryRow(
-        id=c["case_id"], arch=known, stack=stack, dtype=_dtype(kind, c),
-        seq=int(c["seq_len"]), batch=int(c["global_batch_seqs"]),
-        layout={**n, "vpp": int(c["vp"] or 1), "mbs": int(c["micro_batch"]), "zero": zero, "recompute": mode},
-        family=family, hbm_bytes=hbm, peak=float(c["peak_mem_gib"]) * GI, measure=measure, outcome="ok", source=kind,
-        where=c["source_location"], date=c["date"],
-        role=role(c["model"], int(c["gpus"]), n["tp"], n["pp"], n["dp"]), note=c["notes"])
-
-
-def _dtype(kind: str, c: dict[str, str]) -> str:
-    """BLOOM's first trials name no BF16 optimizer: they ran with the fp16 one."""
-    if kind == "bloom":
-        return "bf16" if "BF16 optimizer" in c["other_config"] else "fp16"
-    return "fp8" if "fp8" in c["precision"] else "bf16"
+def _role(job: MemoryRow) -> str:
+    ways = [job.layout[a] for a in ("tp", "pp", "dp")]
+    return role(job.arch.name, math.prod(ways), *ways)
 
 
 def known_facts(facts: Facts) -> Facts:
@@ -284,7 +210,7 @@ def _cells(key: tuple[str, str], value: float, low: float | None, high: float | 
 def main() -> None:
     path = Path(sys.argv[1])
     facts = load_facts(date(2026, 11, 23))
-    rows = nanotron_rows(path) + train_rows(path, facts)
+    rows = rows_of(path, facts)
     if "--errors" not in sys.argv:
         facts = fit(rows, known_facts(facts))
         write(facts)

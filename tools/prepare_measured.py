@@ -13,11 +13,12 @@ import csv
 import hashlib
 import re
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
-from exafleet.facts.catalogue import load_facts
+from exafleet.facts.catalogue import Facts, load_facts
 from exafleet.step.published import AXES, COLUMNS, FILE, Published, Unread, config_group, written
 from exafleet.step.run_tables import read_runs
 
@@ -27,6 +28,8 @@ HELD_FAMILIES = ("nemotron-4", "mixtral")
 SAMPLED = {"nanotron_h100.csv": 5, "train_vtrain_single_node.csv": 8}
 # Rows of a table without dates: when the table was published.
 UNDATED = "2024-09"
+# Source of the table whose rows name none.
+UNNAMED_SOURCE = "vTrain, ground truth of single-node runs (VIA-Research/vTrain, MIT)"
 NOT_A_STEP = ("run_average", "secondary")
 
 
@@ -38,7 +41,7 @@ def digest(text: str) -> int:
 def role(row: Published) -> str:
     """ "held_out" for one configuration group in four and for whole families, "fit" for the others.
 
-    "searched" where the source does not state the layout, "regression" where the source itself calls the release broken.
+    "searched" where the source does not state the layout, "regression" where the source calls the release broken.
     """
     if not {"tp", "pp"} <= row.layout.keys():
         return "searched"
@@ -57,20 +60,21 @@ def kinds(path: Path) -> dict[str, str]:
 
 def rows(folder: Path) -> list[Published]:
     """Usable rows of every table, with their roles."""
-    facts, found, lost = load_facts(date(2026, 12, 31)), [], 0
-    for name in ("train.csv", *SAMPLED):
-        kind, left = kinds(folder / name), 0
-        for row in read_runs(folder / name, facts):
-            kept = digest(row.id) % SAMPLED.get(name, 1) == 0 and kind.get(row.id, "") not in NOT_A_STEP
-            if kept and isinstance(row, Published) and "MFU under 15 %" not in row.note:
-                found.append(replace(row, role=role(row), date=dated(row.date), source=source_id(row, name),
-                                     id=row.id if name != "train_vtrain_single_node.csv" else f"vtrain-single-{row.id}"))
-            elif isinstance(row, Unread):
-                left += 1
-                if name == "train.csv":
-                    print(f"{name} {row.id}: {row.why}")
-        lost += left
-    return found
+    facts = load_facts(date(2026, 12, 31))
+    return [row for name in ("train.csv", *SAMPLED) for row in usable(folder / name, facts)]
+
+
+def usable(path: Path, facts: Facts) -> Iterator[Published]:
+    """Rows of one table that measure a step, as the package keeps them; prints why published runs are left out."""
+    kind, nameless = kinds(path), path.name == "train_vtrain_single_node.csv"
+    for row in read_runs(path, facts):
+        if isinstance(row, Unread):
+            if path.name == "train.csv":
+                print(f"{path.name} {row.id}: {row.why}")
+        elif digest(row.id) % SAMPLED.get(path.name, 1) == 0 and kind.get(row.id, "") not in NOT_A_STEP \
+                and "MFU under 15 %" not in row.note:
+            yield replace(row, role=role(row), date=dated(row.date), source=row.source or UNNAMED_SOURCE,
+                          id=f"vtrain-single-{row.id}" if nameless else row.id)
 
 
 def dated(text: str) -> str:
@@ -82,11 +86,6 @@ def dated(text: str) -> str:
     span = re.match(r"20\d\d-(20\d\d)", text)
     one = re.match(r"20\d\d(?:-\d\d){0,2}", text)
     return span[1] if span else one[0] if one else UNDATED
-
-
-def source_id(row: Published, name: str) -> str:
-    """Source of a row, as sources.csv calls it where it does; the title else."""
-    return row.source or "vTrain, ground truth of single-node runs (VIA-Research/vTrain, MIT)"
 
 
 def main() -> None:

@@ -6,15 +6,14 @@ from datetime import date
 import numpy as np
 import pytest
 
+from exafleet.facts.architecture import transformer
 from exafleet.facts.catalogue import load_facts
 from exafleet.step.activations import NONE, SELECTIVE, Keeps, Selective, Shard, sum_blocks
 from exafleet.step.layouts import Layouts
 from exafleet.step.memory import end_shares, in_flight, memory_of, memory_practice
-from exafleet.step.published_memory import plain
 
 FACTS = load_facts(date(2026, 11, 23))
-TINY = plain("tiny", {"hidden": 64, "layers": 4, "heads": 4, "kv_heads": 4, "ffn": 256, "vocab": 1000,
-                      "mlp_matrices": 2, "tied": 0})
+TINY = transformer("tiny", hidden=64, layers=4, heads=4, kv_heads=4, ffn=256, vocab=1000, mlp_matrices=2, tied=0)
 OLD = Keeps(scores=5.0, dropout=2.0, sequence=0.0, selective=Selective.CORE)
 
 
@@ -72,8 +71,8 @@ def test_micro_batches_in_flight_are_those_of_a_played_pipeline(pp: int, vpp: in
 
 @pytest.mark.parametrize("pp", [1, 2, 4, 8])
 def test_stages_cut_by_compute_are_those_of_a_walk_over_the_blocks(pp: int) -> None:
-    model = plain("nano", {"hidden": 2048, "layers": 16, "heads": 32, "kv_heads": 32, "ffn": 8192, "vocab": 131072,
-                           "mlp_matrices": 3, "tied": 1})
+    model = transformer("nano", hidden=2048, layers=16, heads=32, kv_heads=32, ffn=8192, vocab=131072,
+                        mlp_matrices=3, tied=1)
     how = memory_practice(FACTS, "stack-nanotron")
     cost = 4 * 2048 * 2048 + 3 * 2048 * 8192
     costs = [cost] * 16 + [2048 * 131072]

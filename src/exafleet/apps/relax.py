@@ -30,7 +30,7 @@ def train_relaxations(task: TrainTask, system: System, chips: int, facts: Facts,
         if _runs(task, system, more, facts, limits):
             found.append(f"--gpus {more}: the smallest size tried that fits")
             break
-    for batch in _batches(task.batch):
+    for batch in _batches(int(task.batch)):
         if _runs(replace(task, batch=batch), system, chips, facts, limits):
             found.append(f"--batch {batch}")
             break

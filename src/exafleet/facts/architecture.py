@@ -116,6 +116,18 @@ def arch_gaps(facts: Facts, model_id: str) -> list[Problem]:
     return [missing(facts, f"{model_id}.{t}") for t in needed if facts.try_get(f"{model_id}.{t}") is None]
 
 
+def transformer(name: str, *, hidden: int, layers: int, heads: int, kv_heads: int, ffn: int, vocab: int,
+                mlp_matrices: int, tied: int, positions: int = 0) -> Arch:
+    """A transformer whose every block has attention and a dense MLP; head_dim is the width over the heads.
+
+    >>> transformer("a", hidden=64, layers=2, heads=4, kv_heads=4, ffn=256, vocab=100, mlp_matrices=2, tied=1).head_dim
+    16
+    """
+    return Arch(id=name, name=name, layers=layers, attention_layers=layers, mlp_layers=layers, hidden=hidden,
+                heads=heads, kv_heads=kv_heads, head_dim=hidden // heads, vocab=vocab, ffn=ffn,
+                mlp_matrices=mlp_matrices, tied_embeddings=bool(tied), positions=positions)
+
+
 def insane(a: Arch) -> list[str]:
     """What cannot be in a model's dimensions; [] when they hold together."""
     wrong = [f"{f.name} is negative ({getattr(a, f.name)})" for f in fields(Arch)

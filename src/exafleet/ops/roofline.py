@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from exafleet.facts.hardware import Chip
 from exafleet.ops.efficiency import Attention, Efficiency, Moving, Product
-from exafleet.work.operators import Work
+from exafleet.work.operator import Work
 
 Floats = npt.NDArray[np.float64]
 # Head width that attention was measured at, and the widest that still gains: wider ones are cut in two by kernels.

@@ -329,7 +329,7 @@ def memory_tables(arch: Arch, seq: int, dtype: str, how: MemoryPractice, lay: La
 
 def memory_of(arch: Arch, seq: int, dtype: str, batch: npt.ArrayLike, how: MemoryPractice,
               lay: Layouts) -> Parts:
-    """Memory of layouts [C] without their time: parts of one chip at its fullest moment. [C, 8]  [B]"""
+    """Memory of layouts [C] without their time: parts of one chip at its fullest moment. [C, M]  [B]"""
     tab = memory_tables(arch, seq, dtype, how, lay)
     share, micro = _even(arch, batch, lay)
     return Parts.of("B", memory_columns(arch, how, lay, tab, share, micro, held(arch, lay, share)))

@@ -18,13 +18,14 @@ from pathlib import Path
 
 import numpy as np
 
-from exafleet.facts.architecture import Arch, insane
+from exafleet.facts.architecture import Arch, insane, transformer
 from exafleet.facts.catalogue import Facts
+from exafleet.step.cells import MOST, Cells, NotUsable, cells_of, first_figure, needed, number, tried, whole
 from exafleet.step.layouts import Layouts
 from exafleet.step.memory import MemoryPractice, memory_of, memory_practice, usable
 from exafleet.step.published import Published, Unread, shape
-from exafleet.step.published_memory import FILE, MemoryRow, need, peaks, plain, published_memory
-from exafleet.step.run_tables import MOST, Cells, NotUsable, cells_of, needed, number, read_runs, whole
+from exafleet.step.published_memory import FILE, MemoryRow, need, peaks, published_memory
+from exafleet.step.run_tables import read_runs
 from exafleet.terms.errors import ExafleetError, FactError, Problem
 from exafleet.terms.parts import Parts
 
@@ -70,8 +71,6 @@ def read_memory(path: Path, facts: Facts) -> list[MemoryRow | Unread]:
     if path == FILE:
         return list(published_memory(facts))
     header, rows = cells_of(path)
-    if not rows:
-        raise FactError(Problem(where=path.name, what="a header without rows"))
     if set(JOBS) <= set(header):
         same = _told_elsewhere([cells for _, cells in rows])
         return [_guarded(line, cells, lambda c: _job(c, same, facts)) for line, cells in rows]
@@ -87,23 +86,11 @@ def read_memory(path: Path, facts: Facts) -> list[MemoryRow | Unread]:
 
 
 def _guarded(line: int, cells: Cells, read: Callable[[Cells], MemoryRow]) -> MemoryRow | Unread:
-    try:
-        return read(cells)
-    except NotUsable as reason:
-        why = str(reason)
-    except ExafleetError as error:
-        why = "; ".join(p.what for p in error.problems)
-    return Unread(id=cells.get("case_id") or f"line-{line}", line=line, why=why, measured=_stated(cells), unit="GiB")
-
-
-def _stated(cells: Cells) -> float:
-    """The peak of a row as far as it can be read; else nan. [GiB]"""
-    for column in ("peak_mem_gib", "peak_mem_gb"):
-        try:
-            return number(cells, column) or math.nan
-        except NotUsable:
-            continue
-    return math.nan
+    found = tried(read, cells)
+    if isinstance(found, MemoryRow):
+        return found
+    return Unread(id=cells.get("case_id") or f"line-{line}", line=line, why=str(found), unit="GiB",
+                  measured=first_figure(cells, "peak_mem_gib", "peak_mem_gb"))
 
 
 # ------------------------------------------------------------------------------------------------------------ jobs
@@ -140,7 +127,7 @@ def _job_shape(cells: Cells) -> Arch:
     size = {c: needed(cells, c) for c in ("hidden", "layers", "heads", "ffn", "vocab")}
     size |= {"kv_heads": whole(cells, "kv_heads") or size["heads"], "tied": int(cells["tied"] == "True"),
              "mlp_matrices": 2 if cells.get("mlp_gated") in ("0", "False") else 3}
-    found = plain(cells.get("model", "") or cells["case_id"], size)
+    found = transformer(cells.get("model", "") or cells["case_id"], **size)
     wrong = insane(found)
     if wrong:
         raise NotUsable("; ".join(wrong))

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from exafleet.facts.architecture import Arch, arch
+from exafleet.facts.architecture import Arch, arch, transformer
 from exafleet.facts.catalogue import Facts
 from exafleet.facts.hardware import CHIP_TERMS, Chip, System
 from exafleet.step.layouts import Layouts
@@ -36,6 +36,9 @@ OPTIONAL = ("group", "schedule", "offload", "cp_kind")
 PACKED_SAMPLE = 200
 COLUMNS = ("id", "model", "shape", "changes", "chip", "chips", "dtype", "recipe", "seq", "batch", *AXES, *OPTIONAL,
            "stack", "release", "task", "options", "nic_bw", "value", "unit", "source", "where", "date", "role", "note")
+# Columns that hold a field as it is.
+WORDS = ("id", "model", "chip", "dtype", "recipe", "stack", "release", "task", "unit", "source", "where", "date",
+         "role", "note")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,22 +130,23 @@ def published(path: Path = FILE) -> list[Published]:
 
 
 def _row(cells: dict[str, str]) -> Published:
-    plain = ("id", "model", "chip", "dtype", "recipe", "stack", "release", "task", "unit", "source", "where", "date",
-             "role", "note")
     changes = {name: int(value) for name, value in (pair.split("=") for pair in cells["changes"].split())}
-    return Published(**{name: cells[name] for name in plain},
-                     arch=shape_of(cells["model"], cells["shape"]) if cells["shape"] else None, changes=changes,
-                     chips=int(cells["chips"]), seq=int(cells["seq"]), batch=int(cells["batch"]),
-                     layout={a: int(cells[a]) for a in (*AXES, *OPTIONAL) if cells[a]}, nic_bw=float(cells["nic_bw"]), options=tuple(cells["options"].split()),
-                     value=float(cells["value"]))
+    return Published(
+        **{name: cells[name] for name in WORDS}, changes=changes,
+        arch=shape_of(cells["model"], cells["shape"]) if cells["shape"] else None,
+        layout={a: int(cells[a]) for a in (*AXES, *OPTIONAL) if cells[a]}, options=tuple(cells["options"].split()),
+        chips=int(cells["chips"]), seq=int(cells["seq"]), batch=int(cells["batch"]), nic_bw=float(cells["nic_bw"]),
+        value=float(cells["value"]))
 
 
 def written(row: Published) -> dict[str, str]:
     """A row as cells of the package's table."""
-    axes = {a: str(row.layout[a]) if a in row.layout else "" for a in (*AXES, *OPTIONAL)}
-    plain = {name: str(getattr(row, name)) for name in COLUMNS if name not in axes and name not in ("shape", "changes")}
-    return plain | axes | {"value": f"{row.value:.6g}", "options": " ".join(row.options), "nic_bw": f"{row.nic_bw:.4g}", "shape": shape_words(row.arch) if row.arch else "",
-                           "changes": " ".join(f"{k}={v}" for k, v in row.changes.items())}
+    cells = {name: str(getattr(row, name)) for name in (*WORDS, "chips", "seq", "batch")}
+    cells |= {a: str(row.layout.get(a, "")) for a in (*AXES, *OPTIONAL)}
+    cells |= {"shape": shape_words(row.arch) if row.arch else "", "options": " ".join(row.options),
+              "changes": " ".join(f"{name}={value}" for name, value in row.changes.items()),
+              "nic_bw": f"{row.nic_bw:.4g}", "value": f"{row.value:.6g}"}
+    return {name: cells[name] for name in COLUMNS}
 
 
 _SHAPE = {"h": "hidden", "L": "layers", "a": "heads", "kv": "kv_heads", "f": "ffn", "v": "vocab", "m": "mlp_matrices",
@@ -158,8 +162,7 @@ def shape_words(model: Arch) -> str:
 def shape_of(name: str, words: str) -> Arch:
     """The shape that `shape_words` wrote."""
     size = {_SHAPE[m[1]]: int(m[2]) for w in words.split() if (m := re.match(r"([A-Za-z]+)(\d+)$", w))}
-    return Arch(id=name, name=name, attention_layers=size["layers"], mlp_layers=size["layers"],
-                head_dim=size["hidden"] // size["heads"], tied_embeddings="tied" in words.split(), **size)
+    return transformer(name, **size, tied="tied" in words.split())
 
 
 def config_group(row: Published) -> str:
@@ -204,7 +207,6 @@ def family(model: Arch) -> str:
 def bench_system(facts: Facts, chip_id: str, nic_bw: float = 0.0) -> System:
     """A chip in its largest scale-up domain, for timing only: price and power terms may be unknown.
 
-    options  settings of the software that a source tells: names of step.practice.OPTIONS
     nic_bw   scale-out bandwidth of one chip; 0 takes the chip's usual one   [B/s]
     """
     value = {t: facts.try_value(f"{chip_id}.{t}") or 0.0 for t in CHIP_TERMS}
@@ -219,7 +221,7 @@ def bench_system(facts: Facts, chip_id: str, nic_bw: float = 0.0) -> System:
 
 
 def per_rate(row: Published, model: Arch) -> float:
-    """Factor from the row's figure to tokens/s of one chip; a step time is divided into it. [token/s per unit]"""
+    """Factor from the row's figure to tokens/s of one chip; of a step time, what is divided by it."""
     if row.unit == "token/s":
         return 1.0
     if row.unit == "s":
@@ -233,6 +235,14 @@ def measured(row: Published, model: Arch) -> float:
     """Rate of one chip as measured, by the FLOP convention of the source where it gives FLOP/s. [token/s]"""
     factor = per_rate(row, model)
     return factor / row.value if row.unit == "s" else factor * row.value
+
+
+def as_told(row: Published, model: Arch, rate: float) -> float:
+    """A rate of one chip in the unit of the row's source; a step time grows without end as the rate falls to 0."""
+    factor = per_rate(row, model)
+    if row.unit == "s":
+        return factor / rate if rate else float("inf")
+    return rate / factor
 
 
 # ---------------------------------------------------------------------------------------------- comparing
@@ -285,14 +295,12 @@ def _unpredicted(row: Published, why: str) -> Compared:
 
 def _beside(row: Published, model: Arch, steps: Steps) -> Compared:
     rate, low, high = (float(v[0]) / row.chips for v in (steps.tokens_per_s, steps.low, steps.high))
-    factor = per_rate(row, model)
-    as_told = (lambda r: factor / r if r else np.inf) if row.unit == "s" else (lambda r: r / factor)
     if not np.isfinite(rate) or rate <= 0:
         return replace(_unpredicted(row, SENTENCES[Why(int(steps.why[0]))]), family=family(model))
-    ends = sorted((as_told(low), as_told(high)))
-    return Compared(row=row, id=row.id, measured=row.value, unit=row.unit, predicted=as_told(rate), low=ends[0],
-                    high=ends[1], why="", family=family(model), rate=measured(row, model), predicted_rate=rate,
-                    steps=steps)
+    ends = sorted(as_told(row, model, end) for end in (low, high))
+    return Compared(row=row, id=row.id, measured=row.value, unit=row.unit, predicted=as_told(row, model, rate),
+                    low=ends[0], high=ends[1], why="", family=family(model), rate=measured(row, model),
+                    predicted_rate=rate, steps=steps)
 
 
 def task_of(row: Published, model: Arch, batch: int | npt.NDArray[np.int64]) -> TrainTask:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from exafleet.facts.architecture import Arch, arch
+from exafleet.facts.architecture import Arch, arch, transformer
 from exafleet.facts.catalogue import Facts
 from exafleet.step.layouts import Layouts
 from exafleet.step.memory import MemoryPractice, memory_after_backward, memory_of, memory_practice
@@ -88,24 +88,17 @@ def _arch(facts: Facts, cells: dict[str, str]) -> Arch:
         return known if heads == known.heads else replace(
             known, heads=heads, kv_heads=heads, head_dim=known.hidden // heads)
     n = {c: int(cells[c]) for c in ("hidden", "layers", "heads", "kv_heads", "ffn", "vocab", "mlp_matrices", "tied")}
-    return plain(cells["model"], n)
-
-
-def plain(name: str, n: dict[str, int]) -> Arch:
-    """A transformer whose every block has attention and an MLP."""
-    return Arch(id=name, name=name, layers=n["layers"], attention_layers=n["layers"], mlp_layers=n["layers"],
-                hidden=n["hidden"], heads=n["heads"], kv_heads=n["kv_heads"], head_dim=n["hidden"] // n["heads"],
-                vocab=n["vocab"], ffn=n["ffn"], mlp_matrices=n["mlp_matrices"], tied_embeddings=bool(n["tied"]))
+    return transformer(cells["model"], **n)
 
 
 def need(rows: Sequence[MemoryRow], how: Callable[[MemoryRow], MemoryPractice]) -> Floats:
-    """Memory of a chip that each run needs in all, to be held against `usable`. [row]  [B]"""
+    """Memory of a chip that each run needs in all, to be held against `usable`. [R]  [B]"""
     return _by_group(rows, how, lambda row, practice, lay, batch: memory_of(
         row.arch, row.seq, row.dtype, batch, practice, lay).total)
 
 
 def peaks(rows: Sequence[MemoryRow], how: Callable[[MemoryRow], MemoryPractice]) -> Floats:
-    """Peak of each run as its source measures it. [row]  [B]"""
+    """Peak of each run as its source measures it. [R]  [B]"""
     return _by_group(rows, how, _measured)
 
 

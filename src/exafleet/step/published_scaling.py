@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from exafleet.facts.catalogue import Facts
+from exafleet.step.cells import Cells, NotUsable, cells_of, figure, first_figure, needed, tried
 from exafleet.step.practice import stack_of
 from exafleet.step.published import AXES, Compared, Published, Unread, compare
-from exafleet.step.run_tables import Cells, NotUsable, cells_of, needed, number, release
+from exafleet.step.run_words import release
 from exafleet.terms.errors import FactError, Problem
 from exafleet.terms.units import DATA
 
@@ -71,8 +72,6 @@ class Scaled:
 def read_scaling(path: Path = FILE) -> list[Member]:
     """One member for every row of the file; raises FactError for a file of neither layout."""
     header, rows = cells_of(path)
-    if not rows:
-        raise FactError(Problem(where=path.name, what="a header without rows"))
     if set(OWN) <= set(header):
         return [_member(cells, line, _own) for line, cells in rows]
     if set(MLPERF) <= set(header):
@@ -91,12 +90,12 @@ def _without_step_times(rows: Sequence[Cells]) -> frozenset[str]:
 
 
 def _member(cells: Cells, line: int, read: Callable[[Cells], Member]) -> Member:
-    try:
-        return read(cells)
-    except NotUsable as error:
-        name = cells.get("id") or cells.get("row_id") or f"line-{line}"
-        row = Unread(id=name, line=line, why=str(error), measured=_rate(cells), unit="token/s")
-        return Member(row=row, series=cells.get("series") or _series(cells), chips=0, role=cells.get("role", ""))
+    found = tried(read, cells)
+    if isinstance(found, Member):
+        return found
+    name = cells.get("id") or cells.get("row_id") or f"line-{line}"
+    row = Unread(id=name, line=line, why=str(found), measured=first_figure(cells, "value", STEP, RUN), unit="token/s")
+    return Member(row=row, series=cells.get("series") or _series(cells), chips=0, role=cells.get("role", ""))
 
 
 def _own(cells: Cells) -> Member:
@@ -104,7 +103,7 @@ def _own(cells: Cells) -> Member:
     layout = {a: _axis(cells, a) for a in AXES if cells.get(a)}
     row = _run(cells, "id", model=cells["model"], chip=cells["chip"], chips=needed(cells, "chips"),
                dtype=cells["dtype"], recipe=cells["recipe"], seq=needed(cells, "seq"), batch=needed(cells, "batch"),
-               layout=layout, stack=cells["stack"], value=_positive(cells, "value"), role=cells["role"])
+               layout=layout, stack=cells["stack"], value=figure(cells, "value"), role=cells["role"])
     return Member(row=row, series=cells["series"], chips=row.chips, role=row.role)
 
 
@@ -126,7 +125,7 @@ def _submission(cells: Cells, by_run: frozenset[str]) -> Member:
     row = _run(cells, "row_id", model=_named(cells, "benchmark", MODELS), chip=chip, chips=needed(cells, "n_accel"),
                dtype=_named(cells, "precision", DTYPES), recipe="", seq=needed(cells, "seq_len"),
                batch=needed(cells, "global_batch"), layout=layout, stack=stack_of("", maker),
-               value=_positive(cells, RUN if _series(cells) in by_run else STEP), role="given")
+               value=figure(cells, RUN if _series(cells) in by_run else STEP), role="given")
     return Member(row=row, series=_series(cells), chips=row.chips, role="given")
 
 
@@ -151,23 +150,6 @@ def _named(cells: Cells, column: str, names: Sequence[tuple[str, str]]) -> str:
     if not found:
         raise NotUsable(f'unknown or ambiguous {column} "{said}"')
     return found
-
-
-def _positive(cells: Cells, column: str) -> float:
-    value = number(cells, column)
-    if value is None:
-        raise NotUsable(f"{column} is not stated")
-    return value
-
-
-def _rate(cells: Cells) -> float:
-    """The measured rate of a row that cannot be used, where it has one; else nan."""
-    for column in ("value", STEP, RUN):
-        try:
-            return _positive(cells, column)
-        except NotUsable:
-            continue
-    return math.nan
 
 
 def compare_scaling(members: Sequence[Member], facts: Facts) -> list[Scaled]:

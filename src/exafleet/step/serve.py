@@ -30,7 +30,8 @@ from exafleet.terms.errors import MissingFact, Problem
 from exafleet.terms.parts import Parts
 from exafleet.terms.why import Why
 from exafleet.work.counts import ELEMENT_BYTES, expert_width
-from exafleet.work.operators import Work, decode_work, prefill_work
+from exafleet.work.operator import Work
+from exafleet.work.operators import decode_work, prefill_work
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

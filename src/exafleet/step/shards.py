@@ -20,7 +20,8 @@ from exafleet.ops.roofline import operator_time
 from exafleet.step.activations import Keeps, Shard, kept, kept_bytes
 from exafleet.step.practice import Practice
 from exafleet.work.counts import ELEMENT_BYTES, attention_dims, dense_layers, expert_width
-from exafleet.work.operators import Work, train_work
+from exafleet.work.operator import Work
+from exafleet.work.operators import train_work
 from exafleet.work.recipes import FUSED, Kernels, Recipe
 
 Floats = npt.NDArray[np.float64]
@@ -178,7 +179,7 @@ def _distinct(places: Floats, draws: int) -> Floats:
     return np.asarray(places * (1.0 - (1.0 - 1.0 / places) ** draws))
 
 
-def _context_traffic(arch: Arch, tokens: Floats, tp: Floats, cp: Floats, kind: npt.NDArray[np.int64], hidden_by: Floats,
+def _context_traffic(arch: Arch, tokens: Floats, tp: Floats, cp: Floats, kind: Floats, hidden_by: Floats,
                      net: Fabric) -> tuple[Floats, Floats]:
     """All and exposed exchange of context parallelism, forward and backward.
 

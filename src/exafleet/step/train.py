@@ -109,10 +109,11 @@ class Steps:
     def row(self, i: int) -> Steps:
         """The i-th candidate alone, as one-row Steps."""
         here = slice(i, i + 1)
-        parts = {name: Parts(names=p.names, values=p.values[here], unit=p.unit)
-                 for name, p in (("time", self.time), ("shadow", self.shadow), ("memory", self.memory))}
+        time, shadow, memory = (Parts(names=p.names, values=p.values[here], unit=p.unit)
+                                for p in (self.time, self.shadow, self.memory))
         return replace(self, layouts=self.layouts.at([i]), tokens_per_s=self.tokens_per_s[here], mfu=self.mfu[here],
-                       low=self.low[here], high=self.high[here], why=self.why[here], **parts)
+                       low=self.low[here], high=self.high[here], why=self.why[here], time=time, shadow=shadow,
+                       memory=memory)
 
 
 def sequences(tokens: float, seq: int) -> int:

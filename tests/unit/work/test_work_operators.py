@@ -10,7 +10,8 @@ from exafleet.facts.architecture import Arch, arch
 from exafleet.facts.catalogue import load_facts
 from exafleet.terms.errors import FactError
 from exafleet.work.counts import flops_per_token, seen
-from exafleet.work.operators import Work, decode_work, prefill_work, train_work
+from exafleet.work.operator import Work
+from exafleet.work.operators import decode_work, prefill_work, train_work
 from exafleet.work.recipes import EAGER, FUSED, RECIPES, cast_bytes, recipe
 
 FACTS = load_facts(date(2026, 11, 23))
