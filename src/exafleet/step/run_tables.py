@@ -144,6 +144,8 @@ def _layout(cells: Cells, chips: int, chip: str, moe: bool, stack: str) -> dict[
     found |= words.sharing(sharding, cells, chips, found)
     found["recompute"] = words.recompute(cells.get("recompute", ""))
     found |= words.schedule(cells.get("other_config", ""))
+    if found.get("schedule"):
+        found["vpp"] = 1  # zero-bubble and DualPipe cut stages in their own way
     _same_chips(found, None if cores > 1 else whole(cells, "dp"), chips)
     return found
 
