@@ -99,7 +99,7 @@ FACTORS = {
     "host_moe": Factor(mean=np.log(3e-3), sigma=0.70, unit="ms"),
     "host_tp": Factor(mean=np.log(0.3), sigma=0.7),
     "host_send": Factor(mean=np.log(1e-3), sigma=0.8, unit="ms"),
-    "host_step": Factor(mean=np.log(0.03), sigma=0.70, unit="ms"),
+    "host_step": Factor(mean=np.log(0.03), sigma=0.35, unit="ms"),
     "network": Factor(mean=0.0, sigma=0.25),
     "straggler": Factor(mean=np.log(0.003), sigma=0.50),
     "tp_hidden": Factor(mean=logit(0.4), sigma=1.0, share=True),

@@ -24,6 +24,8 @@ from exafleet.step.run_tables import read_runs
 
 # Families never used for fitting, whatever their hash.
 HELD_FAMILIES = ("nemotron-4", "mixtral")
+# The table that open tools are compared on.
+HELD_SOURCES = ("Korthikanti",)
 # One in so many jobs of a table of like jobs is kept.
 SAMPLED = {"nanotron_h100.csv": 5, "train_vtrain_single_node.csv": 8}
 # Rows of a table without dates: when the table was published.
@@ -47,7 +49,7 @@ def role(row: Published) -> str:
         return "searched"
     if row.model.startswith("gpt-oss") and "26.06.01" in row.source:
         return "regression"
-    if row.model.startswith(HELD_FAMILIES):
+    if row.model.startswith(HELD_FAMILIES) or row.source.startswith(HELD_SOURCES):
         return "held_out"
     return "held_out" if digest(config_group(row)) % 4 == 3 else "fit"
 

@@ -25,6 +25,8 @@ from exafleet.terms.units import DATA
 FILE = DATA / "measured_scaling.csv"
 OWN = ("id", "series", "model", "chip", "chips", "dtype", "recipe", "seq", "batch", "stack", "value", "role", *AXES)
 RUN, STEP = "tokens_per_s_per_accel_run_DERIVED", "tokens_per_s_per_accel_step_DERIVED"
+# NVIDIA chips were submitted with NeMo in the rounds of these series.
+NVIDIA_STACK = "stack-nemo"
 MLPERF = ("row_id", "round", "submitter", "accelerator", "n_accel", "benchmark", "global_batch", "seq_len", "precision",
           "tp", "pp", "cp", "vp", "micro_batch", RUN, STEP)
 # Months in which rounds of MLPerf Training were published.
@@ -124,7 +126,7 @@ def _submission(cells: Cells, by_run: frozenset[str]) -> Member:
     maker = "Google" if chip.startswith("tpu") else "AMD" if chip.startswith("mi") else ""
     row = _run(cells, "row_id", model=_named(cells, "benchmark", MODELS), chip=chip, chips=needed(cells, "n_accel"),
                dtype=_named(cells, "precision", DTYPES), recipe="", seq=needed(cells, "seq_len"),
-               batch=needed(cells, "global_batch"), layout=layout, stack=stack_of("", maker),
+               batch=needed(cells, "global_batch"), layout=layout, stack=stack_of("", maker) if maker else NVIDIA_STACK,
                value=figure(cells, RUN if _series(cells) in by_run else STEP), role="given")
     return Member(row=row, series=_series(cells), chips=row.chips, role="given")
 

@@ -108,10 +108,17 @@ def _train_row(cells: Cells, context: _Context) -> Published:
         id="", model=model.id, arch=None, changes=_changes(cells), chip=chip.id, chips=chips, dtype=dtype,
         recipe=recipe, seq=seq, batch=batch, layout=layout, stack=stack,
         release=words.release(f"{source} {beside}", cells.get("date", "")), task=words.task(beside),
-        options=words.options(f"{beside} {notes}"), nic_bw=words.scale_out(cells.get("system", "")), value=value,
+        options=_options(stack, beside, notes), nic_bw=words.scale_out(cells.get("system", "")), value=value,
         unit=unit, source=source, where=cells.get("source_location", ""), date=cells.get("date", ""), role="given",
         note="; ".join(filter(None, (notes, assumed))),
     )
+
+
+def _options(stack: str, beside: str, notes: str) -> tuple[str, ...]:
+    """Options a row tells; where a Megatron-Bridge row names no recipe, its usual dispatcher is taken."""
+    found = words.options(f"{beside} {notes}")
+    untold = stack == "stack-megatron" and "[cfg" not in beside and "one-sided" not in found
+    return (*found, "one-sided") if untold else found
 
 
 def _stack(cells: Cells, context: _Context) -> str:
@@ -140,7 +147,7 @@ def _layout(cells: Cells, chips: int, chip: str, moe: bool, stack: str) -> dict[
     found = {axis: value for axis, value in read.items() if value is not None}
     if cores > 1 and "tp" in found:
         found["tp"] = max(found["tp"] // cores, 1)
-    _fill(found, sharding, moe, words.open_interleaving(stack))
+    _fill(found, sharding, moe, words.open_interleaving(stack, cells.get("source", "")))
     found |= words.sharing(sharding, cells, chips, found)
     found["recompute"] = words.recompute(cells.get("recompute", ""))
     found |= words.schedule(cells.get("other_config", ""))
@@ -156,7 +163,8 @@ def _fill(found: dict[str, int], sharding: str, moe: bool, interleaves: bool) ->
         found["tp"] = 1
     if "tp" in found:
         found.setdefault("cp", 1)
-        found.setdefault("pp", 1)
+        if "fsdp" in sharding or "vpp" not in found:  # chunks of a stage mean that there are stages
+            found.setdefault("pp", 1)
     if found.get("pp") == 1 or ("pp" in found and not interleaves):
         found.setdefault("vpp", 1)
     if not moe:
