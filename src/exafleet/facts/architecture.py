@@ -68,7 +68,6 @@ class Arch:
     mtp_layers: int = 0
     positions: int = 0
 
-
     @property
     def kind(self) -> str:
         """ "hybrid" (has state-space blocks), "moe" (has experts) or "dense"."""

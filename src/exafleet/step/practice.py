@@ -84,13 +84,31 @@ class Practice:
 
 
 STACK_TERMS = {"speed": "stack_speed", "moe_speed": "stack_moe_speed", "host_layer": "host_layer",
-               "attention": "stack_attention", "mla": "stack_mla", "balanced": "balanced_stages", "moving": "stack_moving", "scan": "stack_scan",
-               "network": "stack_network"}
+               "attention": "stack_attention", "mla": "stack_mla", "balanced": "balanced_stages",
+               "moving": "stack_moving", "scan": "stack_scan", "network": "stack_network"}
 
 
 def stack_of(stack: str, vendor: str) -> str:
     """The stack asked for, or the tuned one of the vendor."""
     return stack or DEFAULT_STACK.get(vendor, TUNED)
+
+
+def is_stack(facts: Facts, stack: str) -> bool:
+    """Whether an id is that of a software stack: the package's, or one of a user's own table with a speed."""
+    named = stack.startswith("stack-") and stack in facts.subjects.by_id
+    return named or (stack != SUBJECT and bool(facts.find(stack, STACK_TERMS["speed"])))
+
+
+def known_stack(facts: Facts, stack: str) -> str:
+    """The stack, where there is one of this id; raises FactError with those there are.
+
+    A stack without rows of its own is known all the same: it runs as everybody does, in a wider band.
+    """
+    if is_stack(facts, stack):
+        return stack
+    known = [s.id for s in facts.subjects.of_kind("practice") if is_stack(facts, s.id)]
+    raise FactError(Problem(what=f'unknown software stack "{stack}"', allowed=", ".join(known),
+                            remedy="A stack of your own has a stack_speed in a table of your own."))
 
 
 def practice(facts: Facts, stack: str, dtype: str, family: str = "", release: str | None = None,
@@ -137,13 +155,15 @@ def told(how: Practice, facts: Facts, options: Sequence[str]) -> Practice:
     """Practice under OPTIONS; raises FactError for an unknown one."""
     unknown = [o for o in options if o not in OPTIONS]
     if unknown:
-        raise FactError(Problem(what=f"unknown option of the software: {', '.join(unknown)}", allowed=", ".join(OPTIONS)))
+        raise FactError(Problem(what=f"unknown option of the software: {', '.join(unknown)}",
+                                allowed=", ".join(OPTIONS)))
     left = facts.find(SUBJECT, "host_left")
     share = min((left[o].value for o in options if o in left), default=1.0)
     dispatch = facts.find(SUBJECT, "dispatch_hidden")
     hidden = 1.0 - (1.0 - how.ep_hidden) * float(np.prod([1.0 - dispatch[o].value for o in options if o in dispatch]))
     once = 1.0 if "one-sided" in options else how.one_sided
-    return replace(how, one_sided=once, host_layer=how.host_layer * share, host_moe=how.host_moe * share, ep_hidden=hidden)
+    return replace(how, one_sided=once, host_layer=how.host_layer * share, host_moe=how.host_moe * share,
+                   ep_hidden=hidden)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,8 +185,8 @@ class Band:
 def band(facts: Facts, stack: str, kind: str) -> Band:
     """80 % band of predictions of `kind` ("dense", "moe", "hybrid") on a stack; raises MissingFact.
 
-    A stack with rows enough has a band of its own; one without rows takes everybody's, widened by how far stacks differ.
-    Bands come from residuals of rows left out of the fit.
+    A stack with rows enough has a band of its own; one without rows takes everybody's, widened by how far stacks
+    differ. Bands come from residuals of rows left out of the fit.
     """
     own = facts.find(stack, "training_band").get(kind)
     fact = own or facts.get(f"{SUBJECT}.training_band@{kind}")

@@ -16,14 +16,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from exafleet.facts.architecture import Arch, arch, transformer
+from exafleet.facts.architecture import Arch, arch, insane, transformer
 from exafleet.facts.catalogue import Facts
 from exafleet.facts.hardware import CHIP_TERMS, Chip, System
 from exafleet.step.layouts import Layouts
 from exafleet.step.limits import PLAIN, Limits
 from exafleet.step.search import search_train
 from exafleet.step.train import Steps, TrainTask, evaluate
-from exafleet.terms.errors import ExafleetError
+from exafleet.terms.errors import ExafleetError, FactError, Problem, raise_all
 from exafleet.terms.units import DATA
 from exafleet.terms.why import SENTENCES, Why
 from exafleet.work.counts import flops_per_token
@@ -194,14 +194,13 @@ def changed(model: Arch, changes: dict[str, int]) -> Arch:
 
 
 def shape(row: Published, facts: Facts) -> Arch:
-    """The architecture of a run. Multi-token prediction is off unless the source says that it was on."""
-    model = row.arch or arch(facts, row.model)
-    return changed(model, {"mtp_layers": 0} | row.changes)
+    """The architecture of a run. Multi-token prediction is off unless the source says that it was on.
 
-
-def family(model: Arch) -> str:
-    """ "hybrid" (state-space blocks), "moe" or "dense"."""
-    return "hybrid" if model.ssm_layers else "moe" if model.moe_layers else "dense"
+    Raises FactError where what the run changed leaves no model.
+    """
+    model = changed(row.arch or arch(facts, row.model), {"mtp_layers": 0} | row.changes)
+    raise_all(FactError, [Problem(what=f"no such {row.model}: {text}") for text in insane(model)])
+    return model
 
 
 def bench_system(facts: Facts, chip_id: str, nic_bw: float = 0.0) -> System:
@@ -296,10 +295,10 @@ def _unpredicted(row: Published, why: str) -> Compared:
 def _beside(row: Published, model: Arch, steps: Steps) -> Compared:
     rate, low, high = (float(v[0]) / row.chips for v in (steps.tokens_per_s, steps.low, steps.high))
     if not np.isfinite(rate) or rate <= 0:
-        return replace(_unpredicted(row, SENTENCES[Why(int(steps.why[0]))]), family=family(model))
+        return replace(_unpredicted(row, SENTENCES[Why(int(steps.why[0]))]), family=model.kind)
     ends = sorted(as_told(row, model, end) for end in (low, high))
     return Compared(row=row, id=row.id, measured=row.value, unit=row.unit, predicted=as_told(row, model, rate),
-                    low=ends[0], high=ends[1], why="", family=family(model), rate=measured(row, model),
+                    low=ends[0], high=ends[1], why="", family=model.kind, rate=measured(row, model),
                     predicted_rate=rate, steps=steps)
 
 

@@ -20,6 +20,7 @@ from exafleet.facts.catalogue import Facts
 from exafleet.facts.subjects import fold
 from exafleet.step import run_words as words
 from exafleet.step.cells import Cells, NotUsable, cells_of, figure, first_figure, needed, number, tried, whole
+from exafleet.step.practice import is_stack, known_stack
 from exafleet.step.published import Published, Unread
 from exafleet.terms.errors import FactError, Problem
 
@@ -122,16 +123,16 @@ def _options(stack: str, beside: str, notes: str) -> tuple[str, ...]:
 
 
 def _stack(cells: Cells, context: _Context) -> str:
-    """The stack a row names, by id or as it is spoken of; else the one its remarks or its source name; else ""."""
+    """The stack a row names, by id or as it is spoken of; else the one its remarks or its source name; else "".
+
+    Raises FactError for a named one that is unknown.
+    """
     named = cells.get("stack", "")
-    if named in {stack for _, stack in context.stacks}:
-        return named
-    found = (words.stack_named(text, context.stacks)
-             for text in ((named,) if named else (cells.get("other_config", ""), cells.get("source", ""))))
-    stack = next(filter(None, found), "")
-    if named and not stack:
-        raise NotUsable(f'unknown software stack "{named}"')
-    return stack
+    if named:
+        own = is_stack(context.facts, named)
+        return named if own else words.stack_named(named, context.stacks) or known_stack(context.facts, named)
+    found = (words.stack_named(cells.get(column, ""), context.stacks) for column in ("other_config", "source"))
+    return next(filter(None, found), "")
 
 
 def _changes(cells: Cells) -> dict[str, int]:

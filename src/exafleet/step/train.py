@@ -21,7 +21,7 @@ from exafleet.ops.efficiency import Efficiency, efficiency
 from exafleet.step.layouts import SHARD, Layouts, illegal
 from exafleet.step.memory import Held, MemoryPractice, States, held, memory_columns, memory_practice, usable
 from exafleet.step.pipeline import Stage, bubble, levelled, stage, turn
-from exafleet.step.practice import Band, Practice, band, practice, stack_of
+from exafleet.step.practice import Band, Practice, band, known_stack, practice, stack_of
 from exafleet.step.replicas import Traffic, data_parallel, offloaded, own, traffic
 from exafleet.step.shards import COMPUTE, Shards, Timed, shards, timed
 from exafleet.terms.parts import Parts
@@ -136,8 +136,8 @@ def sequences(tokens: float, seq: int) -> int:
 
 
 def setting(task: TrainTask, system: System, facts: Facts) -> Setting:
-    """Curves, fabric, practice and band as of the facts' date; raises MissingFact."""
-    stack = stack_of(task.stack, system.chip.vendor)
+    """Curves, fabric, practice and band as of the facts' date; raises FactError for an unknown stack, MissingFact."""
+    stack = known_stack(facts, stack_of(task.stack, system.chip.vendor))
     eff = efficiency(facts, system.chip)
     around = band(facts, stack, task.arch.kind)
     how = practice(facts, stack, task.dtype, system.chip.family, task.release, task.options)

@@ -11,10 +11,10 @@ from exafleet.facts.architecture import arch
 from exafleet.facts.catalogue import load_facts
 from exafleet.facts.hardware import system
 from exafleet.step.layouts import Layouts
-from exafleet.step.practice import Band, practice, stack_of
+from exafleet.step.practice import Band, band, is_stack, known_stack, practice, stack_of
 from exafleet.step.search import search_train
 from exafleet.step.train import TrainTask, evaluate
-from exafleet.terms.errors import MissingFact
+from exafleet.terms.errors import FactError
 from exafleet.terms.why import Why
 
 FACTS = load_facts(date(2026, 11, 23))
@@ -69,9 +69,36 @@ def test_stacks_are_named_or_the_vendors_own() -> None:
     assert stack_of("stack-pytorch", "NVIDIA") == "stack-pytorch"
 
 
-def test_an_unknown_stack_is_missing_not_guessed() -> None:
-    with pytest.raises(MissingFact, match="stack-of-hay"):
-        practice(FACTS, "stack-of-hay", "bf16")
+def test_an_unknown_stack_is_refused_with_the_known_ones_named() -> None:
+    task = TrainTask(arch=SMALL, seq=4096, batch=64, stack="stack-of-hay")
+    with pytest.raises(FactError) as caught:
+        evaluate(task, system(FACTS, "dgx-h100"), FACTS, Layouts.of(dp=[8]))
+    problem, = caught.value.problems
+    assert "stack-of-hay" in problem.what
+    named = problem.allowed.split(", ")
+    assert {"stack-megatron", "stack-pytorch", "stack-gaudi"} <= set(named)
+    # Practice of other things (sites, servers, everybody's) is no software stack.
+    assert all(known_stack(FACTS, s) == s for s in named)
+    assert not {s.id for s in FACTS.subjects.of_kind("practice") if not s.id.startswith("stack-")} & set(named)
+
+
+@pytest.mark.parametrize("name", ["training-practice", "node-8", "h100-sxm", "stack-", ""])
+def test_what_is_no_software_stack_is_not_taken_for_one(name: str) -> None:
+    assert not is_stack(FACTS, name)
+
+
+def test_a_known_stack_without_rows_takes_everybodys_factors_in_a_wider_band() -> None:
+    bare = next(s.id for s in FACTS.subjects.of_kind("practice") if is_stack(FACTS, s.id)
+                and not FACTS.find(s.id, "stack_speed"))
+    assert practice(FACTS, bare, "bf16") == practice(FACTS, "training-practice", "bf16")
+    own, everybody = band(FACTS, bare, "dense"), FACTS.get("training-practice.training_band@dense")
+    assert own.low < everybody.low
+    assert own.high > everybody.high
+
+
+def test_a_stack_of_ones_own_needs_only_a_speed() -> None:
+    mine = FACTS.with_fact("stack-gaudi.stack_speed", 0.5)
+    assert practice(mine, known_stack(mine, "stack-gaudi"), "bf16").speed == 0.5
 
 
 def test_a_stacks_own_fact_wins_over_everybodys() -> None:

@@ -12,7 +12,6 @@ from exafleet.report.table import Column, Report, Table
 from exafleet.report.validation import told
 from exafleet.report.validation.score import Judged, Score, score, worst
 from exafleet.step.memory_tables import GIB, MemoryCompared, parts_of
-from exafleet.step.published import family
 from exafleet.step.published_memory import MemoryRow
 from exafleet.terms import format as words
 
@@ -78,7 +77,7 @@ def _judged(c: MemoryCompared) -> Judged:
 
 
 def _labels(row: MemoryRow) -> dict[str, str]:
-    found = {"stack": row.stack, "family": family(row.arch), "counted": row.measure or "only whether it fits",
+    found = {"stack": row.stack, "family": row.arch.kind, "counted": row.measure or "only whether it fits",
              "sharing": f"ZeRO-{row.layout.get('zero', 1)}", "recompute": RECOMPUTE[row.layout.get("recompute", 0)],
              "role": row.role}
     return {name: text for name, text in found.items() if text}
