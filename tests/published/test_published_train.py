@@ -1,27 +1,36 @@
-"""Held-out published training runs, the band, and published memory figures. Roles were fixed before any fit."""
+"""Published training runs beside the model. Held-out rows were never fitted; their roles follow a written rule.
 
-import hashlib
-from collections import defaultdict
+Bounds lie a little above what was measured when they were set: a change that makes the model worse breaks them, and
+whoever tightens the model may tighten them.
+"""
+
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Callable
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 import pytest
+from tools import fit_training
+from tools.prepare_measured import HELD_FAMILIES, NOT_A_STEP, role
 
 from exafleet.facts.architecture import arch
 from exafleet.facts.catalogue import load_facts
 from exafleet.facts.hardware import system
+from exafleet.report.validation.training import chosen
 from exafleet.step.layouts import Layouts
-from exafleet.step.published import Compared, compare, published
+from exafleet.step.published import Compared, Published, compare, config_group, published
 from exafleet.step.train import TrainTask, evaluate
 from exafleet.terms.why import Why
 
 FACTS = load_facts(date(2026, 11, 23))
-WHOLE_FAMILIES = ("nemotron-4", "gpt-oss")
+ROWS = published()
 
 
 @pytest.fixture(scope="module")
 def compared() -> list[Compared]:
-    return compare(published(), FACTS)
+    return compare(ROWS, FACTS)
 
 
 def apart(rows: list[Compared]) -> np.ndarray:
@@ -29,106 +38,161 @@ def apart(rows: list[Compared]) -> np.ndarray:
     return np.abs(np.expm1([c.error for c in rows]))
 
 
+def bias(rows: list[Compared]) -> float:
+    """Median signed error of the rate."""
+    return float(np.median(np.expm1([c.error for c in rows])))
+
+
+def inside(rows: list[Compared]) -> float:
+    """Share of rows whose measured figure lies in the 80 % band."""
+    return float(np.mean([c.low <= c.measured <= c.high for c in rows]))
+
+
+def ready(compared: list[Compared], wanted: Callable[[Compared, Published], bool]) -> list[Compared]:
+    """Rows with a prediction that are wanted."""
+    return [c for c in compared if c.row is not None and np.isfinite(c.error) and wanted(c, c.row)]
+
+
 def held(compared: list[Compared]) -> list[Compared]:
-    return [c for c in compared if c.row.role == "held_out"]
-
-
-def is_moe(c: Compared) -> bool:
-    return bool(arch(FACTS, c.row.model).moe_layers)
+    return ready(compared, lambda _, row: row.role == "held_out")
 
 
 def told(rows: list[Compared]) -> str:
     """The ten worst rows with the parts of their prediction, for whoever reads a failure."""
-    worst = sorted(rows, key=lambda c: -abs(c.error))[:10]
-    lines = []
-    for c in worst:
+    lines = [f"{len(rows)} rows: median {np.median(apart(rows)):.1%}, p90 {np.quantile(apart(rows), 0.9):.1%}, "
+             f"bias {bias(rows):+.1%}, {inside(rows):.0%} in the band"]
+    for c in sorted(rows, key=lambda c: -abs(c.error))[:10]:
         share = zip(c.steps.time.names, c.steps.time.share()[0], strict=True) if c.steps else ()
         parts = ", ".join(f"{n} {v:.0%}" for n, v in share if v > 0.05)
-        lines.append(f"{c.row.id}: predicted {c.predicted:.0f}, measured {c.measured:.0f} token/s a chip ({parts})")
+        lines.append(f"{c.id}: predicted {c.predicted:.4g}, measured {c.measured:.4g} {c.unit} ({parts})")
     return "\n".join(lines)
 
 
+# ---------------------------------------------------------------------------------------------- the table
+
+
 def test_roles_follow_the_written_rule() -> None:
-    for row in published():
-        group = "|".join((row.model, row.chip, row.dtype, str(row.seq)))
-        number = int(hashlib.sha256(group.encode()).hexdigest(), 16) % 10
-        role = "fit" if number < 5 else "band" if number < 7 else "held_out"
-        if "tp" not in row.layout:
-            role = "searched"
-        elif row.model.startswith(WHOLE_FAMILIES):
-            role = "held_out"
-        assert row.role == role, row.id
+    assert [(r.id, r.role) for r in ROWS] == [(r.id, role(r)) for r in ROWS]
+
+
+def test_families_held_out_are_never_fitted() -> None:
+    rows = [r for r in ROWS if r.model.startswith(HELD_FAMILIES)]
+    assert len(rows) >= 10
+    assert {r.role for r in rows} <= {"held_out", "searched"}
+
+
+def test_no_configuration_is_both_fitted_and_held_out() -> None:
+    """A run measured again, with another release say, tells of its twin: both are on one side."""
+    of = {wanted: {config_group(r) for r in ROWS if r.role == wanted} for wanted in ("fit", "held_out")}
+    assert len(of["held_out"]) >= 100
+    assert not of["fit"] & of["held_out"]
+
+
+def test_the_fit_reads_rows_of_the_role_fit_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs the tool up to the regression, and looks at the rows that would enter it."""
+    seen: list[Published] = []
+    monkeypatch.setattr(fit_training, "groups", lambda rows, facts: seen.extend(rows) or [])
+    monkeypatch.setattr(fit_training, "facts_of", lambda *given: [{"subject": "nobody"}])
+    monkeypatch.setattr(fit_training, "OUT", tmp_path / "practice.csv")
+    monkeypatch.setattr(sys, "argv", ["fit_training.py"])
+    fit_training.main()
+    assert Counter(r.role for r in seen).keys() == {"fit"}
+    assert {r.id for r in seen} == {r.id for r in ROWS if r.role == "fit"}
+    assert (tmp_path / "practice.csv").exists()
 
 
 def test_rows_cover_what_people_run() -> None:
-    rows = published()
-    assert len(rows) >= 40
-    assert {
-        "a100-80gb-sxm",
-        "h100-sxm",
-        "h200-sxm",
-        "b200-sxm",
-        "b300-sxm",
-        "gb200-gpu",
-        "gb300-gpu",
-        "mi355x",
-        "tpu-v4",
-        "tpu-v5e",
-        "tpu-v5p",
-        "tpu-v6e",
-    } <= {r.chip for r in rows}
-    assert {"bf16", "fp8", "fp4"} == {r.dtype for r in rows}
-    assert all(r.source in FACTS.sources and r.where and r.date for r in rows)
+    assert {"a100-80gb-sxm", "h100-sxm", "h200-sxm", "b200-sxm", "b300-sxm", "gb200-gpu", "gb300-gpu", "mi355x", "gaudi2",
+            "tpu-v4", "tpu-v5e", "tpu-v5p", "tpu-v6e", "trainium1"} <= {r.chip for r in ROWS}
+    assert {"bf16", "fp8", "fp4"} <= {r.dtype for r in ROWS}
+    assert {"pretrain", "sft", "lora"} == {r.task for r in ROWS}
+    assert len(ROWS) >= 1000
+    assert len({r.id for r in ROWS}) == len(ROWS)
 
 
-def test_every_row_has_a_prediction_or_none_is_claimed(compared: list[Compared]) -> None:
-    assert len(compared) == len(published())
-    assert all(c.steps is not None and np.isfinite(c.predicted) for c in compared)
+def test_rows_say_where_and_when_they_were_published() -> None:
+    assert [r.id for r in ROWS if not (r.source and r.where and r.date and r.value > 0)] == []
+    assert not any(kind in r.note for r in ROWS for kind in NOT_A_STEP)
 
 
-def test_held_out_runs_are_predicted_within_honest_bounds(compared: list[Compared]) -> None:
-    rows = held(compared)
-    dense, moe = [c for c in rows if not is_moe(c)], [c for c in rows if is_moe(c)]
-    assert np.median(apart(dense)) <= 0.13, told(dense)
-    assert np.quantile(apart(dense), 0.9) <= 0.32, told(dense)
-    assert np.median(apart(moe)) <= 0.18, told(moe)
-    assert abs(np.median([c.error for c in rows])) <= 0.08, told(rows)
+# ---------------------------------------------------------------------------------------------- how far off
 
 
-@pytest.mark.parametrize(("chip", "bound"), [
-    ("a100-80gb-sxm", 0.22), ("h100-sxm", 0.15), ("b200-sxm", 0.18), ("gb200-gpu", 0.15), ("gb300-gpu", 0.20),
-    ("tpu-v5p", 0.22), ("tpu-v6e", 0.20)])
-def test_held_out_runs_by_accelerator(compared: list[Compared], chip: str, bound: float) -> None:
-    rows = [c for c in held(compared) if c.row.chip == chip]
-    assert rows
-    assert np.median(apart(rows)) <= bound, told(rows)
+def test_every_row_has_one_entry_with_a_prediction_or_a_reason(compared: list[Compared]) -> None:
+    assert [c.id for c in compared] == [r.id for r in ROWS]
+    assert [c.id for c in compared if bool(c.why) == bool(np.isfinite(c.predicted))] == []
+    assert [c.id for c in compared if not c.why and not c.low < c.predicted < c.high] == []
+    without = {c.id: c.why for c in compared if c.why}
+    assert len(without) <= 0.005 * len(ROWS), without
+
+
+@pytest.mark.parametrize(("family", "least", "median", "p90", "lean"), [
+    ("dense", 250, 0.06, 0.23, 0.03), ("moe", 30, 0.13, 0.45, 0.10), ("hybrid", 2, 0.10, 0.20, 0.10)])
+def test_held_out_runs_by_family(
+    compared: list[Compared], family: str, least: int, median: float, p90: float, lean: float
+) -> None:
+    rows = [c for c in held(compared) if c.family == family]
+    assert len(rows) >= least
+    assert np.median(apart(rows)) <= median, told(rows)
+    assert np.quantile(apart(rows), 0.9) <= p90, told(rows)
+    assert abs(bias(rows)) <= lean, told(rows)
+
+
+@pytest.mark.parametrize(("chip", "median"), [
+    ("a100-40gb-sxm", 0.06), ("a100-80gb-sxm", 0.07), ("h100-sxm", 0.05), ("b200-sxm", 0.25), ("b300-sxm", 0.35),
+    ("gb200-gpu", 0.12), ("gb300-gpu", 0.10), ("tpu-v5p", 0.22)])
+def test_held_out_runs_by_accelerator(compared: list[Compared], chip: str, median: float) -> None:
+    rows = [c for c in held(compared) if c.row is not None and c.row.chip == chip]
+    assert len(rows) >= 5
+    assert np.median(apart(rows)) <= median, told(rows)
+
+
+def test_every_accelerator_with_enough_held_out_runs_has_a_bound(compared: list[Compared]) -> None:
+    count = Counter(c.row.chip for c in held(compared) if c.row is not None)
+    mark = next(m for m in test_held_out_runs_by_accelerator.pytestmark if m.name == "parametrize")
+    assert {chip for chip, n in count.items() if n >= 5} == {chip for chip, _ in mark.args[1]}
 
 
 def test_the_band_covers_a_sensible_share(compared: list[Compared]) -> None:
     rows = held(compared)
-    inside = np.mean([c.low <= c.measured <= c.high for c in rows])
-    assert 0.65 <= inside <= 0.95, told(rows)
+    assert 0.70 <= inside(rows) <= 0.90, told(rows)
 
 
 def test_the_model_beats_a_constant_utilisation_per_accelerator_and_precision(compared: list[Compared]) -> None:
     """The best constant MFU of each group, fitted on the very rows it is judged on."""
     groups = defaultdict(list)
-    for c in compared:
-        if c.row.role == "held_out" and c.steps is not None:
-            groups[c.row.chip, c.row.dtype].append(np.log(float(c.steps.mfu[0]) * c.measured / c.predicted))
-    constant = np.concatenate([np.abs(np.expm1(np.median(v) - np.array(v))) for v in groups.values() if len(v) >= 3])
-    ours = apart([c for c in held(compared) if len(groups[c.row.chip, c.row.dtype]) >= 3])
-    assert ours.mean() < constant.mean()
+    for c in held(compared):
+        if c.row is not None and c.steps is not None:
+            groups[c.row.chip, c.row.dtype].append((c, np.log(float(c.steps.mfu[0])) - c.error))
+    several = [v for v in groups.values() if len(v) >= 3]
+    constant = np.concatenate([np.abs(np.expm1(np.median(mfu) - np.array(mfu)))
+                               for mfu in ([m for _, m in v] for v in several)])
+    ours = apart([c for v in several for c, _ in v])
+    assert ours.mean() < 0.5 * constant.mean()
+    assert np.median(ours) < 0.5 * np.median(constant)
 
 
-def test_older_dates_know_less_but_still_answer() -> None:
-    """What a plan of December 2024 sees: no measurement of later, and a wider band for a chip nobody had measured."""
-    then = load_facts(date(2024, 12, 19))
-    task = TrainTask(arch=arch(FACTS, "llama-3-70b"), seq=8192, batch=128)
-    lay = Layouts.of(tp=[4], pp=[4], dp=[8], vpp=[5])
-    old, new = (evaluate(task, system(f, "gb200-nvl72"), f, lay) for f in (then, FACTS))
-    assert old.high[0] / old.low[0] > new.high[0] / new.low[0]
-    assert 0.5 < old.tokens_per_s[0] / new.tokens_per_s[0] < 2
+def test_taking_the_layout_predicted_fastest_loses_little(compared: list[Compared]) -> None:
+    """Runs with several measured layouts: throughput lost against the fastest measured one."""
+    found = chosen(compared)
+    assert found.groups >= 80
+    assert found.mean_loss <= 0.05
+    assert found.right >= 0.6 * found.groups
+
+
+def test_korthikanti_2022(compared: list[Compared]) -> None:
+    """arXiv:2205.05198, table 5. Calculon, made for this table, prints a mean error of the step time of 3.65 %.
+
+    Six of the eight rows state what a layout needs. They are among the rows that factors of that stack were fitted on,
+    with 15 others, so this shows the model's form and not its foresight.
+    """
+    rows = [c for c in compared if c.id.startswith("korthikanti22-")]
+    off = {c.id: c.predicted / c.measured - 1 for c in rows}
+    print(f"mean error of the step time {np.mean(np.abs(list(off.values()))):.2%}; Calculon 3.65 %")
+    assert len(rows) == 6
+    assert {c.row.role for c in rows if c.row is not None} == {"fit"}
+    assert np.mean(np.abs(list(off.values()))) <= 0.085, (off, told(rows))
+    assert max(map(abs, off.values())) <= 0.16, (off, told(rows))
 
 
 # Llama 3 report (arXiv:2407.21783), table 4: BF16 TFLOP/s a GPU of the 405B model on H100.
@@ -146,8 +210,18 @@ def test_llama_3_405b_on_h100_lies_in_the_band(
     assert steps.low[0] * scale <= mfu <= steps.high[0] * scale
 
 
+def test_older_dates_know_less_but_still_answer() -> None:
+    """What a plan of December 2024 sees: no measurement of later, and a wider band for a chip nobody had measured."""
+    then = load_facts(date(2024, 12, 19))
+    task = TrainTask(arch=arch(FACTS, "llama-3-70b"), seq=8192, batch=128)
+    lay = Layouts.of(tp=[4], pp=[4], dp=[8], vpp=[5])
+    old, new = (evaluate(task, system(f, "gb200-nvl72"), f, lay) for f in (then, FACTS))
+    assert old.high[0] / old.low[0] > new.high[0] / new.low[0]
+    assert 0.5 < old.tokens_per_s[0] / new.tokens_per_s[0] < 2
+
+
 def test_runs_that_ran_are_mostly_thought_to_fit(compared: list[Compared]) -> None:
     """A run that was published did fit. Offloading and recomputation that sources do not state explain the rest."""
-    gpus = [c for c in compared if c.steps is not None and not c.row.chip.startswith("tpu")]
+    gpus = ready(compared, lambda c, row: not row.chip.startswith("tpu"))
     full = np.mean([c.steps.why[0] == Why.HBM_FULL for c in gpus if c.steps is not None])
-    assert full <= 0.35
+    assert full <= 0.10
