@@ -57,7 +57,7 @@ OUT = DATA / "practice.csv"
 FOLDS = 5
 # Residuals beyond this count by their size, not their square: a cluster with a bad day must not move the fit.
 HUBER = 0.12
-ROUNDS = 8
+ROUNDS = 7
 # Spread of rows that no factor explains, against which priors weigh: log of a rate.
 NOISE = 0.06
 

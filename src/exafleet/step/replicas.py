@@ -60,13 +60,15 @@ def data_parallel(lay: Layouts, pipe: Stage, moved: Traffic, one: Turn, how: Pra
     """All and exposed time of parameter gathering and gradient reduction in a step. [s]
 
     Up to ZeRO-2 it happens once a step, whatever gradients accumulate, beside the last backward and the first forward
-    pass. With ZeRO-3 every micro-batch gathers twice and reduces once, each block beside its neighbour: a gather hides
+    pass; chunks of interleaved stages end one after the other over the last micro-batches of a round, so that all but
+    one of them hide their traffic beside those. With ZeRO-3 every micro-batch gathers twice and reduces once, each block beside its neighbour: a gather hides
     behind the forward pass of a block, the other gather and the reduction behind its backward pass. Between groups
     gradients are reduced beside the last backward pass alone.
     """
     full = lay.zero == 3
     once = moved.scatter + moved.gather + moved.between
-    seen = np.maximum(once - how.dp_hidden * one.total, how.dp_floor * once)
+    rounds = np.minimum(lay.pp, pipe.micro_batches) * (lay.vpp - 1) / lay.vpp
+    seen = np.maximum(once - how.dp_hidden * one.total * np.maximum(rounds, 1.0), how.dp_floor * once)
     if not full.any():
         return once, seen
     ahead = np.maximum(moved.gather - how.dp_hidden * one.forward, 0.0)
