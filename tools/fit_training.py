@@ -37,7 +37,6 @@ from exafleet.step.published import (
     Published,
     bench_system,
     config_group,
-    family,
     measured,
     published,
     shape,
@@ -132,7 +131,8 @@ _EARLY = (("dp_floor", 1.0, "gradients were reduced after the backward pass, not
 OWN = {
     **{(stack, term): (value, DATES[0], why) for stack in ("stack-megatron-2021", "stack-megatron-deepspeed")
        for term, value, why in _EARLY},
-    **{("stack-megatron-plain", term): (value, DATES[0], "communication is not overlapped") for term, value, _ in _EARLY},
+    **{("stack-megatron-plain", term): (value, DATES[0], "communication is not overlapped")
+       for term, value, _ in _EARLY},
     ("stack-nanotron", "pp_hidden"): (0.0, DATES[0], "stages send and receive between their work"),
     ("stack-pytorch", "tp_hidden"): (0.0, DATES[0], "vanilla tensor parallelism waits for its traffic"),
     ("stack-pytorch-eager", "tp_hidden"): (0.0, DATES[0], "vanilla tensor parallelism waits for its traffic"),
@@ -146,11 +146,13 @@ USUAL = (
 )
 KIN = {"stack-megatron": "stack-nemo", "stack-megatron-plain": "stack-megatron", "stack-pytorch-async": "stack-pytorch",
        "stack-pytorch-eager": "stack-pytorch"}
-TERMS = {"speed": "stack_speed", "moe_speed": "stack_moe_speed", "attention": "stack_attention", "mla": "stack_mla",
-         "expert_half": "expert_half",
-         "moving": "stack_moving", "scan": "stack_scan", "network": "stack_network", "host_layer": "host_layer", "host_moe": "host_moe",
-         "host_step": "host_step", "host_tp": "host_tp", "host_send": "host_send", "straggler": "straggler", "tp_hidden": "tp_hidden", "ep_hidden": "ep_hidden",
-         "dp_floor": "dp_floor", "release": "release_speed", "moe_release": "release_moe_speed"}
+TERMS = dict((
+    *(("speed", "stack_speed"), ("moe_speed", "stack_moe_speed"), ("attention", "stack_attention")),
+    *(("mla", "stack_mla"), ("moving", "stack_moving"), ("scan", "stack_scan"), ("network", "stack_network")),
+    *((name, name) for name in ("expert_half", "host_layer", "host_moe", "host_tp", "host_send", "host_step",
+                                "straggler", "tp_hidden", "ep_hidden", "dp_floor")),
+    *(("release", "release_speed"), ("moe_release", "release_moe_speed")),
+))
 Key = tuple[str, str, str]
 Theta = dict[Key, float]
 
@@ -222,7 +224,7 @@ def _group(rows: list[Published], facts: Facts) -> Group:
                  host_bw=facts.try_value(f"{system.chip.id}.host_bw") or np.nan)
     base, place = shard_work(task, at, stated(rows))
     rate = np.array([measured(r, model) for r in rows])
-    return Group(rows, task, at, base, place, rate, stack, system.chip.family.casefold(), family(model))
+    return Group(rows, task, at, base, place, rate, stack, system.chip.family.casefold(), model.kind)
 
 
 def practice_fact(facts: Facts, stack: str, term: str) -> float:
@@ -272,7 +274,8 @@ def residual(group: Group, theta: Theta) -> Floats:
     nic = {k: replace(c, bandwidth=c.bandwidth * how.network) for k, c in net.nic.items()}
     at = replace(group.at, how=how, net=replace(net, nic=nic))
     lay = stated(group.rows)
-    spent = run(group.task, at, lay, shards(group.task.arch, group.base, at.net, how, at.memory.keeps), group.place).spent
+    tables = shards(group.task.arch, group.base, at.net, how, at.memory.keeps)
+    spent = run(group.task, at, lay, tables, group.place).spent
     total = sum(spent.values())
     chips = np.array([r.chips for r in group.rows])
     with np.errstate(divide="ignore"):
@@ -281,8 +284,10 @@ def residual(group: Group, theta: Theta) -> Floats:
 
 def _under_options(how: Practice, options: Sequence[str]) -> Practice:
     left = min((OPTIONS["host_left", o][0] for o in options if ("host_left", o) in OPTIONS), default=1.0)
-    kept = float(np.prod([1.0 - OPTIONS["dispatch_hidden", o][0] for o in options if ("dispatch_hidden", o) in OPTIONS]))
-    return replace(how, one_sided=1.0 if "one-sided" in options else how.one_sided, host_layer=how.host_layer * left, host_moe=how.host_moe * left,
+    hides = [OPTIONS["dispatch_hidden", o][0] for o in options if ("dispatch_hidden", o) in OPTIONS]
+    kept = float(np.prod([1.0 - share for share in hides]))
+    once = 1.0 if "one-sided" in options else how.one_sided
+    return replace(how, one_sided=once, host_layer=how.host_layer * left, host_moe=how.host_moe * left,
                    ep_hidden=1.0 - (1.0 - how.ep_hidden) * kept)
 
 
@@ -313,7 +318,7 @@ def keys(mine: Sequence[Group]) -> Iterator[Key]:
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """Factors of one stack, and the straight lines they were found on: residuals and slopes of every row. [R], [R, F]"""
+    """Factors of one stack, and the straight lines they were found on: residuals [R] and slopes [R, F] of every row."""
 
     mine: list[Group]
     names: list[Key]
@@ -492,8 +497,9 @@ def _stack_facts(add: Callable[..., None], stack: str, mine: Sequence[Group], th
     def x(name: str, at: str = "") -> float:
         return theta.get((source, name, at), 0.0 if at else FACTORS[name].mean)
 
-    for name in ("moe_speed", "expert_half", "mla", "moving", "scan", "network", "host_layer", "host_moe", "host_tp", "host_send", "host_step", "straggler", "tp_hidden",
-                 "ep_hidden", "dp_floor"):
+    for name in TERMS:
+        if name in ("speed", "attention") or "release" in name:
+            continue
         if (source, name, "") in theta and name not in own:
             factor = FACTORS[name]
             add(stack, TERMS[name], "", factor.value(x(name)) / SCALE[factor.unit], factor.unit, kind, where)
@@ -548,8 +554,8 @@ def main() -> None:
         found = groups(rows, facts)
         fits = fit(found)
         theta = joined(fits)
-        report(f"{as_of}: as fitted", [(r, g, -float(e)) for f in fits for (r, g), e in zip(f.rows, f.residuals, strict=True)
-                                       if np.isfinite(e)])
+        inside = [(r, g, -float(e)) for f in fits for (r, g), e in zip(f.rows, f.residuals, strict=True)]
+        report(f"{as_of}: as fitted", [found for found in inside if np.isfinite(found[2])])
         errors = left_out(fits)
         report(f"{as_of}: left out in turn", errors)
         new += facts_of(theta, found, bands(errors), as_of)

@@ -156,9 +156,10 @@ def scalar_step(task: TrainTask, at: Setting, tp: int, pp: int, vpp: int, dp: in
     mine = (weights * blocks / a.layers + a.hidden * a.vocab * (1 if pp > 1 else 2)) / tp
     traffic = blocks * (ring(net.link["reduce_scatter"], at.each.gradient * mine / blocks, dp)
                         + ring(net.link["all_gather"], at.each.weight * mine / blocks, dp))
+    rounds = max(min(pp, count) * (vpp - 1) / vpp, 1)
     parts = {"compute": blocks * layer * count, "head": head * count, "tp": tensor * count, "pp p2p": send * count,
              "pp bubble": (pp - 1) / vpp * one,
-             "dp": max(traffic - how.dp_hidden * one, how.dp_floor * traffic),
+             "dp": max(traffic - how.dp_hidden * one * rounds, how.dp_floor * traffic),
              "optimizer": mine / dp * (2 * at.each.optimizer + at.each.gradient + at.each.weight)
              / (chip.hbm_bw * at.eff.moving.share),
              "host": how.host_step + (one - device) * count}

@@ -61,9 +61,9 @@ def data_parallel(lay: Layouts, pipe: Stage, moved: Traffic, one: Turn, how: Pra
 
     Up to ZeRO-2 it happens once a step, whatever gradients accumulate, beside the last backward and the first forward
     pass; chunks of interleaved stages end one after the other over the last micro-batches of a round, so that all but
-    one of them hide their traffic beside those. With ZeRO-3 every micro-batch gathers twice and reduces once, each block beside its neighbour: a gather hides
-    behind the forward pass of a block, the other gather and the reduction behind its backward pass. Between groups
-    gradients are reduced beside the last backward pass alone.
+    one of them hide their traffic beside those. With ZeRO-3 every micro-batch gathers twice and reduces once, each
+    block beside its neighbour: a gather hides behind the forward pass of a block, the other gather and the reduction
+    behind its backward pass. Between groups gradients are reduced beside the last backward pass alone.
     """
     full = lay.zero == 3
     once = moved.scatter + moved.gather + moved.between
