@@ -57,7 +57,7 @@ KNOWN: dict[tuple[str, str], tuple[float, float | None, float | None, str, str]]
     (SUBJECT, "memory_limit@cdna3"): (1.07, 0.98, 1.074, THEN, "192 GB shows as 192.0 GiB"),
     (SUBJECT, "memory_limit@cdna4"): (1.07, 0.98, 1.074, "2025-10-31", "288 GB shows as 288.0 GiB"),
     **{(stack, term): (value, None, None, THEN, why)
-       for stack in ("stack-megatron-2021", DEEP) for term, value, why in (
+       for stack in ("stack-megatron-2021", "stack-megatron-2022", DEEP) for term, value, why in (
            ("score_bytes", 5.0, "softmax output, dropout mask and dropped scores: no flash attention"),
            ("dropout_bytes", 2.0, "one mask after attention and one after the MLP"),
            ("sequence_parallel", 0.0, "norms and dropout are repeated by every tensor-parallel rank"),

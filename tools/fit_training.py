@@ -129,7 +129,7 @@ _EARLY = (("dp_floor", 1.0, "gradients were reduced after the backward pass, not
           ("tp_hidden", 0.0, "tensor-parallel reductions stood in the way of compute"),
           ("pp_hidden", 0.0, "stages sent and received between, not beside, their work"))
 OWN = {
-    **{(stack, term): (value, DATES[0], why) for stack in ("stack-megatron-2021", "stack-megatron-deepspeed")
+    **{(stack, term): (value, DATES[0], why) for stack in ("stack-megatron-2021", "stack-megatron-2022", "stack-megatron-deepspeed")
        for term, value, why in _EARLY},
     **{("stack-megatron-plain", term): (value, DATES[0], "communication is not overlapped")
        for term, value, _ in _EARLY},
@@ -138,13 +138,13 @@ OWN = {
     ("stack-pytorch-eager", "tp_hidden"): (0.0, DATES[0], "vanilla tensor parallelism waits for its traffic"),
     ("stack-megatron", "gradient_bytes"): (2.0, DATES[1], "bf16 gradients in the tuned recipes of 2025 and later"),
 }
-# Stacks without rows of their own, and whose factors they start from.
+# Stacks whose factors start from those of another: its fork, its predecessor, the same software told otherwise.
 # What users of a stack switch on where nothing else is said: stack, option, from, why.
 USUAL = (
     ("stack-megatron", "one-sided", DATES[1], "HybridEP or DeepEP in nearly all expert recipes of 2026"),
     ("stack-megatron", "partial-graphs", DATES[1], "graphs of attention and routers in most expert recipes of 2026"),
 )
-KIN = {"stack-megatron": "stack-nemo", "stack-megatron-plain": "stack-megatron", "stack-pytorch-async": "stack-pytorch",
+KIN = {"stack-megatron-2022": "stack-megatron-deepspeed", "stack-megatron": "stack-nemo", "stack-megatron-plain": "stack-megatron", "stack-pytorch-async": "stack-pytorch",
        "stack-pytorch-eager": "stack-pytorch"}
 TERMS = dict((
     *(("speed", "stack_speed"), ("moe_speed", "stack_moe_speed"), ("attention", "stack_attention")),
@@ -322,6 +322,7 @@ class Fitted:
 
     mine: list[Group]
     names: list[Key]
+    prior: tuple[Floats, Floats]
     x: Floats
     residuals: Floats
     slopes: Floats
@@ -340,7 +341,12 @@ class Fitted:
 def fit(found: Sequence[Group]) -> list[Fitted]:
     """Factors of every stack."""
     by_stack = {s: [g for g in found if g.stack == s] for s in sorted({g.stack for g in found})}
-    return [_fit_stack(mine, list(keys(mine))) for mine in by_stack.values()]
+    done: dict[str, Fitted] = {}
+    for stack in sorted(by_stack, key=lambda s: (s in KIN, KIN.get(s) in KIN, s)):  # kin first
+        mine, kin = by_stack[stack], done.get(KIN.get(stack, ""))
+        starts = {name: x for (_, name, at), x in kin.theta.items() if not at} if kin else {}
+        done[stack] = _fit_stack(mine, list(keys(mine)), starts)
+    return [done[s] for s in sorted(done)]
 
 
 def joined(fits: Sequence[Fitted]) -> Theta:
@@ -348,19 +354,20 @@ def joined(fits: Sequence[Fitted]) -> Theta:
     return {k: v for f in fits for k, v in f.theta.items()}
 
 
-def _prior(key: Key) -> tuple[float, float]:
+def _prior(key: Key, starts: Mapping[str, float]) -> tuple[float, float]:
+    """Mean and spread of a factor before its rows are seen; the mean is that of a kin stack where there is one."""
     factor = FACTORS[key[1]]
-    return (0.0 if key[2] else factor.mean), (0.15 if key[1] == "attention" and key[2] else factor.sigma)
+    return (0.0 if key[2] else starts.get(key[1], factor.mean)), (0.15 if key[1] == "attention" and key[2] else factor.sigma)
 
 
-def _priors(names: Sequence[Key]) -> tuple[Floats, Floats]:
-    mean, sigma = zip(*(_prior(k) for k in names), strict=True)
+def _priors(names: Sequence[Key], starts: Mapping[str, float]) -> tuple[Floats, Floats]:
+    mean, sigma = zip(*(_prior(k, starts) for k in names), strict=True)
     return np.array(mean), np.array(sigma)
 
 
-def _fit_stack(mine: list[Group], names: list[Key]) -> Fitted:
+def _fit_stack(mine: list[Group], names: list[Key], starts: Mapping[str, float]) -> Fitted:
     """Ridge regression, iterated; a row that cannot run (endless time) says nothing."""
-    (mean, _), step = _priors(names), 0.02
+    (mean, sigma), step = _priors(names, starts), 0.02
     x = mean.copy()
 
     def at(point: Floats) -> Floats:
@@ -370,16 +377,16 @@ def _fit_stack(mine: list[Group], names: list[Key]) -> Fitted:
     for _ in range(ROUNDS):
         r = at(x)
         slopes = np.stack([(at(x + step * unit) - r) / step for unit in np.eye(len(names))], axis=-1)
-        move = np.clip(_move(names, x, r, slopes, np.isfinite(r)), -0.7, 0.7)
+        move = np.clip(_move((mean, sigma), x, r, slopes, np.isfinite(r)), -0.7, 0.7)
         x = x + move
         if np.abs(move).max() < 0.03:
             break
-    return Fitted(mine, names, x, at(x), slopes)
+    return Fitted(mine, names, (mean, sigma), x, at(x), slopes)
 
 
-def _move(names: Sequence[Key], x: Floats, r: Floats, slopes: Floats, use: npt.NDArray[np.bool_]) -> Floats:
+def _move(prior: tuple[Floats, Floats], x: Floats, r: Floats, slopes: Floats, use: npt.NDArray[np.bool_]) -> Floats:
     """Step to the minimum of the ridge regression on some rows, with Huber weights. [F]"""
-    mean, sigma = _priors(names)
+    mean, sigma = prior
     near, lines = r[use], slopes[use]
     weight = np.minimum(1.0, HUBER / np.maximum(np.abs(near), 1e-9)) / NOISE**2
     normal = lines.T @ (weight[:, None] * lines) + np.diag(sigma**-2)
@@ -405,7 +412,7 @@ def left_out(fits: Sequence[Fitted]) -> list[tuple[Published, Group, float]]:
         folds = np.array([fold_of(r) for r, _ in f.rows])
         for fold in range(FOLDS):
             here = fine & (folds == fold)
-            move = _move(f.names, f.x, f.residuals, f.slopes, fine & ~here)
+            move = _move(f.prior, f.x, f.residuals, f.slopes, fine & ~here)
             errors = f.residuals[here] + f.slopes[here] @ move
             out += [(*f.rows[i], -float(e)) for i, e in zip(np.flatnonzero(here), errors, strict=True)]
     return out
@@ -514,9 +521,9 @@ def _stack_facts(add: Callable[..., None], stack: str, mine: Sequence[Group], th
         for kin in sorted({g.kin for g in mine if g.task.dtype == dtype}):
             both = x("speed") + x("dtype", dtype) + x("kin", kin) + x("pair", f"{dtype}/{kin}")
             add(stack, "stack_speed", f"{dtype}/{kin}", np.exp(both), "1", kind, where)
-    for release in sorted({g.task.release for g in mine if (source, "release", g.task.release) in theta}):
+    for release in sorted({g.task.release or "" for g in mine if (source, "release", g.task.release or "") in theta}):
         add(stack, "release_speed", release, np.exp(x("release", release)), "1", kind, where)
-    for release in sorted({g.task.release for g in mine if (source, "moe_release", g.task.release) in theta}):
+    for release in sorted({g.task.release or "" for g in mine if (source, "moe_release", g.task.release or "") in theta}):
         add(stack, "release_moe_speed", release, np.exp(x("moe_release", release)), "1", kind, where)
 
 

@@ -119,7 +119,8 @@ def open_interleaving(stack: str, source: str = "") -> bool:
 
     Korthikanti et al. tell: where they name no chunks there are none.
     """
-    return stack in ("stack-megatron-2021", "stack-megatron-core") and "Korthikanti" not in source
+    return stack in ("stack-megatron-2021", "stack-megatron-2022", "stack-megatron-core") \
+        and "Korthikanti" not in source
 
 
 def sharing(sharding: str, cells: Cells, chips: int, found: Mapping[str, int]) -> dict[str, int]:

@@ -78,7 +78,8 @@ def train_work(arch: Arch, *, seq: int, dtype: str, micro_batch: npt.ArrayLike =
     forward = [*blocks(whole, shard, dtype), *context_attention(whole, tokens, float(sample or seq), tp),
                *_mtp_projection(arch, shard, dtype), *head(arch, shard, tokens, loss=True)]
     forward = [_named(o, recipe) for each in forward for o in _kept_wide(each, dtype, wide)]
-    backward = [b for o in forward for b in _backward(o, gradient) if not (frozen and b.step == "wgrad")]
+    wgrad = recipe.wgrad if recipe else ""
+    backward = [b for o in forward for b in _backward(o, gradient, wgrad) if not (frozen and b.step == "wgrad")]
     return gather(forward + backward)
 
 
@@ -118,9 +119,9 @@ def _named(o: Operator, recipe: Recipe | None) -> Operator:
     return replace(o, curve=recipe.curve if recipe and o.dtype == recipe.dtype else f"{o.dtype}_train")
 
 
-def _backward(o: Operator, gradient: float) -> Iterator[Operator]:
+def _backward(o: Operator, gradient: float, wgrad: str = "") -> Iterator[Operator]:
     if o.kind in ("gemm", "grouped"):
-        yield from _gradients(o, gradient)
+        yield from _gradients(o, gradient, wgrad)
     elif o.kind == "memory":
         yield replace(o, step="dgrad", nbytes=o.back)
     else:
@@ -129,14 +130,16 @@ def _backward(o: Operator, gradient: float) -> Iterator[Operator]:
                       nbytes=CORE_BACKWARD_BYTES * np.asarray(o.nbytes))
 
 
-def _gradients(o: Operator, gradient: float) -> Iterator[Operator]:
-    """dX = dY W', written in bf16, and dW = X' dY, added to the main gradient (read and written)."""
+def _gradients(o: Operator, gradient: float, wgrad: str) -> Iterator[Operator]:
+    """dX = dY W', written in bf16, and dW = X' dY in the format `wgrad`, added to the main gradient (read and written).
+    """
     m, n, k, groups = (np.asarray(v, dtype=np.float64) for v in (o.m, o.n, o.k, o.groups))
     width = ELEMENT_BYTES[o.dtype]
     dgrad = groups * (width * (m * n + n * k) + ELEMENT_BYTES["bf16"] * m * k)
-    wgrad = groups * (width * (m * n + m * k) + 2.0 * gradient * n * k)
     yield replace(o, step="dgrad", n=k, k=n, nbytes=dgrad)
-    yield replace(o, step="wgrad", m=n, n=k, k=m, nbytes=wgrad)
+    as_wide = replace(o, dtype=wgrad, curve=f"{wgrad}_train") if wgrad and o.dtype != "bf16" else o
+    moved = groups * (ELEMENT_BYTES[as_wide.dtype] * (m * n + m * k) + 2.0 * gradient * n * k)
+    yield replace(as_wide, step="wgrad", m=n, n=k, k=m, nbytes=moved)
 
 
 def prefill_work(arch: Arch, *, dtype: str, tokens: npt.ArrayLike, seq: npt.ArrayLike, prefix: npt.ArrayLike = 0.0,

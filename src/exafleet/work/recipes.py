@@ -20,6 +20,7 @@ class Recipe:
     extra    reads of the whole bf16 tensor before it can be written: its largest value                [passes]
     scale    bytes of block scales beside one element                                                 [B]
     fusable  the norm or activation that makes a tensor can write the copies itself (no scale to wait for)
+    wgrad    number format of weight gradients; "" is that of the other products
     curve    qualifier of the efficiency of its products in training
     """
 
@@ -28,19 +29,21 @@ class Recipe:
     scale: float
     fusable: bool
     curve: str
+    wgrad: str = ""
 
 
 # ds: delayed scaling, the scale comes from earlier steps. cs: current scaling, the tensor is read once for its largest
 # value. block: 1 x 128 activations, 128 x 128 weights, fp32 scales. mx: 1 x 32 with one-byte scales. nv: NVFP4 with a
 # second scale of the whole tensor, 2-D scaled weights and a Hadamard transform on the way (its scales of 16 elements
-# are in ELEMENT_BYTES). int8 products scale rows.
+# are in ELEMENT_BYTES). int8 products scale rows; MaxText leaves weight
+# gradients in bf16 (AQT: drhs_bits=None).
 RECIPES = {
     ("fp8", "ds"): Recipe(dtype="fp8", extra=0.0, scale=0.0, fusable=True, curve="fp8_train"),
     ("fp8", "cs"): Recipe(dtype="fp8", extra=1.0, scale=0.0, fusable=False, curve="fp8_train"),
     ("fp8", "block"): Recipe(dtype="fp8", extra=0.0, scale=4.0 / 128.0, fusable=False, curve="fp8_block_train"),
     ("fp8", "mx"): Recipe(dtype="fp8", extra=0.0, scale=1.0 / 32.0, fusable=True, curve="fp8_train"),
     ("fp4", "nv"): Recipe(dtype="fp4", extra=1.0, scale=0.0, fusable=False, curve="fp4_train"),
-    ("int8", "cs"): Recipe(dtype="int8", extra=0.0, scale=0.0, fusable=False, curve="int8"),
+    ("int8", "cs"): Recipe(dtype="int8", extra=0.0, scale=0.0, fusable=False, curve="int8", wgrad="bf16"),
 }
 # Formats with an input and a weight as wide as bf16 have nothing to scale.
 WIDE = ("bf16", "fp16", "fp32", "tf32")
