@@ -14,6 +14,7 @@ from exafleet.facts.catalogue import load_facts
 from exafleet.facts.hardware import System, system
 from exafleet.step.layouts import Layouts, rows
 from exafleet.step.limits import Limits
+from exafleet.step.practice import SUBJECT, stack_of
 from exafleet.step.search import search_train
 from exafleet.step.train import TrainTask, evaluate
 from exafleet.terms.why import Why
@@ -203,8 +204,10 @@ def test_hidden_and_exposed_are_the_whole_of_each_part(case: tuple[TrainTask, Sy
     task, on, lay = case
     plain = evaluate(task, on, FACTS, lay)
     none = FACTS
-    for term in ("tp_hidden", "ep_hidden", "pp_hidden"):
-        none = none.with_fact(f"training-practice.{term}", 0.0)
+    # A stack's own share wins over everybody's.
+    stack = stack_of(task.stack, on.chip.vendor)
+    for subject, term in itertools.product((SUBJECT, stack), ("tp_hidden", "ep_hidden", "pp_hidden")):
+        none = none.with_fact(f"{subject}.{term}", 0.0)
     bare = evaluate(task, on, none, lay)
     for part in ("tp", "ep", "pp p2p"):
         assert plain.time[part] + plain.shadow[part] == pytest.approx(bare.time[part] + bare.shadow[part])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -79,14 +80,14 @@ def span(words: str | None, option: str, least: int = 1, most: int = 2**20) -> t
     """
     if words is None:
         return None
-    found = re.fullmatch(r"\s*(\d{1,7})\s*(\.\.\s*(\d{1,7})?)?\s*", words)
+    found = re.fullmatch(r"\s*(\d{1,9})\s*(\.\.\s*(\d{1,9})?)?\s*", words)
     low = int(found[1]) if found else -1
     high = low if not (found and found[2]) else int(found[3]) if found[3] else most
     if not least <= low <= high <= most:
         raise FactError(
             Problem(
                 where=option,
-                what=f"not a range of whole numbers from {least} up" + (f" to {most}" if most < 2**20 else ""),
+                what=f"not a range of whole numbers from {least} up to {most:,}",
                 got=repr(words),
                 allowed='a number such as "8", or a range such as "1..16"' if most > 16 else f"{least} to {most}",
             )
@@ -125,24 +126,21 @@ def sequences(words: str, seq: int) -> int:
     (1024, 2048, 14336)
     """
     from exafleet.step.train import sequences as of_tokens
+    from exafleet.terms.errors import UnitError
 
-    plain = re.fullmatch(r"\s*(\d[\d_,]*)\s*(sequences?)?\s*", words)
-    number = float(re.sub("[_,]", "", plain[1])) if plain else _quantity(words, "--batch", "tokens") / seq
+    refused = Problem(where="--batch", what="a batch holds from one sequence to less than a thousand million",
+                      got=repr(words), allowed='sequences such as "1024", or tokens such as "16M tokens"')
+    plain = re.fullmatch(r"\s*(-?\d[\d_,]*)\s*(sequences?)?\s*", words)
+    try:
+        number = float(re.sub("[_,]", "", plain[1])) if plain else _quantity(words, "--batch", "tokens") / seq
+    except UnitError:
+        raise FactError(replace(refused, what="neither a whole number of sequences nor tokens")) from None
     if not 0.5 <= number < 1e9:
-        raise FactError(
-            Problem(
-                where="--batch",
-                what="a batch holds from one sequence to less than a thousand million",
-                got=repr(words),
-                allowed='sequences such as "1024", or tokens such as "16M tokens"',
-            )
-        )
+        raise FactError(refused)
     return round(number) if plain else of_tokens(number * seq, seq)
 
 
 def _quantity(words: str, option: str, dimension: str) -> float:
-    from dataclasses import replace
-
     from exafleet.terms.errors import UnitError
     from exafleet.terms.units import parse
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from exafleet.apps.options import AsOf, Dtype, Form, Format, Model, Own, choice, sequences, span
+from exafleet.apps.software import Release, Scaling, Stack, Told, check_software, told_options
 from exafleet.terms.layout import CP_KIND, OFFLOAD, RECOMPUTE, SCHEDULE, ZERO
 
 if TYPE_CHECKING:
@@ -82,15 +83,10 @@ def train(
     offload: Annotated[
         str | None, _pick("--offload", "What lies in host memory; left open, nothing", OFFLOAD)
     ] = None,
-    stack: Annotated[str, typer.Option("--stack", metavar="ID", help=(
-        "Software stack, e.g. stack-nemo or stack-pytorch; left out, the tuned one of the vendor."))] = "",
-    release: Annotated[str | None, typer.Option("--release", metavar="YY.MM", help=(
-        "Release of the stack; left out, the newest known."))] = None,
-    option: Annotated[list[str] | None, typer.Option("--option", metavar="NAME", help=(
-        "What the software is told to do, any number of times: graphs, partial-graphs, token-drop, hidden-dispatch, "
-        "one-sided, or none; left out, what users of the stack usually switch on."))] = None,
-    recipe: Annotated[str, typer.Option("--recipe", metavar="NAME", help=(
-        "Scaling of fp8: ds, cs, block or mx; left out, the usual one of the chip."))] = "",
+    stack: Stack = "",
+    release: Release = None,
+    option: Told = None,
+    recipe: Scaling = "",
     as_of: AsOf = None,
     own: Own = None,
     top: Annotated[int, typer.Option("--top", min=1, metavar="N", help="Layouts to list, fastest first.")] = 5,
@@ -119,9 +115,9 @@ def train(
     facts = facts_as_of(as_of, own)
     machine = system_of(facts, system)
     sizes = _sizes(machine, gpus)
+    check_software(facts, machine, dtype.value, stack=stack, release=release, options=option or (), recipe=recipe)
     task = TrainTask(arch=arch_of(facts, model), seq=seq, batch=sequences(batch, seq), dtype=dtype.value,
-                     recipe=recipe, stack=stack, release=release,
-                     options=None if option is None else tuple(o for o in option if o != "none"))
+                     recipe=recipe, stack=stack, release=release, options=told_options(option))
     tried = {n: search_train(task, machine, n, facts, limits=limits) for n in sizes}
     runs = {n: found.best for n, found in tried.items() if found.best is not None}
     if not runs:

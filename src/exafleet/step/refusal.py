@@ -29,7 +29,8 @@ def refusals(arch: Arch, system: System, seq: int, batch: int, chips: int, limit
              if not leaves(Limits(**{name: limit}))]
     together = ", ".join(_span(name, *limit) for name, limit in asked.items())
     clash = (f"{together}: each leaves layouts, together none; tp x cp x pp x dp is the number of accelerators "
-             f"({chips:,}), and dp x mbs divides the batch ({batch:,})")
+             f"({chips:,}), and dp x mbs divides the batch ({batch:,})"
+             + "".join(f"; --{name.replace('_', '-')}: {rules[name]}" for name in asked if name in _COUPLED))
     return tuple(alone) or (clash,)
 
 
@@ -53,6 +54,10 @@ _RULES = {
                "heads",
     "offload": "choices are 0 to 2",
 }
+
+
+# Axes whose rule speaks of another axis.
+_COUPLED = ("etp", "vpp", "schedule", "group", "cp_kind")
 
 
 def _numbers(arch: Arch, system: System, seq: int, batch: int, chips: int) -> dict[str, str]:

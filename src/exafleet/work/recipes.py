@@ -45,6 +45,8 @@ RECIPES = {
     ("fp4", "nv"): Recipe(dtype="fp4", extra=1.0, scale=0.0, fusable=False, curve="fp4_train"),
     ("int8", "cs"): Recipe(dtype="int8", extra=0.0, scale=0.0, fusable=False, curve="int8", wgrad="bf16"),
 }
+# Chip families whose products take the scales of blocks of 32.
+SCALED_IN_HARDWARE = ("Blackwell", "Rubin", "CDNA4", "CDNA5")
 # Formats with an input and a weight as wide as bf16 have nothing to scale.
 WIDE = ("bf16", "fp16", "fp32", "tf32")
 
@@ -57,13 +59,23 @@ def recipe(dtype: str, family: str = "", name: str = "") -> Recipe | None:
     if dtype in WIDE:
         return None
     known = [at for (d, at) in RECIPES if d == dtype]
-    usual = "mx" if family.startswith(("Blackwell", "Rubin", "CDNA4", "CDNA5")) else "cs"
+    usual = "mx" if family.startswith(SCALED_IN_HARDWARE) else "cs"
     chosen = name or ("nv" if dtype == "fp4" else usual if dtype == "fp8" else "cs")
     if chosen not in known:
         raise FactError(Problem(what=f'no recipe "{chosen}" of {dtype}', got=chosen,
                                 allowed=", ".join(known) or "none: this format is not trained in",
                                 remedy="Leave the recipe out for the usual one of the chip."))
     return RECIPES[dtype, chosen]
+
+
+def known_recipe(dtype: str, family: str, name: str) -> None:
+    """Raises FactError where a recipe asked for by name ("" asks for none) is none of this format and chip family."""
+    if name and dtype in WIDE:
+        raise FactError(Problem(what=f"{dtype} has nothing to scale", got=name, remedy="Leave the recipe out."))
+    recipe(dtype, family, name)
+    if name == "mx" and not family.startswith(SCALED_IN_HARDWARE):
+        raise FactError(Problem(what=f"{family} chips do not multiply blocks of 32 in hardware", got=name,
+                                allowed=", ".join(at for (d, at) in RECIPES if d == dtype and at != "mx")))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

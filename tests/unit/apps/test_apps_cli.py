@@ -166,7 +166,7 @@ def test_debug_shows_the_traceback():
 def test_span_and_batch():
     assert span(None, "--tp") is None
     assert sequences("1_024", 8192) == 1024
-    with pytest.raises(FactError, match="at least one sequence"):
+    with pytest.raises(FactError, match="from one sequence"):
         sequences("0", 8192)
 
 

@@ -46,3 +46,9 @@ def test_nothing_is_said_where_layouts_are_left() -> None:
 def test_numbers_that_share_nothing_are_told_without_an_axis() -> None:
     (found,) = refusals(DENSE, NODE, 4096, 8, 77, Limits(tp=(1, 8)))
     assert "77 accelerators" in found
+
+
+def test_a_clash_tells_the_rules_that_speak_of_another_axis() -> None:
+    (found,) = refusals(DENSE, NODE, 4096, 128, 64, Limits(pp=(1, 1), schedule=(2, 2)))
+    assert "together none" in found
+    assert "--schedule: zero-bubble and DualPipe need more than one stage" in found
