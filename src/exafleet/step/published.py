@@ -1,8 +1,8 @@
 """Measured training runs beside what the model says of them.
 
 The package's own table is data/measured_train.csv: `fit` rows set the factors of software stacks and, by
-cross-validation, the band; `held_out` rows judge both and are never fitted. The rule that splits them was written
-before any error was looked at (docs/models/training.md). Tables of a user's own are read by run_tables.py.
+cross-validation, the band; `held_out` rows judge both and are never fitted. The rule that splits them, and when it was
+drawn, is told in docs/models/training.md. Tables of a user's own are read by run_tables.py.
 """
 
 from __future__ import annotations
