@@ -12,8 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tools import fit_training
-from tools.prepare_measured import HELD_FAMILIES, NOT_A_STEP, role
 
 from exafleet.facts.architecture import arch
 from exafleet.facts.catalogue import load_facts
@@ -23,6 +21,8 @@ from exafleet.step.layouts import Layouts
 from exafleet.step.published import Compared, Published, compare, config_group, published
 from exafleet.step.train import TrainTask, evaluate
 from exafleet.terms.why import Why
+from tools import fit_training
+from tools.prepare_measured import HELD_FAMILIES, NOT_A_STEP, role
 
 FACTS = load_facts(date(2026, 11, 23))
 ROWS = published()
@@ -59,8 +59,8 @@ def held(compared: list[Compared]) -> list[Compared]:
 
 def told(rows: list[Compared]) -> str:
     """The ten worst rows with the parts of their prediction, for whoever reads a failure."""
-    lines = [f"{len(rows)} rows: median {np.median(apart(rows)):.1%}, p90 {np.quantile(apart(rows), 0.9):.1%}, "
-             f"bias {bias(rows):+.1%}, {inside(rows):.0%} in the band"]
+    lines = [(f"{len(rows)} rows: median {np.median(apart(rows)):.1%}, p90 {np.quantile(apart(rows), 0.9):.1%}, "
+              f"bias {bias(rows):+.1%}, {inside(rows):.0%} in the band")]
     for c in sorted(rows, key=lambda c: -abs(c.error))[:10]:
         share = zip(c.steps.time.names, c.steps.time.share()[0], strict=True) if c.steps else ()
         parts = ", ".join(f"{n} {v:.0%}" for n, v in share if v > 0.05)
@@ -102,8 +102,8 @@ def test_the_fit_reads_rows_of_the_role_fit_only(tmp_path: Path, monkeypatch: py
 
 
 def test_rows_cover_what_people_run() -> None:
-    assert {"a100-80gb-sxm", "h100-sxm", "h200-sxm", "b200-sxm", "b300-sxm", "gb200-gpu", "gb300-gpu", "mi355x", "gaudi2",
-            "tpu-v4", "tpu-v5e", "tpu-v5p", "tpu-v6e", "trainium1"} <= {r.chip for r in ROWS}
+    assert {"a100-80gb-sxm", "h100-sxm", "h200-sxm", "b200-sxm", "b300-sxm", "gb200-gpu", "gb300-gpu", "mi355x",
+            "gaudi2", "tpu-v4", "tpu-v5e", "tpu-v5p", "tpu-v6e", "trainium1"} <= {r.chip for r in ROWS}
     assert {"bf16", "fp8", "fp4"} <= {r.dtype for r in ROWS}
     assert {"pretrain", "sft", "lora"} == {r.task for r in ROWS}
     assert len(ROWS) >= 1000
