@@ -514,9 +514,9 @@ def _stack_facts(add: Callable[..., None], stack: str, mine: Sequence[Group], th
         for kin in sorted({g.kin for g in mine if g.task.dtype == dtype}):
             both = x("speed") + x("dtype", dtype) + x("kin", kin) + x("pair", f"{dtype}/{kin}")
             add(stack, "stack_speed", f"{dtype}/{kin}", np.exp(both), "1", kind, where)
-    for release in sorted({g.task.release for g in mine if (source, "release", g.task.release) in theta}):
+    for release in sorted({g.task.release or "" for g in mine if (source, "release", g.task.release) in theta}):
         add(stack, "release_speed", release, np.exp(x("release", release)), "1", kind, where)
-    for release in sorted({g.task.release for g in mine if (source, "moe_release", g.task.release) in theta}):
+    for release in sorted({g.task.release or "" for g in mine if (source, "moe_release", g.task.release) in theta}):
         add(stack, "release_moe_speed", release, np.exp(x("moe_release", release)), "1", kind, where)
 
 
