@@ -129,7 +129,8 @@ _EARLY = (("dp_floor", 1.0, "gradients were reduced after the backward pass, not
           ("tp_hidden", 0.0, "tensor-parallel reductions stood in the way of compute"),
           ("pp_hidden", 0.0, "stages sent and received between, not beside, their work"))
 OWN = {
-    **{(stack, term): (value, DATES[0], why) for stack in ("stack-megatron-2021", "stack-megatron-2022", "stack-megatron-deepspeed")
+    **{(stack, term): (value, DATES[0], why)
+       for stack in ("stack-megatron-2021", "stack-megatron-2022", "stack-megatron-deepspeed")
        for term, value, why in _EARLY},
     **{("stack-megatron-plain", term): (value, DATES[0], "communication is not overlapped")
        for term, value, _ in _EARLY},
@@ -144,7 +145,8 @@ USUAL = (
     ("stack-megatron", "one-sided", DATES[1], "HybridEP or DeepEP in nearly all expert recipes of 2026"),
     ("stack-megatron", "partial-graphs", DATES[1], "graphs of attention and routers in most expert recipes of 2026"),
 )
-KIN = {"stack-megatron-2022": "stack-megatron-deepspeed", "stack-megatron": "stack-nemo", "stack-megatron-plain": "stack-megatron", "stack-pytorch-async": "stack-pytorch",
+KIN = {"stack-megatron-2022": "stack-megatron-deepspeed", "stack-megatron": "stack-nemo",
+       "stack-megatron-plain": "stack-megatron", "stack-pytorch-async": "stack-pytorch",
        "stack-pytorch-eager": "stack-pytorch"}
 TERMS = dict((
     *(("speed", "stack_speed"), ("moe_speed", "stack_moe_speed"), ("attention", "stack_attention")),
@@ -357,7 +359,8 @@ def joined(fits: Sequence[Fitted]) -> Theta:
 def _prior(key: Key, starts: Mapping[str, float]) -> tuple[float, float]:
     """Mean and spread of a factor before its rows are seen; the mean is that of a kin stack where there is one."""
     factor = FACTORS[key[1]]
-    return (0.0 if key[2] else starts.get(key[1], factor.mean)), (0.15 if key[1] == "attention" and key[2] else factor.sigma)
+    sigma = 0.15 if key[1] == "attention" and key[2] else factor.sigma
+    return (0.0 if key[2] else starts.get(key[1], factor.mean)), sigma
 
 
 def _priors(names: Sequence[Key], starts: Mapping[str, float]) -> tuple[Floats, Floats]:
@@ -521,10 +524,10 @@ def _stack_facts(add: Callable[..., None], stack: str, mine: Sequence[Group], th
         for kin in sorted({g.kin for g in mine if g.task.dtype == dtype}):
             both = x("speed") + x("dtype", dtype) + x("kin", kin) + x("pair", f"{dtype}/{kin}")
             add(stack, "stack_speed", f"{dtype}/{kin}", np.exp(both), "1", kind, where)
-    for release in sorted({g.task.release or "" for g in mine if (source, "release", g.task.release or "") in theta}):
-        add(stack, "release_speed", release, np.exp(x("release", release)), "1", kind, where)
-    for release in sorted({g.task.release or "" for g in mine if (source, "moe_release", g.task.release or "") in theta}):
-        add(stack, "release_moe_speed", release, np.exp(x("moe_release", release)), "1", kind, where)
+    for name, term in (("release", "release_speed"), ("moe_release", "release_moe_speed")):
+        for release in sorted({g.task.release or "" for g in mine}):
+            if (source, name, release) in theta:
+                add(stack, term, release, np.exp(x(name, release)), "1", kind, where)
 
 
 def known_by(as_of: date) -> Facts:

@@ -16,7 +16,7 @@ from exafleet.step.layouts import Layouts, rows
 from exafleet.step.limits import Limits
 from exafleet.step.practice import SUBJECT, stack_of
 from exafleet.step.search import search_train
-from exafleet.step.train import TrainTask, evaluate
+from exafleet.step.train import TrainTask, evaluate, evaluate_at, setting
 from exafleet.terms.why import Why
 
 FACTS = load_facts(date(2026, 11, 23))
@@ -203,12 +203,8 @@ def test_hidden_and_exposed_are_the_whole_of_each_part(case: tuple[TrainTask, Sy
     """What a step waits for and what it hides add up to a traffic that no share of overlap changes."""
     task, on, lay = case
     plain = evaluate(task, on, FACTS, lay)
-    none = FACTS
-    # A stack's own share wins over everybody's.
-    stack = stack_of(task.stack, on.chip.vendor)
-    for subject, term in itertools.product((SUBJECT, stack), ("tp_hidden", "ep_hidden", "pp_hidden")):
-        none = none.with_fact(f"{subject}.{term}", 0.0)
-    bare = evaluate(task, on, none, lay)
+    at = setting(task, on, FACTS)
+    bare = evaluate_at(task, replace(at, how=replace(at.how, tp_hidden=0.0, ep_hidden=0.0, pp_hidden=0.0)), lay)
     for part in ("tp", "ep", "pp p2p"):
         assert plain.time[part] + plain.shadow[part] == pytest.approx(bare.time[part] + bare.shadow[part])
         assert bare.shadow[part] == pytest.approx(0.0)

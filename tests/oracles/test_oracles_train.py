@@ -28,7 +28,7 @@ FACTS = load_facts(date(2026, 11, 23))
 
 # Every factor of practice unlike the others and unlike 1, so that one in the wrong place shows.
 FACTORS = {"speed": 0.83, "moe_speed": 0.71, "expert_half": 130.0, "attention": 0.67, "mla": 0.59, "moving": 0.91,
-           "scan": 0.47, "imbalance": 1.13, "tp_hidden": 0.21, "ep_hidden": 0.32, "pp_hidden": 0.43, "dp_hidden": 0.54,
+           "scan": 0.47, "imbalance": 1.13, "tp_hidden": 0.21, "ep_hidden": 0.32, "pp_hidden": 0.43, "dp_hidden": 0.11,
            "dp_floor": 0.12, "straggler": 0.011, "host_layer": 1.7e-3, "host_moe": 0.9e-3, "host_tp": 0.23,
            "host_send": 2.3e-3, "host_step": 0.05}
 

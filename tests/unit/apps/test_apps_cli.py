@@ -166,8 +166,9 @@ def test_debug_shows_the_traceback():
 def test_span_and_batch():
     assert span(None, "--tp") is None
     assert sequences("1_024", 8192) == 1024
-    with pytest.raises(FactError, match="from one sequence"):
-        sequences("0", 8192)
+    for none in ("0", "1e12", "8000 tokens of air"):
+        with pytest.raises(FactError, match="--batch"):
+            sequences(none, 8192)
 
 
 def test_a_new_scenario_is_sound_and_nothing_is_overwritten(starter):
