@@ -14,7 +14,6 @@ from exafleet.facts.catalogue import load_facts
 from exafleet.facts.hardware import System, system
 from exafleet.step.layouts import Layouts, rows
 from exafleet.step.limits import Limits
-from exafleet.step.practice import SUBJECT, stack_of
 from exafleet.step.search import search_train
 from exafleet.step.train import TrainTask, evaluate, evaluate_at, setting
 from exafleet.terms.why import Why

@@ -23,7 +23,7 @@ from exafleet.step.train import TrainTask, evaluate
 from exafleet.terms.calendar import published as day
 from exafleet.terms.why import Why
 from tools import fit_training
-from tools.prepare_measured import HELD_FAMILIES, NOT_A_STEP, role
+from tools.prepare_measured import HELD_FAMILIES, role
 
 FACTS = load_facts(date(2026, 11, 23))
 ROWS = published()
