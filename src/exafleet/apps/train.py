@@ -21,15 +21,6 @@ if TYPE_CHECKING:
     from exafleet.step.train import Steps, TrainTask
     from exafleet.terms.errors import NothingFits
 
-Stack = Annotated[str, typer.Option("--stack", metavar="ID", help=(
-    "Software stack, e.g. stack-nemo or stack-pytorch; left out, the tuned one of the vendor."))]
-Release = Annotated[str | None, typer.Option("--release", metavar="YY.MM", help=(
-    "Release of the stack; left out, the newest known."))]
-Settings = Annotated[list[str] | None, typer.Option("--option", metavar="NAME", help=(
-    "What the software is told to do, any number of times: graphs, partial-graphs, token-drop, hidden-dispatch, "
-    "one-sided, or none; left out, what users of the stack usually switch on."))]
-Fp8Recipe = Annotated[str, typer.Option("--recipe", metavar="NAME", help=(
-    "Scaling of fp8: ds, cs, block or mx; left out, the usual one of the chip."))]
 SystemName = Annotated[
     str,
     typer.Option(
