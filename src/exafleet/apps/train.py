@@ -72,7 +72,7 @@ def train(
     etp: Annotated[str | None, _ways("--etp", "Ways one expert is split")] = None,
     zero: Annotated[str | None, _pick("--zero", "What data-parallel ranks share out", ZERO)] = None,
     recompute: Annotated[str | None, _pick("--recompute", "Recomputation of activations", RECOMPUTE)] = None,
-    schedule: Annotated[str | None, _pick("--schedule", "Schedule of the pipeline", SCHEDULE)] = None,
+    schedule: Annotated[str | None, _pick("--schedule", "Schedule of the pipeline, 1F1B left out", SCHEDULE)] = None,
     group: Annotated[
         str | None,
         typer.Option("--group", metavar=_RANGE, help=(
@@ -109,7 +109,7 @@ def train(
     from exafleet.step.train import TrainTask
 
     ways = {"tp": tp, "pp": pp, "cp": cp, "ep": ep, "etp": etp, "vpp": vpp, "dp": dp, "mbs": mbs}
-    picks = {"zero": (zero, ZERO), "recompute": (recompute, RECOMPUTE), "schedule": (schedule, SCHEDULE),
+    picks = {"zero": (zero, ZERO), "recompute": (recompute, RECOMPUTE), "schedule": (schedule or SCHEDULE[0], SCHEDULE),
              "cp_kind": (cp_kind, CP_KIND), "offload": (offload, OFFLOAD)}
     limits = _limits(ways, picks, group)
     facts = facts_as_of(as_of, own)

@@ -67,13 +67,13 @@ def release(source: str, day: str) -> str:
 
     >>> release("NVIDIA Megatron-Bridge performance summary, container 26.04.01", "2026-05")
     '26.04'
-    >>> release("pytorch/torchtitan benchmarks", "2024-12")
-    '24.12'
+    >>> release("pytorch/torchtitan benchmarks", "2024-12"), release("MaxText README", "2023-2024")
+    ('24.12', '')
     """
     named = re.search(r"(?:container |v|NeMo |, )(\d\d\.\d\d)", source)
     if named:
         return named[1]
-    dated = re.match(r"20(\d\d)-(\d\d)", day)
+    dated = re.match(r"20(\d\d)-(0[1-9]|1[0-2])(?!\d)", day)  # "2023-2024" is a span of years
     return f"{dated[1]}.{dated[2]}" if dated else ""
 
 
