@@ -18,6 +18,7 @@ from exafleet.facts.catalogue import load_facts
 from exafleet.facts.hardware import system
 from exafleet.report.validation.training import chosen
 from exafleet.step.layouts import Layouts
+from exafleet.step.practice import stack_of
 from exafleet.step.published import Compared, Published, compare, config_group, published
 from exafleet.step.train import TrainTask, evaluate
 from exafleet.terms.calendar import published as day
@@ -109,6 +110,14 @@ def test_rows_cover_what_people_run() -> None:
     assert {"pretrain", "sft", "lora"} == {r.task for r in ROWS}
     assert len(ROWS) >= 1000
     assert len({r.id for r in ROWS}) == len(ROWS)
+
+
+def test_the_stack_taken_where_none_is_named_is_one_that_ran_on_that_makers_chips() -> None:
+    ran: defaultdict[str, set[str]] = defaultdict(set)
+    for row in ROWS:
+        ran[FACTS.subjects.by_id[row.chip].vendor].add(row.stack)
+    assert len(ran) >= 5
+    assert {maker for maker, stacks in ran.items() if stack_of("", maker) not in stacks} == set()
 
 
 def test_rows_say_where_and_when_they_were_published() -> None:
