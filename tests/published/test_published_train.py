@@ -194,8 +194,8 @@ def test_taking_the_layout_predicted_fastest_loses_little(compared: list[Compare
 def test_korthikanti_2022(compared: list[Compared]) -> None:
     """arXiv:2205.05198, table 5, six of its eight rows (two lack figures in the table we read). All held out.
 
-    Calculon, which validates itself on all eight, prints a mean error of the step time of 3.65 %. Here only the
-    runs of MT-NLG tell of that stack, which kept their GPUs less busy: steps come out long.
+    Calculon, which validates itself on all eight, prints a mean error of the step time of 3.65 %. Here no run
+    of that software is fitted: it starts from the factors of its kin.
     """
     rows = ready(compared, lambda _, row: row.id.startswith("korthikanti22-"))
     off = {c.id: round(c.predicted / c.measured - 1, 3) for c in rows}
