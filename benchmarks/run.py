@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PHASES = ("startup", "search", "serve-search", "solve", "replay", "facts")
+PHASES = ("startup", "search", "validate", "serve-search", "solve", "replay", "facts")
 MIB = 1 << 20
 ENTRY = "import sys; from exafleet.apps.main import main; sys.exit(main())"
 
@@ -84,6 +84,11 @@ CASES = (
          smaller=("--model", "mixtral-8x7b", "--gpus", "8"),
          measures="searches of an MoE model from 8 to 131,072 accelerators: 500,000 candidates per CPU second",
          memory_target=500 * MIB),
+    Case(name="validate-training", phase="validate", arguments=("validate", "training", "--role", "all"),
+         smaller=("validate", "scaling"),
+         measures="every published run of the package beside its prediction; open layouts are searched"),
+    Case(name="validate-scaling", phase="validate", arguments=("validate", "scaling"),
+         measures="series of runs as they grow, most of them with open axes"),
     Case(name="serve-70b", phase="serve-search", arguments=("serve", "llama-3-70b", "--system", "hgx-h100"),
          measures="layout search of one serving job"),
     Case(name="plan-xai", phase="solve", arguments=("plan", "examples/xai-2024-12", "--html", "plan.html"),

@@ -17,7 +17,7 @@ from exafleet.terms.errors import FactError, MissingFact, Problem
 
 SUBJECT = "training-practice"
 # The stack a well-kept installation on this vendor's chips would use; others are named in TrainTask.stack.
-DEFAULT_STACK = {"Google": "stack-maxtext", "AMD": "stack-primus", "AWS": "stack-neuron"}
+DEFAULT_STACK = {"Google": "stack-maxtext", "AMD": "stack-primus", "AWS": "stack-neuron", "Intel": "stack-gaudi"}
 TUNED = "stack-megatron"
 
 
