@@ -23,9 +23,9 @@ from pathlib import Path
 import numpy as np
 
 from exafleet.facts.catalogue import Facts, load_facts
+from exafleet.step.measured.memory_tables import read_memory
+from exafleet.step.measured.peaks import MemoryRow, need, peaks, published_memory, role
 from exafleet.step.memory import SUBJECT, MemoryPractice, memory_practice, usable
-from exafleet.step.memory_tables import read_memory
-from exafleet.step.published_memory import MemoryRow, need, peaks, published_memory, role
 from exafleet.terms.units import DATA
 
 FILE = DATA / "memory.csv"

@@ -23,8 +23,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "src"))
 
 from exafleet.facts.catalogue import Facts, load_facts
 from exafleet.facts.hardware import system
+from exafleet.step.measured.serving import ServeRow, log_errors, predict_row, read_rows
 from exafleet.step.serve import Machine, machine
-from exafleet.step.serve_rows import ServeRow, log_errors, predict_row, read_rows
 
 ENGINES = ("trtllm", "sglang", "vllm")
 # name: (before the fit, lowest, highest)

@@ -30,9 +30,7 @@ import numpy.typing as npt
 from exafleet.facts.catalogue import Facts, load_facts
 from exafleet.ops.collective import fabric
 from exafleet.ops.efficiency import efficiency
-from exafleet.step.memory import States, memory_practice
-from exafleet.step.practice import SUBJECT, Band, Practice, stack_of
-from exafleet.step.published import (
+from exafleet.step.measured.training import (
     AXES,
     Published,
     bench_system,
@@ -44,6 +42,8 @@ from exafleet.step.published import (
     task_of,
     timed,
 )
+from exafleet.step.memory import States, memory_practice
+from exafleet.step.practice import SUBJECT, Band, Practice, stack_of
 from exafleet.step.shards import Timed, shards
 from exafleet.step.train import Setting, TrainTask, run, shard_work
 from exafleet.terms.calendar import published as day

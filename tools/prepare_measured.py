@@ -19,8 +19,8 @@ from datetime import date
 from pathlib import Path
 
 from exafleet.facts.catalogue import Facts, load_facts
-from exafleet.step.published import AXES, COLUMNS, FILE, Published, Unread, config_group, written
-from exafleet.step.run_tables import read_runs
+from exafleet.step.measured.run_tables import read_runs
+from exafleet.step.measured.training import AXES, COLUMNS, FILE, Published, Unread, config_group, written
 
 # Families never used for fitting, whatever their hash.
 HELD_FAMILIES = ("nemotron-4", "mixtral")

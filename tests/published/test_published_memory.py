@@ -12,8 +12,8 @@ from exafleet.facts.architecture import arch
 from exafleet.facts.catalogue import load_facts
 from exafleet.step.activations import Keeps, Selective
 from exafleet.step.layouts import Layouts
+from exafleet.step.measured.peaks import MEASURES, MemoryRow, need, peaks, practices, published_memory, role
 from exafleet.step.memory import MemoryPractice, memory_of, memory_practice, usable
-from exafleet.step.published_memory import MEASURES, MemoryRow, need, peaks, practices, published_memory, role
 
 FACTS = load_facts(date(2026, 11, 23))
 ROWS = published_memory(FACTS)

@@ -10,8 +10,8 @@ import pytest
 
 from exafleet.facts.catalogue import load_facts
 from exafleet.report.validation.scaling import differences
-from exafleet.step.published import compare
-from exafleet.step.published_scaling import Scaled, read_scaling, scaled
+from exafleet.step.measured.scaling import Scaled, read_scaling, scaled
+from exafleet.step.measured.training import compare
 
 FACTS = load_facts(date(2026, 11, 23))
 

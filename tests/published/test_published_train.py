@@ -18,8 +18,8 @@ from exafleet.facts.catalogue import load_facts
 from exafleet.facts.hardware import system
 from exafleet.report.validation.training import chosen
 from exafleet.step.layouts import Layouts
+from exafleet.step.measured.training import Compared, Published, compare, config_group, published
 from exafleet.step.practice import stack_of
-from exafleet.step.published import Compared, Published, compare, config_group, published
 from exafleet.step.train import TrainTask, evaluate
 from exafleet.terms.calendar import published as day
 from exafleet.terms.why import Why

@@ -80,8 +80,8 @@ def training(
       exafleet validate training --format html --out validation.html
     """
     from exafleet.report.validation import training as told
-    from exafleet.step.published import FILE, compare, published
-    from exafleet.step.run_tables import read_runs
+    from exafleet.step.measured.run_tables import read_runs
+    from exafleet.step.measured.training import FILE, compare, published
 
     def answer(asked: Asked) -> tuple[Report, dict[str, Any]]:
         read = published(FILE) if asked.path == FILE else read_runs(asked.path, asked.facts)
@@ -109,8 +109,8 @@ def scaling(
       exafleet validate scaling --rows mlperf.csv --format json
     """
     from exafleet.report.validation import scaling as told
-    from exafleet.step.published import compare
-    from exafleet.step.published_scaling import FILE, read_scaling, scaled
+    from exafleet.step.measured.scaling import FILE, read_scaling, scaled
+    from exafleet.step.measured.training import compare
 
     def answer(asked: Asked) -> tuple[Report, dict[str, Any]]:
         read = of_role(read_scaling(asked.path), asked.role, asked.path)
@@ -136,8 +136,8 @@ def memory(
       exafleet validate memory --rows jobs.csv --format json
     """
     from exafleet.report.validation import memory as told
-    from exafleet.step.memory_tables import compare_memory, read_memory
-    from exafleet.step.published_memory import FILE
+    from exafleet.step.measured.memory_tables import compare_memory, read_memory
+    from exafleet.step.measured.peaks import FILE
 
     def answer(asked: Asked) -> tuple[Report, dict[str, Any]]:
         read = of_role(read_memory(asked.path, asked.facts), asked.role, asked.path)

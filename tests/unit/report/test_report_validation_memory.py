@@ -10,7 +10,7 @@ from exafleet.apps.output import as_json
 from exafleet.facts.catalogue import load_facts
 from exafleet.report.terminal import text
 from exafleet.report.validation import memory
-from exafleet.step.memory_tables import GIB, MemoryCompared
+from exafleet.step.measured.memory_tables import GIB, MemoryCompared
 
 FACTS = load_facts(date(2026, 11, 23))
 

@@ -6,7 +6,7 @@ from datetime import date
 from exafleet.facts.catalogue import load_facts
 from exafleet.report.table import Column, Table
 from exafleet.report.validation.page import PEERS, SET_TITLES, SETS, _table, peers
-from exafleet.step.published import published
+from exafleet.step.measured.training import published
 
 
 def test_figures_of_other_tools_have_a_known_set_and_a_source():

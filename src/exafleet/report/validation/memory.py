@@ -11,8 +11,8 @@ from exafleet.facts.catalogue import Facts
 from exafleet.report.table import Column, Report, Table
 from exafleet.report.validation import told
 from exafleet.report.validation.score import Judged, Score, score, worst
-from exafleet.step.memory_tables import GIB, MemoryCompared, parts_of
-from exafleet.step.published_memory import MemoryRow
+from exafleet.step.measured.memory_tables import GIB, MemoryCompared, parts_of
+from exafleet.step.measured.peaks import MemoryRow
 from exafleet.terms import format as words
 
 LABELS = {"stack": "software stack", "family": "family", "counted": "what the source counts", "sharing": "ZeRO level",

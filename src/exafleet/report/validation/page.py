@@ -11,10 +11,10 @@ from exafleet.facts.catalogue import Facts
 from exafleet.report.table import Table
 from exafleet.report.validation import memory, scaling, told, training
 from exafleet.report.validation.score import Judged, Score, judged, score
-from exafleet.step.memory_tables import compare_memory, read_memory
-from exafleet.step.published import compare, published
-from exafleet.step.published_memory import FILE as MEMORY_FILE
-from exafleet.step.published_scaling import compare_scaling, read_scaling
+from exafleet.step.measured.memory_tables import compare_memory, read_memory
+from exafleet.step.measured.peaks import FILE as MEMORY_FILE
+from exafleet.step.measured.scaling import compare_scaling, read_scaling
+from exafleet.step.measured.training import compare, published
 from exafleet.terms import format as words
 from exafleet.terms.units import DATA
 

@@ -19,7 +19,7 @@ from exafleet.report.table import Column, Report, Table
 from exafleet.report.validation import told
 from exafleet.report.validation.score import Judged, Score, score, score_of
 from exafleet.report.validation.training import judge as judge_runs
-from exafleet.step.published_scaling import Scaled
+from exafleet.step.measured.scaling import Scaled
 from exafleet.terms import format as words
 
 LABELS = {"accelerator": "accelerator", "vendor": "maker", "precision": "precision"}

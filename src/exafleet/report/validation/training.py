@@ -14,7 +14,7 @@ from exafleet.facts.catalogue import Facts
 from exafleet.report.table import Report
 from exafleet.report.validation import told
 from exafleet.report.validation.score import NO_REASON, Choice, Judged, choice, rate_error, score
-from exafleet.step.published import Compared, Published
+from exafleet.step.measured.training import Compared, Published
 from exafleet.terms import format as words
 
 LABELS = {"accelerator": "accelerator", "precision": "precision", "family": "family", "stack": "software stack",

@@ -20,12 +20,12 @@ import numpy as np
 
 from exafleet.facts.architecture import Arch, insane, transformer
 from exafleet.facts.catalogue import Facts
-from exafleet.step.cells import MOST, Cells, NotUsable, cells_of, first_figure, needed, number, tried, whole
 from exafleet.step.layouts import Layouts
+from exafleet.step.measured.cells import MOST, Cells, NotUsable, cells_of, first_figure, needed, number, tried, whole
+from exafleet.step.measured.peaks import FILE, MemoryRow, need, peaks, published_memory
+from exafleet.step.measured.run_tables import read_runs
+from exafleet.step.measured.training import Published, Unread, shape
 from exafleet.step.memory import MemoryPractice, memory_of, memory_practice, usable
-from exafleet.step.published import Published, Unread, shape
-from exafleet.step.published_memory import FILE, MemoryRow, need, peaks, published_memory
-from exafleet.step.run_tables import read_runs
 from exafleet.terms.errors import ExafleetError, FactError, Problem
 from exafleet.terms.parts import Parts
 

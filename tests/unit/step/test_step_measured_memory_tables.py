@@ -7,9 +7,9 @@ from datetime import date
 import pytest
 
 from exafleet.facts.catalogue import load_facts
-from exafleet.step.memory_tables import GIB, JOBS, compare_memory, parts_of, read_memory
-from exafleet.step.published import Unread
-from exafleet.step.published_memory import FILE, MemoryRow
+from exafleet.step.measured.memory_tables import GIB, JOBS, compare_memory, parts_of, read_memory
+from exafleet.step.measured.peaks import FILE, MemoryRow
+from exafleet.step.measured.training import Unread
 from exafleet.terms.errors import FactError
 
 FACTS = load_facts(date(2026, 11, 23))

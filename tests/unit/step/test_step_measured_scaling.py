@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from exafleet.step.published import Compared, Published, Unread
-from exafleet.step.published_scaling import FILE, MLPERF, RUN, STEP, Member, read_scaling, scaled
+from exafleet.step.measured.scaling import FILE, MLPERF, RUN, STEP, Member, read_scaling, scaled
+from exafleet.step.measured.training import Compared, Published, Unread
 from exafleet.terms.errors import FactError
 
 LIKE = {"row_id": "T1", "round": "v5.0", "submitter": "NVIDIA", "accelerator": "NVIDIA H100-SXM5-80GB",

@@ -7,8 +7,8 @@ from datetime import date
 import pytest
 
 from exafleet.facts.catalogue import load_facts
-from exafleet.step.published import Published, Unread
-from exafleet.step.run_tables import ASSUMED_MICRO_BATCHES, MARKS, REQUIRED, read_runs
+from exafleet.step.measured.run_tables import ASSUMED_MICRO_BATCHES, MARKS, REQUIRED, read_runs
+from exafleet.step.measured.training import Published, Unread
 from exafleet.terms.errors import FactError
 
 FACTS = load_facts(date(2026, 11, 23))

@@ -10,7 +10,7 @@ import pytest
 
 from exafleet.facts.architecture import arch, insane, transformer
 from exafleet.facts.catalogue import load_facts
-from exafleet.step.published import (
+from exafleet.step.measured.training import (
     AXES,
     COLUMNS,
     FILE,

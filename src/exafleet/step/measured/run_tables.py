@@ -18,10 +18,10 @@ from pathlib import Path
 from exafleet.facts.architecture import Arch, arch, insane, transformer
 from exafleet.facts.catalogue import Facts
 from exafleet.facts.subjects import fold
-from exafleet.step import run_words as words
-from exafleet.step.cells import Cells, NotUsable, cells_of, figure, first_figure, needed, number, tried, whole
+from exafleet.step.measured import run_words as words
+from exafleet.step.measured.cells import Cells, NotUsable, cells_of, figure, first_figure, needed, number, tried, whole
+from exafleet.step.measured.training import Published, Unread
 from exafleet.step.practice import is_stack, known_stack
-from exafleet.step.published import Published, Unread
 from exafleet.terms.errors import FactError, Problem
 
 REQUIRED = {

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from exafleet.facts.catalogue import Facts
 from exafleet.facts.subjects import Subject, fold
-from exafleet.step.cells import Cells, NotUsable
+from exafleet.step.measured.cells import Cells, NotUsable
 
 # Chips of a server, where sharding within one ("hsdp") is told without a number.
 SERVER = 8

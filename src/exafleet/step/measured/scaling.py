@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from exafleet.facts.catalogue import Facts
-from exafleet.step.cells import Cells, NotUsable, cells_of, figure, first_figure, needed, tried
+from exafleet.step.measured.cells import Cells, NotUsable, cells_of, figure, first_figure, needed, tried
+from exafleet.step.measured.run_words import release
+from exafleet.step.measured.training import AXES, Compared, Published, Unread, compare
 from exafleet.step.practice import stack_of
-from exafleet.step.published import AXES, Compared, Published, Unread, compare
-from exafleet.step.run_words import release
 from exafleet.terms.errors import FactError, Problem
 from exafleet.terms.units import DATA
 
