@@ -271,7 +271,9 @@ def practice_of(group: Group, theta: Theta) -> Practice:
 
 def residual(group: Group, theta: Theta) -> Floats:
     """Log of predicted over measured rate of each row."""
-    how = _under_options(practice_of(group, theta), group.task.options or ())
+    left, hidden = ({option: value for (term, option), (value, *_) in OPTIONS.items() if term == name}
+                    for name in ("host_left", "dispatch_hidden"))
+    how = under(practice_of(group, theta), group.task.options or (), left, hidden)
     net = group.at.net
     nic = {k: replace(c, bandwidth=c.bandwidth * how.network) for k, c in net.nic.items()}
     at = replace(group.at, how=how, net=replace(net, nic=nic))
@@ -282,15 +284,6 @@ def residual(group: Group, theta: Theta) -> Floats:
     chips = np.array([r.chips for r in group.rows])
     with np.errstate(divide="ignore"):
         return np.asarray(np.log(np.asarray(group.task.batch) * group.task.seq / total / chips / group.rate))
-
-
-def _under_options(how: Practice, options: Sequence[str]) -> Practice:
-    left = min((OPTIONS["host_left", o][0] for o in options if ("host_left", o) in OPTIONS), default=1.0)
-    hides = [OPTIONS["dispatch_hidden", o][0] for o in options if ("dispatch_hidden", o) in OPTIONS]
-    kept = float(np.prod([1.0 - share for share in hides]))
-    once = 1.0 if "one-sided" in options else how.one_sided
-    return replace(how, one_sided=once, host_layer=how.host_layer * left, host_moe=how.host_moe * left,
-                   ep_hidden=1.0 - (1.0 - how.ep_hidden) * kept)
 
 
 def keys(mine: Sequence[Group]) -> Iterator[Key]:

@@ -7,7 +7,7 @@ data/measured_train.csv; a stack's factor is the only thing that differs between
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -157,13 +157,17 @@ def told(how: Practice, facts: Facts, options: Sequence[str]) -> Practice:
     if unknown:
         raise FactError(Problem(what=f"unknown option of the software: {', '.join(unknown)}",
                                 allowed=", ".join(OPTIONS)))
-    left = facts.find(SUBJECT, "host_left")
-    share = min((left[o].value for o in options if o in left), default=1.0)
-    dispatch = facts.find(SUBJECT, "dispatch_hidden")
-    hidden = 1.0 - (1.0 - how.ep_hidden) * float(np.prod([1.0 - dispatch[o].value for o in options if o in dispatch]))
-    once = 1.0 if "one-sided" in options else how.one_sided
-    return replace(how, one_sided=once, host_layer=how.host_layer * share, host_moe=how.host_moe * share,
-                   ep_hidden=hidden)
+    left, hidden = ({at: fact.value for at, fact in facts.find(SUBJECT, term).items()}
+                    for term in ("host_left", "dispatch_hidden"))
+    return under(how, options, left, hidden)
+
+
+def under(how: Practice, options: Sequence[str], left: Mapping[str, float], hidden: Mapping[str, float]) -> Practice:
+    """Practice under options, of which it is known what they leave of the host's time and hide of expert traffic."""
+    share = min((left[o] for o in options if o in left), default=1.0)
+    seen = float(np.prod([1.0 - hidden[o] for o in options if o in hidden]))
+    return replace(how, one_sided=1.0 if "one-sided" in options else how.one_sided, host_layer=how.host_layer * share,
+                   host_moe=how.host_moe * share, ep_hidden=1.0 - (1.0 - how.ep_hidden) * seen)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
