@@ -43,7 +43,7 @@ from exafleet.step.measured.training import (
     timed,
 )
 from exafleet.step.memory import States, memory_practice
-from exafleet.step.practice import SUBJECT, Band, Practice, stack_of
+from exafleet.step.practice import SUBJECT, Band, Practice, stack_of, under
 from exafleet.step.shards import Timed, shards
 from exafleet.step.train import Setting, TrainTask, run, shard_work
 from exafleet.terms.calendar import published as day
