@@ -1,4 +1,4 @@
-"""How software runs a training step: what overlaps, what it costs beside the operators, how much memory it may use.
+"""How software runs a training step: what overlaps, and what it costs beside the operators.
 
 These are named, dated facts of two kinds of subject: `training-practice` (the same for everybody) and one subject per
 software stack (`stack-megatron`, ...). They are fitted by tools/fit_training.py on the `fit` rows of
