@@ -30,6 +30,7 @@ import numpy.typing as npt
 from exafleet.facts.catalogue import Facts, load_facts
 from exafleet.ops.collective import fabric
 from exafleet.ops.efficiency import efficiency
+from exafleet.step.layouts import Layouts
 from exafleet.step.measured.training import (
     AXES,
     Published,
@@ -39,6 +40,7 @@ from exafleet.step.measured.training import (
     published,
     shape,
     stated,
+    task_key,
     task_of,
     timed,
 )
@@ -124,6 +126,8 @@ OPTIONS = {
     ("host_left", "token-drop"): (0.5, 0.2, 0.8, "fixed counts: the host does not wait for the router"),
     ("dispatch_hidden", "hidden-dispatch"): (0.5, 0.2, 0.9, "expert traffic beside another micro-batch"),
 }
+LEFT, HIDDEN = ({option: value for (term, option), (value, *_) in OPTIONS.items() if term == name}
+                for name in ("host_left", "dispatch_hidden"))
 # What these stacks are known to do differently: value, from, why.
 _EARLY = (("dp_floor", 1.0, "gradients were reduced after the backward pass, not beside it"),
           ("tp_hidden", 0.0, "tensor-parallel reductions stood in the way of compute"),
@@ -139,12 +143,12 @@ OWN = {
     ("stack-pytorch-eager", "tp_hidden"): (0.0, DATES[0], "vanilla tensor parallelism waits for its traffic"),
     ("stack-megatron", "gradient_bytes"): (2.0, DATES[1], "bf16 gradients in the tuned recipes of 2025 and later"),
 }
-# Stacks whose factors start from those of another: its fork, its predecessor, the same software told otherwise.
 # What users of a stack switch on where nothing else is said: stack, option, from, why.
 USUAL = (
     ("stack-megatron", "one-sided", DATES[1], "HybridEP or DeepEP in nearly all expert recipes of 2026"),
     ("stack-megatron", "partial-graphs", DATES[1], "graphs of attention and routers in most expert recipes of 2026"),
 )
+# Stacks whose factors start from those of another: its fork, its predecessor, the same software told otherwise.
 KIN = {"stack-megatron-2022": "stack-megatron-deepspeed", "stack-megatron": "stack-nemo",
        "stack-megatron-plain": "stack-megatron", "stack-pytorch-async": "stack-pytorch",
        "stack-pytorch-eager": "stack-pytorch"}
@@ -168,6 +172,7 @@ class Group:
 
     rows: list[Published]
     task: TrainTask
+    layouts: Layouts
     at: Setting
     base: Timed
     place: npt.NDArray[np.int64]
@@ -182,8 +187,7 @@ def groups(rows: Iterable[Published], facts: Facts) -> list[Group]:
     by: dict[tuple[object, ...], list[Published]] = defaultdict(list)
     for r in (closed(row, facts) for row in rows):
         if set(AXES) <= r.layout.keys():
-            by[(r.model, r.arch, tuple(r.changes.items()), r.chip, r.dtype, r.recipe, r.seq, r.stack, r.release, r.task,
-                r.options, r.nic_bw)].append(r)
+            by[task_key(r)].append(r)
     found = []
     for many in by.values():
         try:
@@ -224,29 +228,16 @@ def _group(rows: list[Published], facts: Facts) -> Group:
                  band=Band(low=0.8, high=1.25), each=States(gradient=how.gradient_bytes),
                  memory=memory_practice(facts, stack, first.dtype, system.chip.family),
                  host_bw=facts.try_value(f"{system.chip.id}.host_bw") or np.nan)
-    base, place = shard_work(task, at, stated(rows))
+    layouts = stated(rows)
+    base, place = shard_work(task, at, layouts)
     rate = np.array([measured(r, model) for r in rows])
-    return Group(rows, task, at, base, place, rate, stack, system.chip.family.casefold(), model.kind)
+    return Group(rows, task, layouts, at, base, place, rate, stack, system.chip.family.casefold(), model.kind)
 
 
 def practice_fact(facts: Facts, stack: str, term: str) -> float:
     """A stack's own fact, or everybody's."""
     found = {**facts.find(SUBJECT, term), **facts.find(stack, term)}
     return found[""].value
-
-
-def part(group: Group, keep: Sequence[int]) -> Group:
-    """Some rows of a group."""
-    rows = [group.rows[i] for i in keep]
-    task = replace(group.task, batch=np.asarray(group.task.batch)[list(keep)])
-    return Group(rows, task, group.at, group.base, group.place[list(keep)], group.rate[list(keep)], group.stack,
-                 group.kin, group.family)
-
-
-def split(found: Sequence[Group], chosen: Callable[[Published], bool]) -> list[Group]:
-    """The chosen rows of every group."""
-    kept = ((g, [i for i, r in enumerate(g.rows) if chosen(r)]) for g in found)
-    return [part(g, keep) if len(keep) < len(g.rows) else g for g, keep in kept if keep]
 
 
 # ---------------------------------------------------------------------------------------------- the model of a row
@@ -257,7 +248,7 @@ def practice_of(group: Group, theta: Theta) -> Practice:
     stack, dtype, kin = group.stack, group.task.dtype, group.kin
 
     def x(name: str, at: str = "") -> float:
-        return theta.get((stack, name, at), 0.0 if at or name in ("release",) else FACTORS[name].mean)
+        return theta.get((stack, name, at), 0.0 if at else FACTORS[name].mean)
 
     own = {term for (s, term) in OWN if s == stack}
     values = {n: FACTORS[n].value(x(n)) for n in TERMS if "release" not in n and n not in own and n != "speed"}
@@ -271,15 +262,12 @@ def practice_of(group: Group, theta: Theta) -> Practice:
 
 def residual(group: Group, theta: Theta) -> Floats:
     """Log of predicted over measured rate of each row."""
-    left, hidden = ({option: value for (term, option), (value, *_) in OPTIONS.items() if term == name}
-                    for name in ("host_left", "dispatch_hidden"))
-    how = under(practice_of(group, theta), group.task.options or (), left, hidden)
+    how = under(practice_of(group, theta), group.task.options or (), LEFT, HIDDEN)
     net = group.at.net
     nic = {k: replace(c, bandwidth=c.bandwidth * how.network) for k, c in net.nic.items()}
     at = replace(group.at, how=how, net=replace(net, nic=nic))
-    lay = stated(group.rows)
     tables = shards(group.task.arch, group.base, at.net, how, at.memory.keeps)
-    spent = run(group.task, at, lay, tables, group.place).spent
+    spent = run(group.task, at, group.layouts, tables, group.place).spent
     total = sum(spent.values())
     chips = np.array([r.chips for r in group.rows])
     with np.errstate(divide="ignore"):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -261,17 +261,16 @@ def compare(rows: Iterable[Published | Unread], facts: Facts,
             found[i] = Compared(row=None, id=row.id, measured=row.measured, unit=row.unit, predicted=np.nan,
                                 low=np.nan, high=np.nan, why=row.why)
         else:
-            by_task.setdefault(_task_key(row, i), []).append(i)
+            # An open layout is searched, and goes alone.
+            by_task.setdefault(task_key(row) if set(AXES) <= row.layout.keys() else (i,), []).append(i)
     for places in by_task.values():
         found |= zip(places, _together([listed[i] for i in places], facts), strict=True)  # type: ignore[misc]
         told(len(found))
     return [found[i] for i in range(len(listed))]
 
 
-def _task_key(row: Published, place: int) -> tuple[object, ...]:
-    """Rows of one key differ only in chips, batch and layout, and are timed together; open layouts go alone."""
-    if not set(AXES) <= row.layout.keys():
-        return (place,)
+def task_key(row: Published) -> tuple[object, ...]:
+    """Rows of one key differ only in chips, batch and layout, and can be timed together."""
     return (row.model, row.arch, tuple(row.changes.items()), row.chip, row.dtype, row.recipe, row.seq, row.stack,
             row.release, row.task, row.options, row.nic_bw)
 
@@ -311,8 +310,7 @@ def task_of(row: Published, model: Arch, batch: int | npt.NDArray[np.int64]) -> 
 
 def stated(rows: Sequence[Published]) -> Layouts:
     """The layouts of rows that state every axis. [R]"""
-    known = {f.name for f in fields(Layouts)}
-    axes = {a: [r.layout.get(a, 0) for r in rows] for a in (*AXES, *OPTIONAL) if a in known}
+    axes = {a: [r.layout.get(a, 0) for r in rows] for a in (*AXES, *OPTIONAL)}
     ways = [r.layout["tp"] * r.layout["cp"] * r.layout["pp"] for r in rows]
     return Layouts.of(**axes, dp=[max(r.chips // w, 1) for r, w in zip(rows, ways, strict=True)])
 
@@ -324,7 +322,7 @@ def timed(rows: Sequence[Published], model: Arch, facts: Facts) -> Steps | None:
     if set(AXES) <= first.layout.keys():
         batch = np.array([r.batch for r in rows], dtype=np.int64)
         return evaluate(task_of(first, model, batch), system, facts, stated(rows))
-    known = {a: (v, v) for a, v in first.layout.items() if a in {f.name for f in fields(Layouts)}}
+    known = {a: (v, v) for a, v in first.layout.items()}
     limits = Limits(**{"zero": (0, 2), "vpp": (1, 16), **PLAIN, **known})
     return search_train(task_of(first, model, first.batch), system, first.chips, facts, limits=limits,
                         memory="tp" not in known).best
