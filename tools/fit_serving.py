@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "src"))
 
 from exafleet.facts.catalogue import Facts, load_facts
 from exafleet.facts.hardware import system
-from exafleet.step.measured.serving import ServeRow, log_errors, predict_row, read_rows
+from exafleet.service.measured.runs import ServeRow, log_errors, predict_row, read_rows
 from exafleet.step.serve import Machine, machine
 
 ENGINES = ("trtllm", "sglang", "vllm")

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from exafleet.facts.architecture import arch
 from exafleet.facts.catalogue import load_facts
 from exafleet.facts.hardware import system
-from exafleet.step.serve import Machine, ServeTask, machine, serve_step
+from exafleet.service.search import packed, search_serve
+from exafleet.service.steady import serve_step
+from exafleet.step.serve import Machine, ServeTask, machine
 from exafleet.step.serve_layouts import ServeLimits, fixed, layouts
-from exafleet.step.serve_search import packed, search_serve
 from exafleet.terms.why import Why
 
 FACTS = load_facts(datetime.date(2026, 11, 23))

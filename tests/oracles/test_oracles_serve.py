@@ -7,7 +7,8 @@ import pytest
 from exafleet.facts.architecture import arch
 from exafleet.facts.catalogue import load_facts
 from exafleet.facts.hardware import system
-from exafleet.step.serve import ServeTask, machine, serve_step
+from exafleet.service.steady import serve_step
+from exafleet.step.serve import ServeTask, machine
 from exafleet.step.serve_layouts import fixed
 
 FACTS = load_facts(datetime.date(2026, 11, 23))

@@ -11,9 +11,9 @@ import pytest
 from exafleet.facts.architecture import arch
 from exafleet.facts.catalogue import load_facts
 from exafleet.facts.hardware import system
-from exafleet.step.measured.serving import TABLE, log_errors, predict_row, read_rows
+from exafleet.service.measured.runs import TABLE, log_errors, predict_row, read_rows
+from exafleet.service.search import search_serve
 from exafleet.step.serve import ServeTask, machine
-from exafleet.step.serve_search import search_serve
 from exafleet.terms.units import DATA
 
 FACTS = load_facts(datetime.date(2026, 11, 23))

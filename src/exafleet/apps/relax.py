@@ -13,8 +13,8 @@ from exafleet.step.search import search_train
 if TYPE_CHECKING:
     from exafleet.facts.catalogue import Facts
     from exafleet.facts.hardware import System
+    from exafleet.service.search import ServeResult
     from exafleet.step.serve import ServeTask
-    from exafleet.step.serve_search import ServeResult
     from exafleet.step.train import TrainTask
 
 _MOST_CHIPS = 1_000_000
@@ -44,7 +44,7 @@ def train_relaxations(task: TrainTask, system: System, chips: int, facts: Facts,
 
 def serve_relaxations(task: ServeTask, system: System, asked: ServeResult, facts: Facts) -> tuple[str, ...]:
     """Sentences such as '--tpot "61 ms"': each was searched and found to run."""
-    from exafleet.step.serve_search import search_serve
+    from exafleet.service.search import search_serve
     from exafleet.terms.why import Why
 
     def runs(chips: int, **changes: float | str) -> bool:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from exafleet.facts.catalogue import Facts
     from exafleet.facts.hardware import System
     from exafleet.report.table import Report, Table
+    from exafleet.service.search import ServeResult
     from exafleet.step.serve import ServeTask
-    from exafleet.step.serve_search import ServeResult
     from exafleet.terms.errors import NothingFits
 
 InputTokens = Annotated[
@@ -105,7 +105,7 @@ def serve_figures(task: ServeTask, system: System, gpus: int | None, facts: Fact
 
     gpus   size of the service; None takes the fewest whole units (doubling) that serve it
     """
-    from exafleet.step.serve_search import search_serve
+    from exafleet.service.search import search_serve
     from exafleet.terms.why import Why
 
     found = search_serve(task, system, gpus or system.chips, facts)

@@ -21,11 +21,11 @@ from exafleet.facts.world import World
 from exafleet.fleet.goodput import NODE, Reliability, goodput, reliability, system_mtbf
 from exafleet.fleet.power import Activity, power
 from exafleet.fleet.rates import Rates
+from exafleet.service.search import search_serve
 from exafleet.step.limits import PLAIN, Limits
 from exafleet.step.search import TrainResult, search_train
 from exafleet.step.serve import ServeTask
 from exafleet.step.serve_layouts import ServeLimits
-from exafleet.step.serve_search import search_serve
 from exafleet.step.train import TrainTask, sequences
 from exafleet.terms.errors import FactError
 from exafleet.terms.why import Why

@@ -1,13 +1,8 @@
-"""One served model: seconds per output token and to the first token, memory, and how much traffic a replica carries.
+"""One served model on one chip: the time of a decode step and of a prompt's prefill, from operators and messages.
 
 A replica is `tp * dp * pp` chips: `dp` groups of `tp` chips share the experts of a stage (attention runs data-parallel
-over the groups), and `pp` stages follow each other. `concurrency` sequences run at once; each engine step gives each of
-them one token and, whenever a prompt is waiting, works through a chunk of it (chunked prefill, continuous batching).
+over the groups), and `pp` stages follow each other. What many requests make of these steps is the service floor's.
 Everything broadcasts over candidates [C]; docs/models/serving.md derives the formulas.
-
-  time per output token  = decode step + prefill of other sequences' prompts that falls between two tokens
-  time to first token    = waiting for other prompts + own prefill + the decode steps that share its chunks
-  throughput             = concurrency * output / (first token + (output - 1) * per token)
 """
 
 from __future__ import annotations
@@ -25,10 +20,8 @@ from exafleet.ops.collective import Fabric, all_reduce, all_to_all, fabric, p2p
 from exafleet.ops.efficiency import Efficiency, efficiency
 from exafleet.ops.roofline import operator_time
 from exafleet.step.serve_layouts import ServeLayouts
-from exafleet.step.serve_memory import memory
 from exafleet.terms.errors import MissingFact, Problem
 from exafleet.terms.parts import Parts
-from exafleet.terms.why import Why
 from exafleet.work.counts import ELEMENT_BYTES, expert_width
 from exafleet.work.operator import Work
 from exafleet.work.operators import decode_work, prefill_work
@@ -154,71 +147,6 @@ def _engine(facts: Facts, chip: Chip, engine: str, net: Fabric, sigma: float) ->
         oneshot = net.link["all_reduce"].latency if "all_reduce" in net.link else 0.0
     # Two independent sources of error: the operators of this chip, and what engines make of them.
     return Engine(**{**value, "sigma": float(np.hypot(value["sigma"], sigma)), "oneshot": oneshot})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServeStep:
-    """Candidates [C] of one service on one system.
-
-    layouts      layout of each candidate                                                  [C]
-    concurrency  sequences running on one replica                                          [C]
-    token        parts of the mean time per output token                                   [C, P]  [s]
-    first        parts of the mean time to first token                                     [C, P]  [s]
-    memory       parts of one chip's memory in use                                         [C, P]  [B]
-    rate         output tokens per second of one replica                                   [C]     [token/s]
-    why          Why.OK, HBM_FULL or NO_DTYPE (latency targets are the search's business)    [C]
-    """
-
-    layouts: ServeLayouts
-    concurrency: Floats
-    token: Parts
-    first: Parts
-    memory: Parts
-    rate: Floats
-    why: Ints
-
-
-def serve_step(task: ServeTask, on: Machine, layouts: ServeLayouts, concurrency: npt.ArrayLike) -> ServeStep:
-    """Times, memory and traffic of each candidate. `concurrency` sequences on each replica. [C]"""
-    running = np.broadcast_to(np.asarray(concurrency, dtype=np.float64), layouts.tp.shape)
-    # Sequences of one micro-batch on one group; fewer sequences than groups leave groups idle, none runs less than one.
-    batch = np.maximum(running / (layouts.dp * layouts.pp), 1.0)
-    decode, prompt = decode_parts(task, on, layouts, batch), prefill_parts(task, on, layouts, batch)
-    chunks = np.ceil(task.fresh_tokens / task.chunk)
-    others = np.maximum(running - 1.0, 0.0) / running * batch * prompt.total / task.output_tokens
-    token = decode + Parts.of("s", {"prefill of others": others})
-    shared = np.where(running > 1, chunks * decode.total, 0.0)
-    ahead = np.maximum(running / (layouts.dp * layouts.pp) - 1.0, 0.0)
-    queue = waiting(others / token.total, prompt.total + shared, ahead, on.engine.bunching if task.closed else 0.0)
-    first = prompt + Parts.of("s", {"queue": queue, "decode of others": shared, "request": on.engine.request})
-    used = memory(task.arch, layouts, batch, task.weights, task.kv_dtype, task.context, task.chunk)
-    rate = running * task.output_tokens / (first.total + (task.output_tokens - 1.0) * token.total)
-    why = np.where(full(used, on), Why.HBM_FULL, Why.OK)
-    why = np.where(np.isfinite(token.total + first.total), why, Why.NO_DTYPE).astype(np.int64)
-    return ServeStep(layouts=layouts, concurrency=running, token=token, first=first, memory=used, rate=rate, why=why)
-
-
-def full(used: Parts, on: Machine) -> npt.NDArray[np.bool_]:
-    """Which candidates do not fit: engines give away all but a share of what the weights leave. [C]"""
-    weights = used["dense weights"] + used["expert weights"]
-    return np.asarray(used.total - weights > (on.chip.hbm_bytes - weights) * (1.0 - on.engine.reserve))
-
-
-def waiting(busy: Floats, service: Floats, ahead: Floats, bunching: float) -> Floats:
-    """Mean time a prompt waits for other prompts. [C]  [s]
-
-    busy      share of engine time spent on prompts                            [C]
-    service   time one prompt needs                                             [C]  [s]
-    ahead     prompts of the group that could be ahead of it                     [C]
-    bunching  share of them that are, in a closed loop; 0 in an open one         [1]
-
-    Open loop: one server, fixed service time, Poisson arrivals (M/D/1), never more than half of those ahead.
-    >>> float(waiting(np.array(0.5), np.array(2.0), np.array(10.0), 0.0))
-    1.0
-    """
-    load = np.minimum(busy, 0.999)
-    queue = np.minimum(service * load / (2.0 * (1.0 - load)), ahead / 2.0 * service)
-    return np.maximum(queue, bunching * ahead * service)
 
 
 def decode_parts(task: ServeTask, on: Machine, layouts: ServeLayouts, batch: Floats) -> Parts:

@@ -17,9 +17,10 @@ import numpy as np
 from exafleet.facts.architecture import arch
 from exafleet.facts.catalogue import Facts
 from exafleet.facts.hardware import system
-from exafleet.step.serve import BAND, Machine, ServeStep, ServeTask, machine, serve_step
+from exafleet.service.search import MOST_BATCH, RUNG
+from exafleet.service.steady import ServeStep, serve_step
+from exafleet.step.serve import BAND, Machine, ServeTask, machine
 from exafleet.step.serve_layouts import fixed
-from exafleet.step.serve_search import MOST_BATCH, RUNG
 from exafleet.terms.units import DATA
 from exafleet.terms.why import Why
 

@@ -8,10 +8,11 @@ import pytest
 from exafleet.facts.architecture import arch
 from exafleet.facts.catalogue import load_facts
 from exafleet.facts.hardware import system
-from exafleet.step.measured.serving import read_rows
-from exafleet.step.serve import ServeTask, machine, serve_step, waiting
+from exafleet.service.measured.runs import read_rows
+from exafleet.service.search import search_serve
+from exafleet.service.steady import serve_step, waiting
+from exafleet.step.serve import ServeTask, machine
 from exafleet.step.serve_layouts import ServeLimits, fixed, layouts
-from exafleet.step.serve_search import search_serve
 from exafleet.terms.errors import MissingFact
 from exafleet.terms.why import Why
 

@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from exafleet.facts.catalogue import Facts
 from exafleet.facts.hardware import System
-from exafleet.step.serve import BAND, Machine, ServeStep, ServeTask, full, machine, serve_step
+from exafleet.service.steady import ServeStep, full, serve_step
+from exafleet.step.serve import BAND, Machine, ServeTask, machine
 from exafleet.step.serve_layouts import ServeLayouts, ServeLimits, layouts
 from exafleet.step.serve_memory import memory
 from exafleet.terms.parts import Parts
