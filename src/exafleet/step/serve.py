@@ -149,9 +149,14 @@ def _engine(facts: Facts, chip: Chip, engine: str, net: Fabric, sigma: float) ->
     return Engine(**{**value, "sigma": float(np.hypot(value["sigma"], sigma)), "oneshot": oneshot})
 
 
-def decode_parts(task: ServeTask, on: Machine, layouts: ServeLayouts, batch: Floats) -> Parts:
-    """Parts of one decode step: a token for each of `batch` sequences of every group. [C, P]  [s]"""
-    work = decode_work(task.arch, dtype=task.dtype, kv_dtype=task.kv_dtype, sequences=batch, context=task.context,
+def decode_parts(task: ServeTask, on: Machine, layouts: ServeLayouts, batch: Floats,
+                 context: npt.ArrayLike | None = None) -> Parts:
+    """Parts of one decode step: a token for each of `batch` sequences of every group. [C, P]  [s]
+
+    context  mean cached tokens of a sequence; None: the task's   [C]  [token]
+    """
+    work = decode_work(task.arch, dtype=task.dtype, kv_dtype=task.kv_dtype, sequences=batch,
+                       context=task.context if context is None else context,
                        tp=layouts.tp, ep=layouts.ep, etp=layouts.etp)
     pieces = _operators(work, task, on, on.engine.hidden) | communication(task, on, layouts, batch)
     return _step(pieces, on.engine.decode, on.engine.overhead)
@@ -167,11 +172,23 @@ def prefill_parts(task: ServeTask, on: Machine, layouts: ServeLayouts, batch: Fl
     each = min(fresh, task.chunk)
     tokens = np.clip(batch * fresh / task.output_tokens, each, task.chunk)
     before = task.input_tokens - fresh + (fresh - each) / 2.0
-    work = prefill_work(task.arch, dtype=task.dtype, tokens=tokens, seq=each, prefix=before, sequences=tokens / each,
+    share = fresh / tokens
+    return chunk_parts(task, on, layouts, tokens, each, before, tokens / each).scaled(share)
+
+
+def chunk_parts(task: ServeTask, on: Machine, layouts: ServeLayouts, tokens: Floats, seq: npt.ArrayLike,
+                before: npt.ArrayLike, sequences: npt.ArrayLike) -> Parts:
+    """Parts of one step's prompts. [C, P]  [s]
+
+    tokens     prompt tokens of the step in every group          [C]  [token]
+    seq        of each prompt (or piece of one) among them       [C]  [token]
+    before     cached tokens before each                         [C]  [token]
+    sequences  prompts among them                                [C]
+    """
+    work = prefill_work(task.arch, dtype=task.dtype, tokens=tokens, seq=seq, prefix=before, sequences=sequences,
                         tp=layouts.tp, ep=layouts.ep, etp=layouts.etp)
     pieces = _operators(work, task, on, 0.0) | communication(task, on, layouts, tokens)
-    share = fresh / tokens
-    return _step(pieces, on.engine.prefill, on.engine.overhead).scaled(share)
+    return _step(pieces, on.engine.prefill, on.engine.overhead)
 
 
 def _step(pieces: Mapping[str, Floats], slowdown: float, overhead: float) -> Parts:
