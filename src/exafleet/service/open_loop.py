@@ -23,6 +23,10 @@ Floats = npt.NDArray[np.float64]
 QUANTILES = (0.5, 0.9, 0.99)
 # Sample requests of a service whose rate changes; share of the saturation rate that a full window works off.
 MIXED, NEARLY = 8192, 0.97
+# Batches this far apart tell how decoding slows with the batch.
+NEAR = 1.05
+# The lowest rate: an hour without a request differs from none only in divisions. [1/s]
+RARE = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +61,7 @@ def open_loop(of: Curves, rate: npt.ArrayLike, *, ttft: float = np.inf, tpot: fl
     ttft, tpot  targets of `good`                                             [s]
     dispersion  variance of the number of arrivals over its mean; 1: Poisson  [1]
     """
-    each = np.broadcast_to(np.asarray(rate, dtype=np.float64), of.lanes.shape) / of.lanes
+    each = np.broadcast_to(np.maximum(np.asarray(rate, dtype=np.float64), RARE), of.lanes.shape) / of.lanes
     steady = _steady(of, each)
     first, token = _times(of, steady, dispersion)
     return _answer(of, steady, steady.stable, steady.batch, (first, token), ttft, tpot)
@@ -118,8 +122,7 @@ class _Steady:
     """The mean state of each lane. [C, 1] but for `stable`, `most`, `batch` and `prompts` [C].
 
     rate     arrivals                                                  [1/s]
-    decode   a decode step at the mean batch, and its rise per sequence  [s]
-    step     mean time between two tokens of a sequence                 [s]
+    decode   a decode step at the mean batch; `rise` with each sequence  [s]
     some     probability that anything decodes                           [1]
     """
 
@@ -130,7 +133,6 @@ class _Steady:
     prompts: Floats
     decode: Floats
     rise: Floats
-    step: Floats
     some: Floats
 
 
@@ -139,7 +141,8 @@ def _steady(of: Curves, rate: Floats) -> _Steady:
     after = float(np.maximum(of.lengths.output - 1.0, 1e-9).mean())
     more, extra = of.more.mean(axis=1, keepdims=True), float((of.steps - 1.0).mean())
     # Prompts that come while one's own is computed are computed right after it, between one's first tokens.
-    own = of.own.mean(axis=1, keepdims=True) + of.decode * (1.0 + extra)
+    several = float((of.lengths.output >= 1.5).mean())
+    own = several * (of.own.mean(axis=1, keepdims=True) + of.decode * (1.0 + extra))
     # Prompts that come within one step share its fixed cost; the first guess is one prompt a step.
     shared = np.ones_like(of.decode)
     for _ in range(6):
@@ -150,14 +153,14 @@ def _steady(of: Curves, rate: Floats) -> _Steady:
         shared = -np.expm1(-carried * step) / (carried * step)
     most = _read(of.batch, carried, np.maximum(of.room, 1.0)) * np.minimum(of.room, 1.0)
     stable = (rate < most) & (of.room >= 1.0) & np.isfinite(of.own).all(axis=1)
-    light = np.clip(rate / carried[:, 0], 0.0, 1.0)
-    batch = np.where(rate < carried[:, 0], light * of.batch[0], _inverse(of.batch, carried, rate))
-    decode, each_ = _read(of.batch, of.decode, np.maximum(batch, 1.0)), _read(of.batch, each, np.maximum(batch, 1.0))
-    near = _read(of.batch, of.decode, np.maximum(batch, 1.0) * 1.05)
-    prompts = np.minimum(rate * each_, 0.999)
+    first = rate * each[:, 0]
+    light = rate * (after * of.decode[:, 0] + first * own[:, 0]) / np.maximum(1.0 - first, 1e-9)
+    batch = np.where(rate < carried[:, 0], light, _inverse(of.batch, carried, rate))
+    running = np.maximum(batch, 1.0)
+    decode, near = _read(of.batch, of.decode, running), _read(of.batch, of.decode, running * NEAR)
+    prompts = np.minimum(rate * _read(of.batch, each, running), 0.999)
     return _Steady(rate=rate[:, None], most=most, stable=stable, batch=batch, prompts=prompts, decode=decode[:, None],
-                   rise=((near - decode) / (0.05 * np.maximum(batch, 1.0)))[:, None],
-                   step=(decode / (1.0 - prompts))[:, None], some=-np.expm1(-batch)[:, None])
+                   rise=((near - decode) / ((NEAR - 1.0) * running))[:, None], some=-np.expm1(-batch)[:, None])
 
 
 def _read(points: Floats, values: Floats, at: Floats) -> Floats:
@@ -185,7 +188,7 @@ def _first(of: Curves, at: _Steady, dispersion: float) -> tuple[Floats, Floats]:
     # Work that a prompt adds to what waits, its further steps' decoding included.
     work = of.more + (of.start[:, None] + decode) * (of.steps - 1.0)
     mean, square = work.mean(axis=1, keepdims=True), (work * work).mean(axis=1, keepdims=True)
-    spread = square + (dispersion - 1.0) * mean * mean
+    varied = square + (dispersion - 1.0) * mean * mean
     load = np.minimum(at.rate * mean, 0.98)
     # A gate: all that is done between two looks at the queue. Gates with prompts, and their share of the time.
     start = of.start[:, None]
@@ -195,14 +198,14 @@ def _first(of: Curves, at: _Steady, dispersion: float) -> tuple[Floats, Floats]:
         gate = (decode + some * start) / (1.0 - load)
     some = np.maximum(some, 1e-12)
     long = decode + start + load * gate / some
-    variance = at.rate * spread * gate / (1.0 - load * load)
+    variance = at.rate * varied * gate / (1.0 - load * load)
     second = (variance + gate * gate - (1.0 - some) * decode * decode) / some
     share = some * long / np.maximum(gate, 1e-12)
     seen = np.maximum(second / long - decode - start, 0.0)
     inside = decode + start + _gamma(seen, seen * np.maximum(square / mean, seen), u[1])
     fall = np.where(u[0] < share, inside, decode)
     rest = fall * u[2]
-    ahead, behind = (_gamma(at.rate * t * mean, at.rate * t * spread, u[3]) for t in (fall - rest, rest))
+    ahead, behind = (_gamma(at.rate * t * mean, at.rate * t * varied, u[3]) for t in (fall - rest, rest))
     room = of.spare / np.maximum(of.lengths.fresh.mean(), 1.0) * of.more.mean(axis=1, keepdims=True)
     first = rest + ahead + np.minimum(behind, room) + of.own + of.steps * decode + of.request
     # Prompts that came since, and found no place in the last step of one's own, are computed right after it.
@@ -219,8 +222,8 @@ def _token(of: Curves, at: _Steady, behind: Floats, dispersion: float) -> Floats
     after = np.maximum(of.lengths.output - 1.0, 1e-9)
     batch = at.batch[:, None]
     stretch = np.clip(batch * at.rise / at.decode, 0.0, 0.95)
-    lasting = float((after * after).sum() / (2.0 * after.sum())) * at.step / (1.0 - stretch)
-    x = after * at.step / lasting
+    # How long the batch remembers: the rest of the lives of its sequences, in tokens.
+    x = after * (1.0 - stretch) * 2.0 * after.sum() / (after * after).sum()
     averaged = 2.0 * (x + np.expm1(-x)) / np.maximum(x * x, 1e-12)
     sway = np.sqrt(batch / (1.0 - stretch) * np.minimum(averaged, 1.0)) * ndtri(u[0])
     decode = at.decode + at.rise * np.maximum(sway, 1.0 - np.maximum(batch, 1.0))

@@ -32,7 +32,7 @@ MOST_TOKENS = 1 << 24
 # Bad lines that are told one by one.
 TOLD = 20
 # Lines read at a time.
-ROWS = 1 << 16
+ROWS = 1 << 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,7 +209,7 @@ def _moments(cells: Sequence[str]) -> Floats:
     """Dates with a time of day, in UTC. [s]"""
     tail = "+00:00" if cells[0].endswith("+00:00") else "Z" if cells[0].endswith("Z") else ""
     plain = [c.removesuffix(tail) for c in cells] if tail else cells
-    if any(len(c) > 40 for c in plain):
+    if max(map(len, plain)) > 40:
         raise ValueError
     ticks = np.array(plain, dtype="datetime64[ns]")
     if np.isnat(ticks).any():
@@ -297,9 +297,9 @@ def _cells(rows: list[list[str]], numbers: Ints, at: list[int], layout: _Layout)
     if not n:
         none = np.zeros(0, dtype=np.int64)
         return _Lines(np.zeros(0), none, none, none, none)
-    when = layout.reads([row[at[0]] for row in rows])
-    given, answer = (np.fromiter((int(row[a]) for row in rows), dtype=np.int64, count=n) for a in at[1:])
-    return _Lines(when, given, answer, np.zeros(n, dtype=np.int64), numbers)
+    columns = list(zip(*rows, strict=False))  # as many as the shortest row has cells
+    given, answer = (np.fromiter(map(int, columns[a]), dtype=np.int64, count=n) for a in at[1:])
+    return _Lines(layout.reads(columns[at[0]]), given, answer, np.zeros(n, dtype=np.int64), numbers)
 
 
 def _told(row: list[str], line: int, at: list[int], width: int, layout: _Layout, bad: _Bad) -> bool:
@@ -334,7 +334,7 @@ class _Blocks:
 
     def __init__(self, capacity: int | None) -> None:
         self.capacity = capacity
-        self.held: OrderedDict[int, None] = OrderedDict()
+        self.held: OrderedDict[int, None] | dict[int, None] = {} if capacity is None else OrderedDict()
 
     def hit(self, ids: Sequence[int]) -> int:
         """Leading blocks of a prompt that are held; afterwards it holds all of them."""
@@ -343,8 +343,8 @@ class _Blocks:
             if block not in held:
                 break
             found += 1
-        if self.capacity is None:
-            held.update(dict.fromkeys(ids))
+        if self.capacity is None or not isinstance(held, OrderedDict):
+            held.update(dict.fromkeys(ids[found:]))
             return found
         # The head of a prompt is the likeliest to come again, so it becomes the youngest.
         for block in reversed(ids):
