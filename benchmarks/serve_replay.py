@@ -9,8 +9,9 @@ second, best of three; then the time to read the file, or one of the same layout
 
     python benchmarks/serve_replay.py --trace FILE --agreement [--spread]
 
-prints in its place how far the analytical answer is from the replay, at shares of the saturation rate: with the arrivals
-of the file, sped up or slowed down to the rate, and with its requests in random order arriving by chance (Poisson).
+prints in its place how far the analytical answer is from the replay, at shares of the saturation rate: with the
+arrivals of the file, sped up or slowed down to the rate, and with its requests in random order arriving by chance
+(Poisson).
 """
 
 from __future__ import annotations

@@ -20,6 +20,8 @@ Floats = npt.NDArray[np.float64]
 TIMES = ("ttft", "tpot", "e2e")
 # Length of the windows of a changing rate. [s]
 WINDOW = 10.0
+# Sample requests of the reckoning at the mean rate, and at each of many rates.
+STEADY, CHANGING = 4096, 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,14 +57,22 @@ class Agreement:
 def agreement(trace: Trace, task: ServeTask, on: Machine, layouts: ServeLayouts, pace: Pace, *, replicas: int = 1,
               router: str = "least", progress: Progress | None = None) -> Agreement:
     """Reckon and replay a trace on `replicas` of one layout; the reckoning sees lengths and rates, not requests."""
-    of = curves(task, on, layouts, lengths_of(trace))
+    fine, coarse = (curves(task, on, layouts, lengths_of(trace, points)) for points in (STEADY, CHANGING))
     rate = (trace.count - 1) / trace.span / replicas if trace.span > 0 else np.inf
-    windows = np.bincount(((trace.arrival - trace.arrival[0]) / WINDOW).astype(np.int64)) / replicas
     targets = {"ttft": task.ttft, "tpot": task.tpot}
     replayed = replay(trace, pace, replicas=replicas, router=router, progress=progress)
-    return Agreement(steady=open_loop(of, rate, **targets), changing=open_loop_over(of, windows, WINDOW, **targets),
+    return Agreement(steady=open_loop(fine, rate, **targets),
+                     changing=open_loop_over(coarse, changes(trace) / replicas, WINDOW, **targets),
                      replayed=replayed, summary=summary(replayed, task.ttft, task.tpot), rate=rate,
                      dispersion=dispersion(trace))
+
+
+def changes(trace: Trace, window: float = WINDOW) -> Floats:
+    """Requests expected in each window of time [s]: those that came, less what chance alone does to a count. [T]"""
+    counts = np.bincount(((trace.arrival - trace.arrival[0]) / window).astype(np.int64)).astype(np.float64)
+    mean = counts.mean()
+    kept = max(1.0 - mean / max(counts.var(), 1e-9), 0.0)
+    return np.asarray(mean + np.sqrt(kept) * (counts - mean))
 
 
 def dispersion(trace: Trace, window: float = 1.0) -> float:

@@ -40,11 +40,22 @@ class Lengths:
 
 
 def lengths_of(trace: Trace, points: int = POINTS) -> Lengths:
-    """Sample requests of a trace: evenly spaced among those sorted by answer, then by prompt."""
-    order = np.lexsort((trace.fresh, trace.output))
-    picked = order[np.unique(((np.arange(points) + 0.5) * len(order) / points).astype(np.int64))]
-    return Lengths(input=trace.input[picked].astype(np.float64), fresh=trace.fresh[picked].astype(np.float64),
-                   output=trace.output[picked].astype(np.float64))
+    """Sample requests of a trace: as many groups by answer as samples by prompt in each, scaled to the exact means."""
+    side = max(int(np.sqrt(min(points, trace.count))), 1)
+    order = np.argsort(trace.output, kind="stable")
+    picked = np.concatenate([_evenly(group[np.argsort(trace.fresh[group], kind="stable")], side)
+                             for group in np.array_split(order, side)])
+
+    def exact(values: npt.NDArray[np.int64]) -> Floats:
+        return values[picked] * (values.mean() / values[picked].mean())
+
+    fresh = np.maximum(exact(trace.fresh), 1.0)
+    return Lengths(input=fresh + exact(trace.input - trace.fresh + 1) - 1.0, fresh=fresh,
+                   output=np.maximum(exact(trace.output), 1.0))
+
+
+def _evenly(values: npt.NDArray[np.intp], many: int) -> npt.NDArray[np.intp]:
+    return values[((np.arange(many) + 0.5) * len(values) / many).astype(np.int64)]
 
 
 def lengths(input_tokens: float, output_tokens: float, *, input_scv: float = 0.0, output_scv: float = 0.0,

@@ -23,6 +23,8 @@ Floats = npt.NDArray[np.float64]
 QUANTILES = (0.5, 0.9, 0.99)
 # Sample requests of a service whose rate changes; share of the saturation rate that a full window works off.
 MIXED, NEARLY = 8192, 0.97
+# Rates of windows are reckoned in steps of this ratio (natural logarithm).
+LEVEL = 0.03
 # Batches this far apart tell how decoding slows with the batch.
 NEAR = 1.05
 # The lowest rate: an hour without a request differs from none only in divisions. [1/s]
@@ -82,21 +84,21 @@ def open_loop_over(of: Curves, arrivals: npt.ArrayLike, window: float, *, ttft: 
         served[i] = min(late + n, most)
         waits[i] = (late + max(late + n - most, 0.0)) / 2.0 / most * window
         late = max(late + n - most, 0.0)
-    some = np.flatnonzero(came)
-    many = of.take(np.zeros(len(some), dtype=np.int64))
-    steady = _steady(many, served[some] / window)
+    # Rates closer than LEVEL are one.
+    levels, level = np.unique(np.round(np.log(np.maximum(served / window, RARE)) / LEVEL), return_inverse=True)
+    many = of.take(np.zeros(len(levels), dtype=np.int64))
+    steady = _steady(many, np.minimum(np.exp(levels * LEVEL), most / window))
     first, token = _times(many, steady, dispersion)
-    first = first + waits[some, None]
     # Each window counts as often as requests arrive in it.
-    ranks = (np.arange(MIXED) + 0.5) / MIXED * came[some].sum()
-    which = np.searchsorted(np.cumsum(came[some]), ranks)
+    which = np.searchsorted(np.cumsum(came), (np.arange(MIXED) + 0.5) / MIXED * came.sum())
     picked = np.minimum((spread(1, MIXED)[0] * first.shape[1]).astype(np.int64), first.shape[1] - 1)
     sizes = Lengths(input=of.lengths.input[picked], fresh=of.lengths.fresh[picked], output=of.lengths.output[picked])
     one = replace(of, lengths=sizes)
     stable = np.array([bool(steady.stable.all() and late * 2.0 < most)])
     whole = _steady(of, np.array([came.sum() / (len(came) * window)]))
-    return _answer(one, whole, stable, np.array([steady.batch.sum() / len(came)]),
-                   (first[which, picked][None], token[which, picked][None]), ttft, tpot)
+    times = (first[level[which], picked] + waits[which], token[level[which], picked])
+    return _answer(one, whole, stable, np.array([steady.batch[level].mean()]), (times[0][None], times[1][None]), ttft,
+                   tpot)
 
 
 def _times(of: Curves, steady: _Steady, dispersion: float) -> tuple[Floats, Floats]:
