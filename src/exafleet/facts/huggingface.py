@@ -305,7 +305,8 @@ def _deepseek_v4(c: Config) -> Sizes:
                 ", ".join(map(str, odd)), f"0, {CSA_RATIO} or {HCA_RATIO} for each layer")
     csa, hca = ratios.count(CSA_RATIO), ratios.count(HCA_RATIO)
     sizes |= {"q_lora": c.size("q_lora_rank"), "o_lora": c.size("o_lora_rank"), "o_groups": c.size("o_groups"),
-              "window": c.size("sliding_window"), "window_layers": layers}
+              "window": c.size("sliding_window"), "window_layers": layers,
+              "residual_streams": c.size("hc_mult", default=0, least=0)}
     sizes |= ({"csa_layers": csa, "csa_ratio": CSA_RATIO} | _index(c, csa)) if csa else {}
     sizes |= {"hca_layers": hca, "hca_ratio": HCA_RATIO} if hca else {}
     return _fine_experts(c, sizes)
