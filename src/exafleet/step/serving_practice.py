@@ -23,7 +23,8 @@ from exafleet.terms.errors import FactError, MissingFact, Problem
 ANY_ENGINE = "serving-engine"
 SLOWDOWN = "serving_slowdown"
 # Which class an operator's kind belongs to.
-CLASS = {"gemm": "gemm", "grouped": "moe", "attention": "attention", "mla": "attention", "decode": "attention"}
+CLASS = {"gemm": "gemm", "grouped": "moe", "attention": "attention", "mla": "attention", "decode": "attention",
+         "index": "attention"}
 # Chips that reach each other more slowly than this over their own links are cards: PCIe, no switch.
 CARD_LINK = 1e11
 CARD = "card"
