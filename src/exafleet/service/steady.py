@@ -72,7 +72,7 @@ def loop_times(task: ServeTask, engine: Engine, decode: Parts, prompt: Parts, ru
     running  sequences of the replica, batch: of one group     [C]
     """
     others = np.maximum(running - 1.0, 0.0) / running * batch * prompt.total / task.output_tokens
-    token = decode + Parts.of("s", {"prefill of others": others})
+    token = decode.scaled(1.0 / task.per_step) + Parts.of("s", {"prefill of others": others})
     shared = np.where(running > 1, np.ceil(task.fresh_tokens / task.chunk), 0.0) * decode.total
     ahead = np.maximum(batch - 1.0, 0.0)
     if task.closed:
