@@ -18,18 +18,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from exafleet.service.prefill_pool import (
-    OPEN,
-    Arrivals,
-    Prefill,
-    packed_prompts,
-    prefill_side,
-    prefill_time,
-    prefill_wait,
-    queueing,
-)
+from exafleet.service.entry import Entry
+from exafleet.service.prefill_pool import Arrivals, prefill_side
 from exafleet.service.steady import full
-from exafleet.service.transfer import exposed_transfer, transfer_time
+from exafleet.service.transfer import transfer_time
 from exafleet.step.serve import Machine, ServeTask, decode_parts
 from exafleet.step.serve_layouts import ServeLayouts
 from exafleet.step.serve_memory import memory
@@ -105,28 +97,32 @@ def serve_apart(task: ServeTask, prefill_on: Machine, decode_on: Machine, prefil
     """
     pools = _pools(task, prefill_on, decode_on, prefill, prefill_count, decode, decode_count)
     among = np.broadcast_to(np.asarray(concurrency, dtype=np.float64), decode.tp.shape)
+    entry, capacity = pools.entry, pools.entry.capacity
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        def first_at(running: Floats) -> Parts:
-            rate = pools.requests(running)
-            return pools.first(rate, Arrivals(among=among, scatter=answers * running / rate, spread=spread))
+        def come(running: Floats, rate: Floats) -> Arrivals:
+            return Arrivals(among=among, scatter=answers * running / rate, spread=spread)
 
         def crowded(running: Floats) -> npt.NDArray[np.bool_]:
             rate = pools.requests(running)
-            return np.asarray((rate > pools.capacity) | (rate * first_at(running).total + running > among))
+            return np.asarray((rate > capacity) | (rate * entry.time(rate, come(running, rate)) + running > among))
 
         running = _bisect(crowded, np.minimum(among, pools.most))
-        rate, first, token = pools.requests(running), first_at(running), pools.token(running)
-        # What is left over waits at the bottleneck: for a place in decode where memory bounds it, else for prefill.
-        left = np.maximum(among - rate * first.total - running, 0.0) / rate
-        spent = first.total + left + (task.output_tokens - 1.0) * token.total
-        left = left + np.maximum(among / pools.capacity - spent, 0.0)
-        bound = running >= pools.most * (1.0 - 1e-9)
-        first = first + Parts.of("s", {"queue": np.where(bound, 0.0, left),
-                                       "place in decode": np.where(bound, left, 0.0)})
-        burst = np.maximum(np.maximum(among - pools.servers, 0.0) / (2.0 * pools.capacity) - first["queue"], 0.0)
+        rate, token = pools.requests(running), pools.token(running)
+        first = entry.parts(rate, come(running, rate))
+        first = first + _left_over(pools, among, running, rate, first, token)
+        burst = np.maximum(np.maximum(among - entry.servers, 0.0) / (2.0 * capacity) - first["queue"], 0.0)
         first = first + Parts.of("s", {"first round": burst / np.asarray(rounds, dtype=np.float64)})
         made = among * task.output_tokens / (first.total + (task.output_tokens - 1.0) * token.total)
     return pools.apart(among, running, token, first, made, np.zeros(decode.tp.shape, dtype=bool))
+
+
+def _left_over(pools: _Pools, among: Floats, running: Floats, rate: Floats, first: Parts, token: Parts) -> Parts:
+    """Who is at no stop waits at the bottleneck: for a place in decode where memory bounds it, else for prefill. [C]"""
+    left = np.maximum(among - rate * first.total - running, 0.0) / rate
+    spent = first.total + left + (pools.task.output_tokens - 1.0) * token.total
+    left = left + np.maximum(among / pools.entry.capacity - spent, 0.0)
+    bound = running >= pools.most * (1.0 - 1e-9)
+    return Parts.of("s", {"queue": np.where(bound, 0.0, left), "place in decode": np.where(bound, left, 0.0)})
 
 
 def serve_apart_at(task: ServeTask, prefill_on: Machine, decode_on: Machine, prefill: ServeLayouts,
@@ -142,8 +138,8 @@ def serve_apart_at(task: ServeTask, prefill_on: Machine, decode_on: Machine, pre
     asked = np.broadcast_to(np.asarray(rate, dtype=np.float64), decode.tp.shape)
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         running = _bisect(lambda n: pools.requests(n) > asked, pools.most)
-        over = (pools.requests(pools.most) < asked * (1.0 - 1e-9)) | (pools.capacity <= asked)
-        first = pools.first(asked, OPEN) + Parts.of("s", {"place in decode": np.where(over, np.inf, 0.0)})
+        over = (pools.requests(pools.most) < asked * (1.0 - 1e-9)) | (pools.entry.capacity <= asked)
+        first = pools.entry.parts(asked) + Parts.of("s", {"place in decode": np.where(over, np.inf, 0.0)})
         among, made = asked * first.total + running, np.where(over, 0.0, asked * task.output_tokens)
     return pools.apart(among, running, pools.token(running), first, made, over)
 
@@ -152,10 +148,7 @@ def serve_apart_at(task: ServeTask, prefill_on: Machine, decode_on: Machine, pre
 class _Pools:
     """Both sides of the candidates, timed where it matters. [C]
 
-    side     prefill steps, of one replica
-    servers  of the whole prefill pool                                            [C]
-    moved    transfer of one prompt's cache                                       [C]  [s]
-    pairs    transfers that run at once                                           [C]
+    entry    the way to the first token
     groups   micro-batches of the whole decode pool                               [C]
     room     sequences that memory leaves room for in each                        [C]
     steps    logarithm of the time of decode steps, from a batch of 1 to `room`    [C, GRID]
@@ -168,10 +161,7 @@ class _Pools:
     prefill_count: Floats
     decode: ServeLayouts
     decode_count: Floats
-    side: Prefill
-    servers: Floats
-    moved: Floats
-    pairs: Floats
+    entry: Entry
     groups: Floats
     room: Floats
     steps: Floats
@@ -180,11 +170,6 @@ class _Pools:
     def most(self) -> Floats:
         """Most sequences that decode at once. [C]"""
         return np.asarray(self.groups * self.room)
-
-    @property
-    def capacity(self) -> Floats:
-        """Requests per second that prefill and transfer carry at most. [C]  [1/s]"""
-        return np.asarray(np.minimum(self.servers / self.side.least, self.pairs / self.moved))
 
     def requests(self, running: Floats) -> Floats:
         """Requests per second that leave decode with so many sequences in it. [C]  [1/s]"""
@@ -195,16 +180,6 @@ class _Pools:
         step = np.exp(before + (after - before) * np.clip(place - low, 0.0, 1.0))
         return np.asarray(running / (max(self.task.output_tokens - 1.0, 1e-6) * step))
 
-    def first(self, rate: Floats, come: Arrivals) -> Parts:
-        """Parts of the time to first token at so many requests per second. [C, P]  [s]"""
-        prompts = packed_prompts(self.side, self.servers, rate)
-        work = prefill_time(self.side, prompts)
-        queue = prefill_wait(self.side, self.servers, rate, prompts, come)
-        behind = queueing(rate * self.moved / self.pairs, self.moved, self.pairs, come)
-        seen = exposed_transfer(self.moved, work.total, float(self.task.arch.layers))
-        return work + Parts.of("s", {"queue": queue, "transfer": seen + behind,
-                                     "request": self.prefill_on.engine.request})
-
     def token(self, running: Floats) -> Parts:
         """Parts of a decode step with so many sequences in decode. [C, P]  [s]"""
         return decode_parts(self.task, self.decode_on, self.decode, np.maximum(running / self.groups, 1.0))
@@ -213,10 +188,10 @@ class _Pools:
               over: npt.NDArray[np.bool_]) -> Apart:
         """The answer, with memory and reasons."""
         task, requests = self.task, rate / self.task.output_tokens
-        known = np.isfinite(self.side.least) & np.isfinite(token.total)
+        known = np.isfinite(self.entry.side.least) & np.isfinite(token.total)
         with np.errstate(invalid="ignore"):
-            prompts = packed_prompts(self.side, self.servers, requests)
-            sending = np.where(np.isfinite(first["transfer"]), requests * first["transfer"], 0.0) / self.servers
+            prompts = self.entry.prompts(requests)
+            sending = np.where(np.isfinite(first["transfer"]), requests * first["transfer"], 0.0) / self.entry.servers
         filling = memory(task.arch, self.prefill, prompts + sending, task.weights, task.kv_dtype, task.input_tokens,
                          task.chunk)
         decoding = decode_memory(task, self.decode, np.maximum(running / self.groups, 1.0))
@@ -225,7 +200,7 @@ class _Pools:
         return Apart(prefill=self.prefill, prefill_count=self.prefill_count, decode=self.decode,
                      decode_count=self.decode_count, concurrency=among, running=running, token=token, first=first,
                      prefill_memory=filling, decode_memory=decoding, rate=np.where(known, rate, 0.0),
-                     busy=requests * self.side.least / self.servers,
+                     busy=requests * self.entry.side.least / self.entry.servers,
                      why=np.where(known, why, Why.NO_DTYPE).astype(np.int64))
 
 
@@ -233,17 +208,25 @@ def _pools(task: ServeTask, prefill_on: Machine, decode_on: Machine, prefill: Se
            prefill_count: npt.ArrayLike, decode: ServeLayouts, decode_count: npt.ArrayLike) -> _Pools:
     many, more = (np.broadcast_to(np.asarray(v, dtype=np.float64), decode.tp.shape)
                   for v in (prefill_count, decode_count))
-    side, room = prefill_side(task, prefill_on, prefill), np.maximum(most_sequences(task, decode_on, decode), 1.0)
+    room = np.maximum(most_sequences(task, decode_on, decode), 1.0)
     batches = room[:, None] ** (np.arange(GRID) / (GRID - 1.0))
     every = decode.take(np.repeat(np.arange(len(room)), GRID))
     steps = np.log(decode_parts(task, decode_on, every, batches.ravel()).total).reshape(batches.shape)
-    chips = many * prefill.replica + more * decode.replica
-    together = (chips <= decode_on.net.domain) & (prefill_on.system.id == decode_on.system.id)
     return _Pools(task=task, prefill_on=prefill_on, decode_on=decode_on, prefill=prefill, prefill_count=many,
-                  decode=decode, decode_count=more, side=side, servers=many * side.servers,
-                  moved=transfer_time(task, prefill_on, decode_on, prefill, decode, together),
-                  pairs=np.minimum(many * prefill.dp, more * decode.dp), groups=more * decode.dp * decode.pp,
-                  room=room, steps=steps)
+                  decode=decode, decode_count=more, groups=more * decode.dp * decode.pp, room=room, steps=steps,
+                  entry=entry_of(task, prefill_on, decode_on, prefill, many, decode, more))
+
+
+def entry_of(task: ServeTask, prefill_on: Machine, decode_on: Machine, prefill: ServeLayouts, prefill_count: Floats,
+          decode: ServeLayouts, decode_count: Floats) -> Entry:
+    """The way to the first token of a deployment. [C]"""
+    side = prefill_side(task, prefill_on, prefill)
+    chips = prefill_count * prefill.replica + decode_count * decode.replica
+    together = (chips <= decode_on.net.domain) & (prefill_on.system.id == decode_on.system.id)
+    return Entry(side=side, servers=prefill_count * side.servers, layers=float(task.arch.layers),
+                 moved=transfer_time(task, prefill_on, decode_on, prefill, decode, together),
+                 pairs=np.minimum(prefill_count * prefill.dp, decode_count * decode.dp),
+                 outside=prefill_on.engine.request)
 
 
 def most_sequences(task: ServeTask, on: Machine, layouts: ServeLayouts) -> Floats:

@@ -24,25 +24,57 @@ class Prefill:
 
     alone    parts of a step with one prompt                          [C, P]  [s]
     filled   parts of a step with `most` prompts                      [C, P]  [s]
+    first    time of a step with one prompt                           [C]  [s]
+    more     time that each further prompt adds to it                 [C]  [s]
     most     prompts in a full step; 1 where a prompt fills one        [1]
     servers  micro-batches that work at once on one replica           [C]
     """
 
     alone: Parts
     filled: Parts
+    first: Floats
+    more: Floats
     most: float
     servers: Floats
 
     @property
     def least(self) -> Floats:
         """Time of a server per prompt when steps are full. [C]  [s]"""
-        return np.asarray(self.filled.total / self.most)
+        return np.asarray(self.time(np.asarray(self.most)) / self.most)
+
+    def time(self, prompts: Floats) -> Floats:
+        """Time of a step with so many prompts. [C]  [s]"""
+        return np.asarray(self.first + (prompts - 1.0) * self.more)
+
+    def parts(self, prompts: Floats) -> Parts:
+        """Parts of the same. [C, P]  [s]"""
+        if self.most <= 1:
+            return self.alone
+        share = ((prompts - 1.0) / (self.most - 1.0))[..., None]
+        return Parts(names=self.alone.names, unit="s",
+                     values=self.alone.values * (1.0 - share) + self.filled.values * share)
+
+    def packed(self, servers: Floats, rate: Floats) -> Floats:
+        """Prompts of a step: those that come while the step before it runs. [C]
+
+        servers  of the whole pool        [C]
+        rate     prompts per second       [C]  [1/s]
+
+        A step of k takes a + b k, and k = rate / servers (a + b k) of them come meanwhile.
+        """
+        if self.most <= 1:
+            return np.ones_like(rate)
+        each = rate / servers
+        free = 1.0 - each * self.more
+        prompts = np.where(free > 0, each * (self.first - self.more) / np.maximum(free, 1e-12), np.inf)
+        return np.asarray(np.clip(prompts, 1.0, self.most))
 
     def take(self, index: npt.ArrayLike) -> Prefill:
         """The candidates at `index`."""
         at = np.asarray(index)
         alone, filled = (Parts(names=p.names, values=p.values[at], unit=p.unit) for p in (self.alone, self.filled))
-        return Prefill(alone=alone, filled=filled, most=self.most, servers=self.servers[at])
+        return Prefill(alone=alone, filled=filled, first=self.first[at], more=self.more[at], most=self.most,
+                       servers=self.servers[at])
 
 
 def prefill_side(task: ServeTask, on: Machine, layouts: ServeLayouts) -> Prefill:
@@ -53,34 +85,10 @@ def prefill_side(task: ServeTask, on: Machine, layouts: ServeLayouts) -> Prefill
     single = each * task.output_tokens / task.fresh_tokens * np.ones_like(layouts.tp)
     alone = prefill_parts(task, on, layouts, single)
     filled = prefill_parts(task, on, layouts, single * most).scaled(most) if most > 1 else alone
-    return Prefill(alone=alone, filled=filled, most=most, servers=layouts.dp * layouts.pp)
-
-
-def packed_prompts(side: Prefill, servers: Floats, rate: Floats) -> Floats:
-    """Prompts of a step: those that come while the step before it runs. [C]
-
-    side     what steps take
-    servers  of the whole pool                                          [C]
-    rate     prompts per second                                         [C]  [1/s]
-
-    A step of k takes a + b k, and k = rate / servers (a + b k) of them come meanwhile.
-    """
-    if side.most <= 1:
-        return np.ones_like(rate)
-    slope = (side.filled.total - side.alone.total) / (side.most - 1.0)
-    base, each = side.alone.total - slope, rate / servers
-    free = 1.0 - each * slope
-    prompts = np.where(free > 0, each * base / np.maximum(free, 1e-12), np.inf)
-    return np.asarray(np.clip(prompts, 1.0, side.most))
-
-
-def prefill_time(side: Prefill, prompts: Floats) -> Parts:
-    """Parts of a prefill step with so many prompts. [C, P]  [s]"""
-    if side.most <= 1:
-        return side.alone
-    share = ((prompts - 1.0) / (side.most - 1.0))[..., None]
-    return Parts(names=side.alone.names, unit="s",
-                 values=side.alone.values * (1.0 - share) + side.filled.values * share)
+    first = alone.total
+    with np.errstate(invalid="ignore"):
+        more = (filled.total - first) / (most - 1.0) if most > 1 else np.zeros_like(first)
+    return Prefill(alone=alone, filled=filled, first=first, more=more, most=most, servers=layouts.dp * layouts.pp)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,13 +147,13 @@ def _evened(load: Floats, speed: Floats, come: Arrivals) -> Floats:
     return np.asarray(2.0 * z / (z + np.sqrt(z * z + 4.0 / np.pi)))
 
 
-def prefill_wait(side: Prefill, servers: Floats, rate: Floats, prompts: Floats,
-                 come: Arrivals = OPEN) -> Floats:
+def prefill_wait(side: Prefill, servers: Floats, rate: Floats, prompts: Floats, come: Arrivals = OPEN) -> Floats:
     """Mean time a prompt waits for others before its prefill; inf where they come faster than it works. [C]  [s]
 
-    side     what steps take; `servers` of the whole pool                          [C]
-    rate     prompts per second                                                    [C]  [1/s]
-    prompts  in a step at this rate                                                [C]
+    side     what steps take
+    servers  of the whole pool                    [C]
+    rate     prompts per second                   [C]  [1/s]
+    prompts  in a step at this rate               [C]
     come     how they come
 
     While steps have room, nobody waits longer than for the end of a running one.
@@ -154,6 +162,5 @@ def prefill_wait(side: Prefill, servers: Floats, rate: Floats, prompts: Floats,
     overall = queueing(rate * least / servers, least, servers, come)
     if side.most <= 1:
         return overall
-    alone = side.alone.total
-    single = queueing(rate * alone / servers, alone, servers, come)
-    return np.asarray(np.maximum(np.minimum(single, prefill_time(side, prompts).total / 2.0), overall))
+    single = queueing(rate * side.first / servers, side.first, servers, come)
+    return np.asarray(np.maximum(np.minimum(single, side.time(prompts) / 2.0), overall))
