@@ -93,7 +93,7 @@ def prefill_side(task: ServeTask, on: Machine, layouts: ServeLayouts) -> Prefill
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrivals:
-    """How customers come to a group of servers. The plain one is open and at random (Poisson).
+    """How the customers of a closed loop come to a group of servers. `OPEN` are those who come at random (Poisson).
 
     among    customers of a closed loop, of whom one who arrives meets only the others                   [C]
     scatter  how far they stray from the order and spacing they left in, in time: one deviation          [C]  [s]
@@ -114,7 +114,7 @@ def queueing(load: Floats, service: Floats, servers: Floats, come: Arrivals = OP
     load     share of the servers' time in use     [C]
     service  time of one customer                  [C]  [s]
     servers  how many of them                      [C]
-    come     how customers come
+    come     how they come
 
     Sakasegawa's formula for M/M/c, times (1 + spread) / 2 for M/G/c; exact for one server. Customers who go round a
     loop of nearly fixed times come back nearly as evenly as they were let through, and wait less: the queue then
@@ -123,14 +123,14 @@ def queueing(load: Floats, service: Floats, servers: Floats, come: Arrivals = OP
     >>> float(queueing(np.array(0.5), np.array(2.0), np.array(1.0)))
     1.0
     """
+    if come is OPEN:
+        line = load ** (np.sqrt(2.0 * (servers + 1.0)) - 1.0) / np.maximum(1.0 - load, 1e-12)
+        return np.where(load >= 1.0, np.inf, 0.5 * (service / servers) * line)
     loop = np.asarray(come.among, dtype=np.float64)
-    met = load * np.where(np.isinf(loop), 1.0, 1.0 - 1.0 / np.maximum(loop, 1.0))
+    met = load * (1.0 - 1.0 / np.maximum(loop, 1.0))
     line = met ** (np.sqrt(2.0 * (servers + 1.0)) - 1.0) / np.maximum(1.0 - met, 1e-12)
     wait = (1.0 + come.spread) / 2.0 * (service / servers) * line * _evened(load, servers / service, come)
-    bound = np.where(np.isinf(loop), np.inf, np.maximum(np.where(np.isinf(loop), 0.0, loop) - servers, 0.0))
-    wait = np.where(np.isinf(bound) & (met >= 1.0), np.inf, wait)
-    return np.asarray(np.where(np.isinf(bound), wait, np.minimum(wait, np.where(np.isinf(bound), 0.0, bound)
-                                                                 * (service / servers))))
+    return np.asarray(np.minimum(wait, np.maximum(loop - servers, 0.0) * (service / servers)))
 
 
 def _evened(load: Floats, speed: Floats, come: Arrivals) -> Floats:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from exafleet.facts.catalogue import Facts
 from exafleet.facts.hardware import System
+from exafleet.service.packing import packed
 from exafleet.service.steady import ServeStep, full, serve_step
 from exafleet.step.serve import BAND, Machine, ServeTask, machine
 from exafleet.step.serve_layouts import ServeLayouts, ServeLimits, layouts
@@ -144,10 +145,15 @@ def _best(task: ServeTask, on: Machine, chips: int, every: ServeLayouts, within:
     return _answer(task, on, chips, step, at, Why.OK if good.any() else Why.TOO_SLOW, reasons, per_chip)
 
 
+def rungs() -> Floats:
+    """Sequences of one micro-batch of a group that are tried. [R]"""
+    return np.unique(np.round(RUNG ** np.arange(np.log(MOST_BATCH) / np.log(RUNG))))
+
+
 def _candidates(task: ServeTask, on: Machine, every: ServeLayouts,
                 within: ServeLimits) -> tuple[npt.NDArray[np.intp], Floats, int]:
     """Layout and concurrency of each candidate that fits in memory, and how many did not. [C]"""
-    ladder = np.unique(np.round(RUNG ** np.arange(np.log(MOST_BATCH) / np.log(RUNG))))
+    ladder = rungs()
     which = np.repeat(np.arange(len(every.tp)), len(ladder))
     batch = np.tile(ladder, len(every.tp))
     running = batch * every.dp[which] * every.pp[which]
@@ -156,13 +162,6 @@ def _candidates(task: ServeTask, on: Machine, every: ServeLayouts,
     used = memory(task.arch, every.take(which), batch, task.weights, task.kv_dtype, task.context, task.chunk)
     fits = ~full(used, on)
     return which[inside & fits], running[inside & fits], int((inside & ~fits).sum())
-
-
-def packed(replica: Floats, domain: int, chips: int) -> Floats:
-    """Whole replicas in a pool of chips: those smaller than a scale-up domain do not straddle two. [C]"""
-    domains, rest = divmod(chips, domain)
-    inside = domains * np.floor(domain / replica) + np.floor(rest / replica)
-    return np.asarray(np.where(replica <= domain, inside, np.floor(chips / replica)))
 
 
 def _nearest(task: ServeTask, step: ServeStep) -> int:

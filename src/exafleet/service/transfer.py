@@ -17,15 +17,14 @@ from exafleet.work.counts import kv_bytes
 Floats = npt.NDArray[np.float64]
 
 
-def lanes(task: ServeTask, prefill: ServeLayouts, decode: ServeLayouts) -> Floats:
-    """Pairs of chips of a group and its partner that send different parts of a cache at once. [C]
+def ways(task: ServeTask, layouts: ServeLayouts) -> Floats:
+    """Parts in which the chips of a group can send or take a cache side by side. [C]
 
-    As many as the coarser side has. A latent cache (MLA) is whole on every chip of a group: whoever sends what, each
-    chip of the receiving group takes all of it, so that tensor ways add nothing.
+    Stages and heads are apart. A latent cache (MLA) is whole on every chip of a group: whoever sends what, each chip
+    of the receiving group takes all of it, so that tensor ways add nothing.
     """
     heads = 1.0 if task.arch.kv_lora else float(max(task.arch.kv_heads, 1))
-    ways = (np.minimum(side.tp, heads) * side.pp for side in (prefill, decode))
-    return np.asarray(np.minimum(*ways))
+    return np.asarray(np.minimum(layouts.tp, heads) * layouts.pp)
 
 
 def transfer_time(task: ServeTask, prefill_on: Machine, decode_on: Machine, prefill: ServeLayouts,
@@ -36,7 +35,8 @@ def transfer_time(task: ServeTask, prefill_on: Machine, decode_on: Machine, pref
     prefill, decode         their layouts                                                              [C]
     together                both pools lie in one scale-up domain                                      [C]
     """
-    message = kv_bytes(task.arch, task.input_tokens, task.kv_dtype) / lanes(task, prefill, decode)
+    # As many side by side as the coarser side has.
+    message = kv_bytes(task.arch, task.input_tokens, task.kv_dtype) / np.minimum(ways(task, prefill), ways(task, decode))
     far = float(prefill_on.net.domain + decode_on.net.domain)
     network = np.maximum(p2p(message, far, prefill_on.net), p2p(message, far, decode_on.net))
     return np.asarray(np.where(together, p2p(message, 1.0, prefill_on.net), network))
