@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from exafleet.service.disaggregated import decode_memory, most_sequences
+from exafleet.service.disaggregated import most_sequences
 from exafleet.service.prefill_pool import Prefill, prefill_side
 from exafleet.service.steady import full
 from exafleet.service.transfer import ways
@@ -103,16 +103,13 @@ def unbeaten(size: Floats, *, less: tuple[Floats, ...], more: tuple[Floats, ...]
     cost = np.stack([*less, *(-m for m in more)])
     cost = np.where(np.isfinite(cost), cost, np.inf)
     order = np.lexsort((*cost[::-1], size))
-    kept: list[npt.NDArray[np.intp]] = []
-    bounds = np.flatnonzero(np.diff(size[order])) + 1
-    for group in np.split(order, bounds):
-        kept.append(_front(group, cost[:, group]))
-    return np.sort(np.concatenate(kept)) if len(order) else order
+    groups = np.split(order, np.flatnonzero(np.diff(size[order])) + 1)
+    return np.sort(np.concatenate([_front(group, cost[:, group]) for group in groups]))
 
 
 def _front(group: npt.NDArray[np.intp], cost: Floats) -> npt.NDArray[np.intp]:
     """Members of one size, sorted by the first cost, that none before them equals or beats."""
-    found = []
+    found: list[np.intp] = []
     while len(group):
         found.append(group[0])
         left = (cost < cost[:, :1]).any(axis=0)

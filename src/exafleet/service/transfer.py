@@ -36,7 +36,8 @@ def transfer_time(task: ServeTask, prefill_on: Machine, decode_on: Machine, pref
     together                both pools lie in one scale-up domain                                      [C]
     """
     # As many side by side as the coarser side has.
-    message = kv_bytes(task.arch, task.input_tokens, task.kv_dtype) / np.minimum(ways(task, prefill), ways(task, decode))
+    lanes = np.minimum(ways(task, prefill), ways(task, decode))
+    message = kv_bytes(task.arch, task.input_tokens, task.kv_dtype) / lanes
     far = float(prefill_on.net.domain + decode_on.net.domain)
     network = np.maximum(p2p(message, far, prefill_on.net), p2p(message, far, decode_on.net))
     return np.asarray(np.where(together, p2p(message, 1.0, prefill_on.net), network))
