@@ -21,7 +21,8 @@ def nothing_serves(found: Deployment, system: System, facts: Facts, gpus: int | 
     from exafleet.terms.why import SENTENCES, Why
 
     worst, task = found.answer, found.task
-    where = f" on {worst.chips:,} accelerators of" if worst.chips else " on"
+    many = f"{worst.chips:,} accelerator{'s' if worst.chips > 1 else ''}"
+    where = f" on {many} of" if worst.chips else " on"
     what = f"{task.arch.name} in {task.dtype}{where} {system.name}: {SENTENCES[worst.why]}"
     if worst.why is Why.TOO_SLOW:
         what += _reachable(found)
@@ -50,6 +51,7 @@ def _needed(task: ServeTask, system: System, facts: Facts, chips: int, limits: S
     from exafleet.step.serve import machine
     from exafleet.step.serve_layouts import ServeLimits, layouts
     from exafleet.step.serve_memory import memory
+    from exafleet.terms import format as words
     from exafleet.terms.format import data
 
     on = machine(system, facts, task.engine)
@@ -61,8 +63,9 @@ def _needed(task: ServeTask, system: System, facts: Facts, chips: int, limits: S
     weights = float(least["dense weights"] + least["expert weights"])
     there = _given(on, weights)
     cached = float(least["key-value cache"])
-    longest = f"; the cache of one request of {task.context:,.0f} tokens takes {data(cached)} of it" \
-        if weights < there else ""
+    room = max(there - float(least.total) + cached, 0.0)
+    longest = (f"; the cache of its {task.context:,.0f} tokens takes {data(cached)}, and there is room for about "
+               f"{words.significant(task.context * room / cached)}") if weights < there else ""
     return (f" (one request needs {data(float(least.total))} of a chip, {data(weights)} of them weights; "
             f"there are {data(there)} of {data(on.chip.hbm_bytes)}{longest})")
 
