@@ -154,7 +154,7 @@ def table(rows: Sequence[Served], facts: Facts) -> Table:
     known = [row for row, _, _ in kept]
 
     def given(metric: str, row: Served) -> float:
-        used = row.speculation in ("", "none") and not (metric == "output_tok_s_per_gpu" and row.prefill is not None)
+        used = not row.draft > 0 and not (metric == "output_tok_s_per_gpu" and row.prefill is not None)
         return row.given.get(metric, math.nan) if used else math.nan
 
     def column(values: Sequence[float]) -> Floats:

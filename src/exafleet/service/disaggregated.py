@@ -177,12 +177,13 @@ class _Pools:
         low = np.clip(place.astype(np.int64), 0, GRID - 2)
         row = np.arange(len(low))
         before, after = self.steps[row, low], self.steps[row, low + 1]
-        step = np.exp(before + (after - before) * np.clip(place - low, 0.0, 1.0))
+        step = np.exp(before + (after - before) * np.clip(place - low, 0.0, 1.0)) / self.task.per_step
         return np.asarray(running / (max(self.task.output_tokens - 1.0, 1e-6) * step))
 
     def token(self, running: Floats) -> Parts:
-        """Parts of a decode step with so many sequences in decode. [C, P]  [s]"""
-        return decode_parts(self.task, self.decode_on, self.decode, np.maximum(running / self.groups, 1.0))
+        """Parts of the time per output token with so many sequences in decode. [C, P]  [s]"""
+        step = decode_parts(self.task, self.decode_on, self.decode, np.maximum(running / self.groups, 1.0))
+        return step.scaled(1.0 / self.task.per_step)
 
     def apart(self, among: Floats, running: Floats, token: Parts, first: Parts, rate: Floats,
               over: npt.NDArray[np.bool_]) -> Apart:
