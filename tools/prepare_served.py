@@ -9,7 +9,6 @@ system and layout.
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from collections import Counter
 from datetime import date
@@ -19,15 +18,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "src"))
 
 from exafleet.facts.catalogue import load_facts
 from exafleet.service.measured.run_tables import read_served
-from exafleet.service.measured.runs import FILE, Served, Unread, written
+from exafleet.service.measured.runs import FILE, Served, Unread, digest, written
 
 # Models never used for fitting, whatever their hash.
 HELD_MODELS = ("mixtral-8x7b", "llama-4-maverick", "falcon-180b", "gpt-oss-20b", "qwen3-30b-a3b")
-
-
-def digest(text: str) -> int:
-    """A number that any machine computes alike from a text."""
-    return int(hashlib.sha256(text.encode()).hexdigest(), 16)
 
 
 def role(row: Served) -> str:

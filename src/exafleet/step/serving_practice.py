@@ -98,7 +98,7 @@ def form(dtype: str, weights: str) -> str:
 
 
 def family(chip: Chip) -> str:
-    """Family of chips whose kernels are alike: "hopper", "blackwell" (Ultra too), "cdna3" ...; "card" without a fabric."""
+    """Chips whose kernels are alike: "hopper", "blackwell" (Ultra too), "cdna", ...; "card" without a fabric."""
     if 0 < chip.link_bw < CARD_LINK:
         return CARD
     return (chip.family or chip.id).casefold().split(" ")[0]

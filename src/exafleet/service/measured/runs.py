@@ -8,6 +8,7 @@ Tables of a user's own are read by run_tables.py.
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import math
 import re
@@ -97,6 +98,11 @@ _NAMES = ("id", "model", "system", "dtype", "weight_dtype", "kv_dtype", "engine"
 _TOLD = ("source", "where", "date", "role", "note")
 _NUMBERS = ("input_tokens", "output_tokens", "concurrency", "requests", "draft")
 COLUMNS = (*_NAMES, "prefill", "decode", "phase", *_NUMBERS, *METRICS, "derived", *_TOLD)
+
+
+def digest(text: str) -> int:
+    """A number that any machine computes alike from a text: what rows are split by."""
+    return int(hashlib.sha256(text.encode()).hexdigest(), 16)
 
 
 def pool_text(pool: Pool | None) -> str:
