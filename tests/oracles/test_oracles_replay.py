@@ -1,5 +1,7 @@
 """The replay against a slow simulator, written apart, that steps every lane token by token."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,12 +11,13 @@ from exafleet.facts.architecture import Arch
 from exafleet.service.pace import Pace
 from exafleet.service.replay import replay, replay_apart
 from exafleet.service.trace import Trace
+from exafleet.step.serve_layouts import fixed
 
 PLAIN = Arch(id="plain", name="plain", layers=1, attention_layers=1, mlp_layers=1, hidden=8, heads=1, kv_heads=1,
              head_dim=1, vocab=8, ffn=8, mlp_matrices=2, tied_embeddings=True)
 
 
-def some_pace(rng, *, capacity=1e9, most=64, chunk=64, knots=(1.0, 1e7), lanes=1):
+def some_pace(rng, *, capacity=1e9, most=64, chunk=64, knots=(1.0, 1e7), lanes=1, gain=1.0, waits=0.0):
     """Step times that rise with everything, as odd numbers as can be."""
     many = np.arange(most + 1)
     base = 0.01 + 0.001 * rng.random() * many
@@ -25,7 +28,8 @@ def some_pace(rng, *, capacity=1e9, most=64, chunk=64, knots=(1.0, 1e7), lanes=1
     score = 1e-6 * piece[:, None] * (before[None, :] + piece[:, None] / 2) * (1 + rng.random())
     return Pace(arch=PLAIN, kv_dtype="bf16", lanes=lanes, knots=np.array(knots), decode=decode, chunk=chunk,
                 linear=np.concatenate([[0.0], 0.005 + 0.0003 * np.arange(1, chunk + 1) * (1 + rng.random())]),
-                piece=piece, before=before, score=score, request=0.02, capacity=capacity, unit=4.0)
+                piece=piece, before=before, score=score, request=0.02, capacity=capacity, unit=4.0,
+                layout=fixed(1), gain=gain, waits=waits)
 
 
 def some_trace(rng, count, gap, longest=60, answer=20):
@@ -75,7 +79,7 @@ class Server:
             return
         time = pace.linear[tokens] + sum(float(pace.scores(*piece)) for _, piece in pieces)
         if self.running:
-            context = np.mean([r["input"] + 1 + r["said"] for r in self.running])
+            context = np.mean([r["input"] + 1 + r["said"] * pace.gain for r in self.running])
             time += float(pace.step(len(self.running), context))
         self.doing = (list(self.running), [p for p, _ in pieces if p["left"] == 0])
         self.until = now + time
@@ -94,6 +98,10 @@ class Server:
                 self.running.append(r)
             else:
                 r["finish"] = now
+        if self.running:
+            context = np.mean([r["input"] + 1 + r["said"] * self.pace.gain for r in self.running])
+            for r in completed:
+                r["late"] = self.pace.waits * float(self.pace.step(len(self.running), context))
         self.begin(now)
 
 
@@ -126,8 +134,8 @@ def simulate(requests, pace, lanes, router):
 
 
 def expected(trace, pace, lanes, router):
-    requests = [{"arrival": float(a), "input": int(i), "left": int(f), "steps": int(o) - 1, "said": 0,
-                 "held": int(np.ceil(pace.held(i + o)))}
+    requests = [{"arrival": float(a), "input": int(i), "left": int(f), "steps": math.ceil((o - 1) / pace.gain - 1e-9),
+                 "said": 0, "held": int(np.ceil(pace.held(i + o)))}
                 for a, i, f, o in zip(trace.arrival, trace.input, trace.fresh, trace.output, strict=True)]
     fits = [r for r in requests if r["held"] <= int(pace.capacity)]
     simulate(fits, pace, lanes, router)
@@ -135,18 +143,21 @@ def expected(trace, pace, lanes, router):
 
 
 def compare(trace, pace, found, requests):
-    first = np.array([r.get("first", np.nan) for r in requests]) - trace.arrival + pace.request
-    last = np.array([r.get("finish", np.nan) for r in requests]) - trace.arrival + pace.request
+    seen = np.array([r.get("late", 0.0) for r in requests]) - trace.arrival + pace.request
+    first = np.array([r.get("first", np.nan) for r in requests]) + seen
+    last = np.array([r.get("finish", np.nan) for r in requests]) + seen
     np.testing.assert_allclose(found.ttft, first, rtol=1e-9)
     np.testing.assert_allclose(found.e2e, last, rtol=1e-9)
 
 
 @settings(max_examples=60)
 @given(seed=st.integers(0, 10**6), lanes=st.integers(1, 4), router=st.sampled_from(["least", "turn"]),
-       load=st.floats(0.02, 3.0), chunk=st.sampled_from([16, 64, 100]), bent=st.booleans())
-def test_every_request_is_served_at_the_same_moments(seed, lanes, router, load, chunk, bent):
+       load=st.floats(0.02, 3.0), chunk=st.sampled_from([16, 64, 100]), bent=st.booleans(),
+       gain=st.sampled_from([1.0, 1.0, 1.7, 2.5]), waits=st.sampled_from([0.0, 1.5]))
+def test_every_request_is_served_at_the_same_moments(seed, lanes, router, load, chunk, bent, gain, waits):
     rng = np.random.default_rng(seed)
-    pace = some_pace(rng, chunk=chunk, knots=(1.0, 17.0, 40.0, 1e7) if bent else (1.0, 1e7), lanes=lanes)
+    pace = some_pace(rng, chunk=chunk, knots=(1.0, 17.0, 40.0, 1e7) if bent else (1.0, 1e7), lanes=lanes, gain=gain,
+                     waits=waits)
     trace = some_trace(rng, 60, 0.1 / load / lanes)
     compare(trace, pace, replay(trace, pace, router=router), expected(trace, pace, lanes, router))
 

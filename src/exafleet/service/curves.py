@@ -38,6 +38,8 @@ class Curves:
     spare    tokens left in its last step                                          [N]     [token]
     room     sequences that fit a lane's cache                                     [C]
     request  time outside the engine                                                       [s]
+    waits    decode steps after its prompt until a first token is seen
+    gain     tokens a sequence gains in a decode step                                      [token]
     chunk    most prompt tokens of a step                                                  [token]
     """
 
@@ -54,6 +56,8 @@ class Curves:
     room: Floats
     request: float
     chunk: float
+    waits: float = 0.0
+    gain: float = 1.0
 
     def take(self, index: npt.ArrayLike) -> Curves:
         """The candidates at `index`."""
@@ -84,7 +88,7 @@ def curves(task: ServeTask, on: Machine, layouts: ServeLayouts, sizes: Lengths) 
                   own=(steps - 1.0) * linear[:, -1:] + prompt, more=slope[:, None] * sizes.fresh + score,
                   start=np.maximum(low - slope * usual, 0.0), full=full, steps=steps, spare=task.chunk - last,
                   room=np.minimum(capacity(task, on, layouts) / (length * reserved), MOST_SEQUENCES),
-                  request=on.engine.request, chunk=task.chunk)
+                  request=on.engine.request, chunk=task.chunk, waits=on.engine.waits, gain=task.per_step)
 
 
 def _at(points: Floats, values: Floats, at: Floats) -> Floats:
@@ -126,6 +130,6 @@ def _chunks(task: ServeTask, on: Machine, layouts: ServeLayouts, tokens: Floats,
     many = len(layouts.tp)
     every = layouts.take(np.repeat(np.arange(many), len(tokens)))
     n, s, b = (np.tile(v, many) for v in (tokens, seq, before))
-    parts = chunk_parts(task, on, every, n, s, b, 1.0)
+    parts = chunk_parts(task, on, every, n, s, b)
     core = parts["attention core"] if "attention core" in parts.names else np.zeros_like(n)
     return parts.total.reshape(many, -1), core.reshape(many, -1)

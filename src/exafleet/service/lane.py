@@ -3,9 +3,9 @@
 Every step gives each running sequence a token and works through up to `chunk` tokens of waiting prompts, in order of
 arrival. A step with prompts is one event. Between prompts nothing changes until a sequence ends, so the steps up to
 there are one event too: with B sequences of S cached tokens in all, step j of a run takes d + 2 h j, with
-d = a + g S and 2 h = g B, and k steps take k (d + h (k - 1)). A virtual clock counts decode steps; a heap holds the
-count at which each sequence ends, so a sequence costs one push and one pop however long it is. An arrival cuts the run
-at the first step boundary at or after it.
+d = a + g S and 2 h = g B (times the tokens a sequence gains in a step), and k steps take k (d + h (k - 1)). A virtual
+clock counts decode steps; a heap holds the count at which each sequence ends, so a sequence costs one push and one pop
+however long it is. An arrival cuts the run at the first step boundary at or after it.
 
 The loop is one generator per lane, whose state are its local variables: this is the hot path of a replay.
 """
@@ -43,6 +43,7 @@ class Load:
     score    attention of the prompt computed in one piece, after what was cached of it        [s]
     first    end of the step that completed its prompt; inf before                              [s]
     finish   end of its last step; inf before                                                   [s]
+    late     how much later either is seen: Pace.waits decode steps                              [s]
     """
 
     arrival: list[float]
@@ -53,15 +54,18 @@ class Load:
     score: list[float]
     first: list[float]
     finish: list[float]
+    late: list[float]
 
 
-def load(pace: Pace, arrival: Floats, tokens: Ints, fresh: Ints, steps: Ints) -> Load:
-    """Requests of a pool; `tokens` is the prompt. [R]"""
+def load(pace: Pace, arrival: Floats, tokens: Ints, fresh: Ints, after: Ints) -> Load:
+    """Requests of a pool; `tokens` is the prompt, `after` the tokens of the answer after the first. [R]"""
+    steps = np.ceil(after / pace.gain - 1e-9).astype(np.int64)
     whole = np.clip(fresh, 1, pace.chunk)
     score = pace.scores(whole, tokens - np.minimum(fresh, tokens))
-    held = np.ceil(pace.held(tokens + steps + 1)).astype(np.int64)
+    held = np.ceil(pace.held(tokens + after + 1)).astype(np.int64)
     return Load(arrival=arrival.tolist(), cached=tokens.tolist(), fresh=fresh.tolist(), steps=steps.tolist(),
-                held=held.tolist(), score=score.tolist(), first=[inf] * len(arrival), finish=[inf] * len(arrival))
+                held=held.tolist(), score=score.tolist(), first=[inf] * len(arrival), finish=[inf] * len(arrival),
+                late=[0.0] * len(arrival))
 
 
 @dataclass(slots=True)
@@ -89,6 +93,8 @@ class Tables:
     chunk: int
     most: int
     capacity: int
+    gain: float
+    waits: float
 
 
 def tables(pace: Pace) -> Tables:
@@ -100,7 +106,7 @@ def tables(pace: Pace) -> Tables:
     return Tables(knots=pace.knots.tolist(), base=(low - slope * pace.knots[:-1, None]).tolist(),
                   slope=(slope / many).tolist(), linear=pace.linear.tolist(), piece=pace.piece.tolist(),
                   before=pace.before.tolist(), rows=pace.score.tolist(), chunk=pace.chunk, most=pace.most,
-                  capacity=int(pace.capacity))
+                  capacity=int(pace.capacity), gain=1 if pace.gain == 1.0 else pace.gain, waits=pace.waits)
 
 
 def _score(t: Tables, tokens: int, before: int) -> float:
@@ -119,12 +125,13 @@ def lane(t: Tables, work: Load, use: Use, outstanding: list[int], me: int) -> La
                                                   work.score)
     first, finish, linear, chunk, most, capacity = work.first, work.finish, t.linear, t.chunk, t.most, t.capacity
     knots, bases, slopes, bends = t.knots, t.base, t.slope, len(t.knots) > 2
-    base, slope = bases[0], slopes[0]
+    base, slope, gain, waits, late = bases[0], slopes[0], t.gain, t.waits, work.late
     requests = len(arrival)
     queue: deque[int] = deque()
     ends: list[int] = []  # decode count at which a sequence ends, times requests, plus its index
     done: list[int] = []  # prompts that the step completes
-    running = total_cached = count = reserved = active = rest = peak = 0
+    running = count = reserved = active = rest = peak = 0
+    total_cached: float = 0
     busy = prompts = area = 0.0
     try:
         new = yield inf
@@ -184,12 +191,12 @@ def lane(t: Tables, work: Load, use: Use, outstanding: list[int], me: int) -> La
                             queue.append(new)
                             new = yield end
                         count += 1
-                        total_cached += running
+                        total_cached += running * gain
                     else:
                         many = ends[0] // requests - count
                         if bends and k + 1 < len(bases):
-                            many = min(many, max(ceil(knots[k + 1] - context), 1))
-                        half = 0.5 * gradient * running
+                            many = min(many, max(ceil((knots[k + 1] - context) / gain), 1))
+                        half = 0.5 * gradient * running * gain
                         end = now + many * (time + half * (many - 1))
                         new = yield end
                         free = not queue
@@ -209,7 +216,7 @@ def lane(t: Tables, work: Load, use: Use, outstanding: list[int], me: int) -> La
                                             end = now + many * (time + half * (many - 1))
                             new = yield end
                         count += many
-                        total_cached += many * running
+                        total_cached += many * running * gain
                     area += running * (end - now)
                     busy += end - now
                     now = end
@@ -219,7 +226,7 @@ def lane(t: Tables, work: Load, use: Use, outstanding: list[int], me: int) -> La
                         finish[r] = now
                         running -= 1
                         active -= 1
-                        total_cached -= cached[r] + steps[r] + 1
+                        total_cached -= cached[r] + steps[r] * gain + 1
                         reserved -= held[r]
                         outstanding[me] -= 1
                 elif tokens:
@@ -245,6 +252,13 @@ def lane(t: Tables, work: Load, use: Use, outstanding: list[int], me: int) -> La
                             active -= 1
                             reserved -= held[r]
                             outstanding[me] -= 1
+                    if waits and running:
+                        if bends:
+                            k = min(bisect_right(knots, total_cached / running), len(bases)) - 1
+                            base, slope = bases[k], slopes[k]
+                        lag = waits * (base[running] + slope[running] * total_cached)
+                        for r in done:
+                            late[r] = lag
                     done.clear()
             new = yield inf
     finally:

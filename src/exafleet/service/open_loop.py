@@ -140,7 +140,7 @@ class _Steady:
 
 def _steady(of: Curves, rate: Floats) -> _Steady:
     """Little's law solved for the rate of every batch, then read the other way round."""
-    after = float(np.maximum(of.lengths.output - 1.0, 1e-9).mean())
+    after = float(np.maximum(of.lengths.output - 1.0, 1e-9).mean()) / of.gain
     more, extra = of.more.mean(axis=1, keepdims=True), float((of.steps - 1.0).mean())
     # Prompts that come while one's own is computed are computed right after it, between one's first tokens.
     several = float((of.lengths.output >= 1.5).mean())
@@ -209,7 +209,7 @@ def _first(of: Curves, at: _Steady, dispersion: float) -> tuple[Floats, Floats]:
     rest = fall * u[2]
     ahead, behind = (_gamma(at.rate * t * mean, at.rate * t * varied, u[3]) for t in (fall - rest, rest))
     room = of.spare / np.maximum(of.lengths.fresh.mean(), 1.0) * of.more.mean(axis=1, keepdims=True)
-    first = rest + ahead + np.minimum(behind, room) + of.own + of.steps * decode + of.request
+    first = rest + ahead + np.minimum(behind, room) + of.own + of.steps * decode + of.request + of.waits * at.decode
     # Prompts that came since, and found no place in the last step of one's own, are computed right after it.
     last = (of.own + of.steps * decode) / of.steps
     packed = of.spare / (at.rate * of.lengths.fresh.mean())
@@ -221,7 +221,7 @@ def _token(of: Curves, at: _Steady, behind: Floats, dispersion: float) -> Floats
     from scipy.special import ndtri
 
     u = spread(6, len(of.lengths.output))[4:]
-    after = np.maximum(of.lengths.output - 1.0, 1e-9)
+    after = np.maximum(of.lengths.output - 1.0, 1e-9) / of.gain
     batch = at.batch[:, None]
     stretch = np.clip(batch * at.rise / at.decode, 0.0, 0.95)
     # How long the batch remembers: the rest of the lives of its sequences, in tokens.
@@ -236,5 +236,5 @@ def _token(of: Curves, at: _Steady, behind: Floats, dispersion: float) -> Floats
     left = 1.0 - at.prompts[:, None]
     many = at.rate * (after * at.decode + behind)
     between = _gamma(many * each / left, many * (square + (dispersion - 1.0) * each * each) / left**3, u[1])
-    # Between two tokens there is at most one step of prompts.
-    return np.asarray(decode + np.minimum(between / after, of.full[:, None]))
+    # Between two decode steps there is at most one of prompts.
+    return np.asarray((decode + np.minimum(between / after, of.full[:, None])) / of.gain)

@@ -21,7 +21,7 @@ from exafleet.facts.architecture import Arch
 from exafleet.step.serve import Machine, ServeTask, chunk_parts, decode_parts
 from exafleet.step.serve_layouts import ServeLayouts
 from exafleet.step.serve_memory import cache_share, memory
-from exafleet.work.counts import kv_bytes
+from exafleet.work.counts import kv_bytes, state_bytes
 
 Floats = npt.NDArray[np.float64]
 # Most sequences a lane runs at once: the largest batch serving engines capture graphs for.
@@ -48,13 +48,17 @@ class Pace:
     piece      tokens of a piece of a prompt                                                    [L]     [token]
     before     tokens cached before it                                                          [M]     [token]
     score      attention of such a piece                                                        [L, M]  [s]
+    gain       tokens a sequence gains in a decode step: more than one with speculation                 [token]
     request    time of a request outside the engine's steps                                             [s]
+    waits      decode steps after its prompt until a first token is seen
     capacity   cache of the lane, in tokens of a sequence of mean length                                [token]
-    unit       bytes of one such token, over all chips                                                  [B/token]
+    layout     the candidate, whose chips hold the cache
+    unit       bytes of one such token on one chip                                                      [B/token]
     """
 
     arch: Arch
     kv_dtype: str
+    layout: ServeLayouts
     lanes: int
     knots: Floats
     decode: Floats
@@ -66,6 +70,8 @@ class Pace:
     request: float
     capacity: float
     unit: float
+    gain: float = 1.0
+    waits: float = 0.0
 
     @property
     def most(self) -> int:
@@ -75,7 +81,7 @@ class Pace:
     def held(self, tokens: npt.ArrayLike) -> Floats:
         """Cache that sequences of so many tokens take, in whole pages, counted as `capacity` is. [...]  [token]"""
         whole = np.ceil(np.asarray(tokens, dtype=np.float64) / PAGE) * PAGE
-        return np.asarray(kv_bytes(self.arch, whole, self.kv_dtype) / self.unit)
+        return np.asarray(cache_bytes(self.arch, self.kv_dtype, self.layout, whole[..., None])[..., 0] / self.unit)
 
     def step(self, sequences: npt.ArrayLike, context: npt.ArrayLike) -> Floats:
         """A decode step of whole numbers of sequences at a mean context. [...]  [s]"""
@@ -111,13 +117,13 @@ def pace(task: ServeTask, on: Machine, layouts: ServeLayouts, at: int = 0) -> Pa
     piece, before = _points(1.0, chunk), np.concatenate([[0.0], _points(16.0, LONGEST)])
     n, b = (v.ravel() for v in np.meshgrid(piece, before, indexing="ij"))
     score = np.maximum(_scores(task, on, one, n, b) - plain, 0.0).reshape(len(piece), -1)
-    unit = float(kv_bytes(task.arch, task.input_tokens + task.output_tokens, task.kv_dtype)
-                 / (task.input_tokens + task.output_tokens))
-    return Pace(arch=task.arch, kv_dtype=task.kv_dtype, lanes=int(one.dp[0] * one.pp[0]), knots=knots,
+    length = task.input_tokens + task.output_tokens
+    return Pace(arch=task.arch, kv_dtype=task.kv_dtype, layout=one, lanes=int(one.dp[0] * one.pp[0]), knots=knots,
                 decode=_decode(task, on, one, knots), chunk=chunk,
                 linear=np.concatenate([[0.0], np.interp(np.arange(1, chunk + 1), sizes, linear + plain)]),
                 piece=piece, before=before, score=score, request=on.engine.request,
-                capacity=float(capacity(task, on, one)[0]), unit=unit)
+                waits=on.engine.waits, gain=task.per_step, capacity=float(capacity(task, on, one)[0]),
+                unit=float(cache_bytes(task.arch, task.kv_dtype, one, length)[0] / length))
 
 
 def _points(low: float, high: float) -> Floats:
@@ -163,14 +169,14 @@ def _straight(at: Floats, time: Floats, low: int, high: int) -> bool:
 
 def _scores(task: ServeTask, on: Machine, one: ServeLayouts, tokens: Floats, before: Floats) -> Floats:
     tiled = one.take(np.zeros(len(tokens), dtype=np.int64))
-    parts = chunk_parts(task, on, tiled, tokens, tokens, before, 1.0)
+    parts = chunk_parts(task, on, tiled, tokens, tokens, before)
     return parts["attention core"] if "attention core" in parts.names else np.zeros(len(tokens))
 
 
 def _chunk(task: ServeTask, on: Machine, one: ServeLayouts, tokens: Floats) -> Floats:
     """A step of prompt tokens, less the attention among them. [N]  [s]"""
     tiled = one.take(np.zeros(len(tokens), dtype=np.int64))
-    parts = chunk_parts(task, on, tiled, tokens, tokens, 0.0, 1.0)
+    parts = chunk_parts(task, on, tiled, tokens, tokens, 0.0)
     core = parts["attention core"] if "attention core" in parts.names else 0.0
     return np.asarray(parts.total - core)
 
@@ -181,8 +187,7 @@ def capacity(task: ServeTask, on: Machine, layouts: ServeLayouts) -> Floats:
     Working space includes the logits of as many sequences as then fit.
     """
     length = task.input_tokens + task.output_tokens
-    # A chip of a stage holds 1 / pp of the cache of pp lanes: as much as one whole lane's share.
-    each = kv_bytes(task.arch, length, task.kv_dtype) / length * cache_share(task.arch, layouts)
+    each = cache_bytes(task.arch, task.kv_dtype, layouts, length) / length
     tokens = np.zeros_like(layouts.tp)
     for _ in range(2):
         batch = np.clip(tokens / length, 1.0, MOST_SEQUENCES)
@@ -191,3 +196,12 @@ def capacity(task: ServeTask, on: Machine, layouts: ServeLayouts) -> Floats:
         free = (on.chip.hbm_bytes - weights) * (1.0 - on.engine.reserve) - used["activations"]
         tokens = np.maximum(free, 0.0) / each
     return np.asarray(tokens)
+
+
+def cache_bytes(arch: Arch, kv_dtype: str, layouts: ServeLayouts, tokens: npt.ArrayLike) -> Floats:
+    """Cache and state of a sequence of so many tokens on one chip, as step/serve_memory.py counts them. [...]  [B]
+
+    A chip of a stage holds 1 / pp of the cache of pp lanes: as much as one whole lane's share.
+    """
+    state = state_bytes(arch)
+    return np.asarray((kv_bytes(arch, tokens, kv_dtype) - state) * cache_share(arch, layouts) + state / layouts.tp)

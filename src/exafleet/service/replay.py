@@ -98,7 +98,7 @@ def replay(trace: Trace, pace: Pace, *, replicas: int = 1, router: str = "least"
     refused = pace.held(trace.input + trace.output) > int(pace.capacity)
     work = load(pace, trace.arrival, trace.input, trace.fresh, trace.output - 1)
     uses, partial = _run(work, np.flatnonzero(~refused).tolist(), pace, replicas * pace.lanes, router, progress)
-    return _replayed(trace, pace.request, work.first, work.finish, refused, [(uses, pace)], partial)
+    return _replayed(trace, pace.request, work, work.finish, refused, [(uses, pace)], partial)
 
 
 def replay_apart(trace: Trace, prefill: Pace, decode: Pace, *, prefills: int, decodes: int,
@@ -121,11 +121,11 @@ def replay_apart(trace: Trace, prefill: Pace, decode: Pace, *, prefills: int, de
     order = longer[np.argsort(np.array(behind.arrival)[longer], kind="stable")]
     later, stopped = _run(behind, order.tolist(), decode, decodes * decode.lanes, router, progress)
     finish = np.where(trace.output > 1, behind.finish, first).tolist()
-    return _replayed(trace, prefill.request, ahead.first, finish, refused, [(uses, prefill), (later, decode)],
+    return _replayed(trace, prefill.request, ahead, finish, refused, [(uses, prefill), (later, decode)],
                      partial or stopped)
 
 
-def transfer_time(trace: Trace, arch: Arch, kv_dtype: str, bandwidth: float, latency: float = 0.0) -> Floats:
+def travel_time(trace: Trace, arch: Arch, kv_dtype: str, bandwidth: float, latency: float = 0.0) -> Floats:
     """Time the cache of each prompt takes to another replica over `bandwidth` [B/s] of all its links. [R]  [s]"""
     return np.asarray(latency + kv_bytes(arch, trace.input, kv_dtype) / bandwidth)
 
@@ -191,16 +191,16 @@ def _to_least(order: list[int], start: int, arrival: list[float], sends: Sends, 
             heappush(events, (end, i))
 
 
-def _replayed(trace: Trace, request: float, first: list[float], finish: list[float], refused: Bools,
+def _replayed(trace: Trace, request: float, work: Load, finish: list[float], refused: Bools,
               pools: list[tuple[list[Use], Pace]], partial: bool) -> Replay:
-    began, ended = np.array(first), np.array(finish)
+    began, ended, seen = np.array(work.first), np.array(finish), np.array(work.late) + request - trace.arrival
     done = np.isfinite(ended)
     span = float(ended[done].max() - trace.arrival[0]) if done.any() else 0.0
     began, ended = (np.where(done, v, np.nan) for v in (began, ended))
     after = np.where(trace.output > 1, trace.output - 1, np.nan)
     busy, (decoding, _) = sum(u.busy for uses, _ in pools for u in uses), pools[-1]
-    return Replay(trace=trace, ttft=began - trace.arrival + request, tpot=(ended - began) / after,
-                  e2e=ended - trace.arrival + request, refused=np.asarray(refused), span=span,
+    return Replay(trace=trace, ttft=began + seen, tpot=(ended - began) / after,
+                  e2e=ended + seen, refused=np.asarray(refused), span=span,
                   lanes=sum(len(uses) for uses, _ in pools), busy=busy,
                   prompts=sum(u.prompts for uses, _ in pools for u in uses),
                   batch=sum(u.area for u in decoding) / (len(decoding) * span) if span else 0.0, partial=partial,

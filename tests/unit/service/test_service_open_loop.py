@@ -124,7 +124,7 @@ def test_nearly_no_requests_take_their_steps_alone():
     job = task()
     of, table = curves(job, ON, fixed(1), lengths(1200, 220)), pace(job, ON, fixed(1))
     found = open_loop(of, 0.0)
-    alone = table.linear[1200] + float(table.scores(1200, 0)) + table.request
+    alone = table.linear[1200] + float(table.scores(1200, 0)) + table.request + table.waits * float(table.step(1, 1201))
     assert found.ttft[0] == pytest.approx([alone] * 3, rel=0.03)
     assert found.tpot[0] == pytest.approx([float(table.step(1, 1310))] * 3, rel=0.01)
 

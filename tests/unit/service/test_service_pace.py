@@ -13,7 +13,6 @@ from exafleet.service.pace import MOST_SEQUENCES, PAGE, capacity, pace
 from exafleet.service.steady import full, serve_step
 from exafleet.step.serve import ServeTask, chunk_parts, decode_parts, machine, prefill_parts
 from exafleet.step.serve_layouts import fixed
-from exafleet.work.counts import kv_bytes
 
 FACTS = load_facts(datetime.date(2026, 11, 23))
 ON = machine(system(FACTS, "hgx-h100"), FACTS)
@@ -49,7 +48,7 @@ def test_steps_of_prompts_are_those_of_the_operators(model, chunk):
     size = np.round(np.exp(rng.uniform(0, np.log(chunk), n)))
     many = np.minimum(rng.integers(1, 9, n), chunk // size)
     before = np.round(np.exp(rng.uniform(0, np.log(1e6), n)) * (rng.random(n) < 0.8))
-    direct = chunk_parts(job, ON, tiled(lay, 0, n), size * many, size, before, many).total
+    direct = chunk_parts(job, ON, tiled(lay, 0, n), size * many, size, before).total
     ours = table.linear[(size * many).astype(int)] + many * table.scores(size, before)
     assert ours == pytest.approx(direct, rel=0.01)
 
@@ -83,11 +82,10 @@ def test_a_chunk_alone_is_the_prefill_of_the_step():
 def test_the_cache_is_as_large_as_the_memory_allows(model, at):
     """The step's own memory: with that many cached tokens it still fits, with 2 % more it does not."""
     job, lay = task(model), MODELS[model].take([at])
-    length = job.input_tokens + job.output_tokens
-    tokens = float(capacity(job, ON, lay)[0])
-    share = kv_bytes(job.arch, job.context, job.kv_dtype) / kv_bytes(job.arch, length, job.kv_dtype)
-    most = tokens / length / share * float(lay.dp[0] * lay.pp[0])
-    assert most / (lay.dp[0] * lay.pp[0]) < MOST_SEQUENCES
+    table, lanes = pace(job, ON, lay), float(lay.dp[0] * lay.pp[0])
+    each = float(serve_step(job, ON, lay, lanes).memory["key-value cache"][0])
+    most = float(capacity(job, ON, lay)[0]) * table.unit / each * lanes
+    assert most / lanes < MOST_SEQUENCES
     fits = [not full(serve_step(job, ON, lay, most * f).memory, ON)[0] for f in (0.98, 1.02)]
     assert fits == [True, False]
 

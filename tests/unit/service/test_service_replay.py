@@ -10,7 +10,7 @@ from exafleet.facts.architecture import arch
 from exafleet.facts.catalogue import load_facts
 from exafleet.facts.hardware import system
 from exafleet.service.pace import pace
-from exafleet.service.replay import BLOCK, replay, replay_apart, summary, transfer_time
+from exafleet.service.replay import BLOCK, replay, replay_apart, summary, travel_time
 from exafleet.service.trace import Trace
 from exafleet.step.serve import ServeTask, machine
 from exafleet.step.serve_layouts import fixed
@@ -105,6 +105,12 @@ def test_what_never_fits_is_refused_and_meets_no_target():
     assert summary(found, 1e6, 1e6).good == pytest.approx(1 - found.refused.mean())
 
 
+def test_speculation_saves_steps():
+    plain, drafted = (replay(made(rate=1.0), pace(replace(TASK, draft=n, accept=0.7), ON, fixed(1))) for n in (0, 2))
+    assert pace(replace(TASK, draft=2, accept=0.7), ON, fixed(1)).gain == pytest.approx(1 + 0.7 + 0.49)
+    assert np.nanmedian(drafted.tpot) < 0.7 * np.nanmedian(plain.tpot)
+
+
 def test_pools_apart_decode_undisturbed():
     trace = made(rate=12.0)
     together = replay(trace, PACE, replicas=2)
@@ -133,7 +139,7 @@ def test_an_interrupt_in_either_pool_is_told():
 def test_transfer_takes_its_bytes_and_its_latency():
     trace = made(count=3)
     bytes_each = 2 * 32 * 2 * 8 * 128  # bf16, 32 layers, keys and values of 8 heads of 128
-    assert transfer_time(trace, TASK.arch, "bf16", 50e9, 1e-3) == pytest.approx(1e-3 + trace.input * bytes_each / 50e9)
+    assert travel_time(trace, TASK.arch, "bf16", 50e9, 1e-3) == pytest.approx(1e-3 + trace.input * bytes_each / 50e9)
 
 
 def test_nothing_finished_has_no_quantiles():
