@@ -112,8 +112,20 @@ def serve_apart(task: ServeTask, prefill_on: Machine, decode_on: Machine, prefil
         first = first + _left_over(pools, among, running, rate, first, token)
         burst = np.maximum(np.maximum(among - entry.servers, 0.0) / (2.0 * capacity) - first["queue"], 0.0)
         first = first + Parts.of("s", {"first round": burst / np.asarray(rounds, dtype=np.float64)})
+        first = first + Parts.of("s", {"queue": _bunched(prefill_on, entry, among, first["queue"])})
         made = among * task.output_tokens / (first.total + (task.output_tokens - 1.0) * token.total)
     return pools.apart(among, running, token, first, made, np.zeros(decode.tp.shape, dtype=bool))
+
+
+def _bunched(on: Machine, entry: Entry, among: Floats, queue: Floats) -> Floats:
+    """Wait beyond the queue of even arrivals: in a closed loop requests come in bunches. [C]  [s]
+
+    As on chips that do both phases (service/steady.py), a prompt waits for a share of the others that go round; how
+    large it is was fitted on published points of pools apart.
+    """
+    others = np.maximum(among / entry.servers - 1.0, 0.0)
+    bunch = on.engine.apart * others**on.engine.growth * entry.side.time(np.ones_like(among))
+    return np.maximum(np.minimum(bunch, others * entry.side.time(np.ones_like(among))) - queue, 0.0)
 
 
 def _left_over(pools: _Pools, among: Floats, running: Floats, rate: Floats, first: Parts, token: Parts) -> Parts:
