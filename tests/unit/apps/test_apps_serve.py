@@ -69,8 +69,8 @@ def test_a_demand_is_carried_by_the_fewest_accelerators(mode):
     assert d["units"] == -(-d["gpus"] // 8)
 
 
-@pytest.mark.parametrize("words", [("--gpus", "16", "--mode", "aggregated"), ("--gpus", "16", "--mode", "disaggregated"),
-                                   ("--rate", "7")])
+@pytest.mark.parametrize("words", [("--gpus", "16", "--mode", "aggregated"), ("--rate", "7"),
+                                   ("--gpus", "16", "--mode", "disaggregated")])
 def test_cost_and_energy_of_tokens_in_and_out_add_up_to_those_of_the_pool(words):
     d = figures(*H200, *words, "--price", "2.50 USD/h", "--isl", "3000", "--osl", "700")
     out = d["tokens_per_s"] if d["demand"] is None else d["demand"]
