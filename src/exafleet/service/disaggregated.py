@@ -177,7 +177,7 @@ class _Pools:
         low = np.clip(place.astype(np.int64), 0, GRID - 2)
         row = np.arange(len(low))
         before, after = self.steps[row, low], self.steps[row, low + 1]
-        step = np.exp(before + (after - before) * np.clip(place - low, 0.0, 1.0)) / self.task.per_step
+        step = np.exp(before + (after - before) * np.clip(place - low, 0.0, 1.0))
         return np.asarray(running / (max(self.task.output_tokens - 1.0, 1e-6) * step))
 
     def token(self, running: Floats) -> Parts:
