@@ -68,7 +68,8 @@ def test_far_below_capacity_times_are_those_of_the_parts_alone():
     found = apart(job, loads=np.array([1.0]))
     alone = prefill_side(job, H200, fixed(4)).alone.total
     assert found.token.total == pytest.approx(decode_parts(job, H200, fixed(8), np.ones(1)).total)
-    assert found.first.total == pytest.approx(alone + found.first["transfer"] + found.first["request"])
+    assert found.first.total == pytest.approx(alone + sum(found.first[part] for part in (
+        "transfer", "scheduling", "request")))
     assert found.first["queue"][0] == 0
 
 
