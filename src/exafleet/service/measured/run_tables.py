@@ -58,7 +58,7 @@ def _served(cells: Cells, facts: Facts) -> Served:
     told = words.draft(cells)
     setup = _recipe(cells, shape.id, chip.id, engine, told)
     prefill, decode = _pools(cells, experts, phase, setup)
-    concurrency, requests = words.load(cells, decode)
+    concurrency, requests = words.load(cells, decode, phase)
     share = words.mean_share(cells.get("source", ""), cells.get("notes", ""))
     given, derived = _given(cells, share, phase)
     kept = cells.get("kv_precision", "") or (setup.kv_dtype if setup else "")
