@@ -156,9 +156,19 @@ def activity(task: ServeTask, on: Machine, layouts: ServeLayouts, concurrency: n
     In that time the chip goes through one decode step and its share of the prompts of the sequences it runs.
     """
     running = np.broadcast_to(np.asarray(concurrency, dtype=np.float64), layouts.tp.shape)
+    return within(together(*_phases(task, on, layouts, running)), running / np.asarray(rate, dtype=np.float64))
+
+
+def _phases(task: ServeTask, on: Machine, layouts: ServeLayouts, running: Floats) -> tuple[Use, Use]:
+    """A decode step, and the share of prompts that falls between two output tokens of a sequence. [C]"""
     batch = _batch(layouts, running)
     prompts = scaled(prefill_use(task, on, layouts, batch), batch / task.output_tokens)
-    return within(together(decode_use(task, on, layouts, batch), prompts), running / np.asarray(rate))
+    return decode_use(task, on, layouts, batch), prompts
+
+
+def _batch(layouts: ServeLayouts, running: Floats) -> Floats:
+    """Sequences of one micro-batch on one group. [C]"""
+    return np.maximum(running / (layouts.dp * layouts.pp), 1.0)
 
 
 def board_power(use: Use, facts: Facts, chip: Chip) -> Parts:
@@ -227,9 +237,7 @@ def energy_per_token(task: ServeTask, on: Machine, layouts: ServeLayouts, concur
     """
     coefficients, tdp = board(facts, on.chip), on.chip.tdp
     running = np.broadcast_to(np.asarray(concurrency, dtype=np.float64), layouts.tp.shape)
-    batch = _batch(layouts, running)
-    decode = decode_use(task, on, layouts, batch)
-    prompts = scaled(prefill_use(task, on, layouts, batch), batch / task.output_tokens)
+    decode, prompts = _phases(task, on, layouts, running)
     both = within(together(decode, prompts), running / np.asarray(rate, dtype=np.float64))
     drawn = watts(both, coefficients, tdp)
     # A chip's joules between two tokens of its sequences, over the tokens of its share of the replica.
@@ -255,6 +263,20 @@ class Pool:
         return self.layouts.replica * np.asarray(self.replicas, dtype=np.float64)
 
 
+def split_activity(task: ServeTask, prefill: Pool, decode: Pool, concurrency: npt.ArrayLike,
+                   rate: npt.ArrayLike) -> tuple[Use, Use]:
+    """What one chip of each pool does: from prompt to prompt, and between two output tokens of a sequence. [C]
+
+    concurrency, rate   as for `split_energy`
+    """
+    served, replicas = np.asarray(rate, dtype=np.float64), np.asarray(decode.replicas, dtype=np.float64)
+    running = np.asarray(concurrency, dtype=np.float64) / replicas
+    steps = decode_use(task, decode.on, decode.layouts, _batch(decode.layouts, running))
+    groups = prefill.layouts.dp * prefill.layouts.pp * np.asarray(prefill.replicas)
+    prompts = prefill_use(task, prefill.on, prefill.layouts, np.ones_like(prefill.layouts.tp))
+    return (within(prompts, task.output_tokens * groups / served), within(steps, running * replicas / served))
+
+
 def split_energy(task: ServeTask, prefill: Pool, decode: Pool, concurrency: npt.ArrayLike, rate: npt.ArrayLike,
                  facts: Facts) -> TokenEnergy:
     """Energy of a token where one pool prefills and another decodes. [C]
@@ -263,12 +285,7 @@ def split_energy(task: ServeTask, prefill: Pool, decode: Pool, concurrency: npt.
     rate         output tokens per second of the whole service                              [C]  [token/s]
     """
     served = np.asarray(rate, dtype=np.float64)
-    running = np.asarray(concurrency, dtype=np.float64) / np.asarray(decode.replicas)
-    steps = within(decode_use(task, decode.on, decode.layouts, _batch(decode.layouts, running)),
-                   running * np.asarray(decode.replicas) / served)
-    alone = np.ones_like(prefill.layouts.tp)
-    prompts = within(prefill_use(task, prefill.on, prefill.layouts, alone),
-                     task.output_tokens * np.asarray(prefill.replicas) / served)
+    prompts, steps = split_activity(task, prefill, decode, concurrency, rate)
     first, second = (watts(use, board(facts, pool.on.chip), pool.on.chip.tdp)
                      for use, pool in ((prompts, prefill), (steps, decode)))
     chips = prefill.chips + decode.chips
@@ -276,11 +293,6 @@ def split_energy(task: ServeTask, prefill: Pool, decode: Pool, concurrency: npt.
     parts = {"prefill": (first.total - first["idle"]) * prefill.chips / served,
              "decode": (second.total - second["idle"]) * decode.chips / served, "idle": mean["idle"] * chips / served}
     return _energy(task, parts, mean, decode.on, board(facts, decode.on.chip), first.total, second.total)
-
-
-def _batch(layouts: ServeLayouts, running: Floats) -> Floats:
-    """Sequences of one micro-batch on one group. [C]"""
-    return np.maximum(running / (layouts.dp * layouts.pp), 1.0)
 
 
 def _above(use: Use, on: Board) -> Floats:

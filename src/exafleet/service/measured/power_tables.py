@@ -19,7 +19,7 @@ from exafleet.facts.architecture import Arch, arch
 from exafleet.facts.catalogue import Facts
 from exafleet.facts.hardware import Chip, System, system
 from exafleet.service.energy import Pool, TokenEnergy, energy_per_token, split_energy
-from exafleet.service.measured.chip_words import holder, spoken_chip
+from exafleet.step.measured.chip_words import holder, spoken_chip
 from exafleet.service.steady import full, serve_step
 from exafleet.step.measured import run_words as words
 from exafleet.step.measured.cells import Cells, NotUsable, cells_of, figure, first_figure, needed, number, tried, whole
@@ -51,6 +51,7 @@ class PowerRow:
     prefill     chips of the prefill pool; 0 where the same chips do both
     decode      chips of the decode pool, or of the one pool
     figures     measured value by metric
+    prefill_power, decode_power   of a board of each pool; nan where not stated                [W]
     """
 
     id: str
@@ -66,6 +67,8 @@ class PowerRow:
     output_tokens: float
     concurrency: float
     figures: dict[str, float]
+    prefill_power: float
+    decode_power: float
     role: str
     source: str
 
@@ -82,8 +85,9 @@ class PowerRow:
 
     @property
     def group(self) -> str:
-        """Model, system and layout: what the split into roles is made by."""
-        return "|".join((self.model, self.system, str(self.layout or ""), str(self.prefill), str(self.decode)))
+        """Model, system, format and layout: what the split into roles is made by."""
+        ways = "open" if self.layout is None else "-".join(map(str, self.layout))
+        return f"{self.model}|{self.system}|{self.weight_dtype or self.dtype}|{ways}|{self.prefill}+{self.decode}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,8 +136,7 @@ def _row(line: int, cells: Cells, facts: Facts) -> PowerRow | Unread:
 
 def _read(name: str, cells: Cells, facts: Facts) -> PowerRow:
     chip = spoken_chip(facts, cells["accelerator"])
-    model = words.subject(facts, cells["model"], "model")
-    arch(facts, model.id)
+    model = arch(facts, cells["model"])
     prefill, decode = pools(cells)
     on = holder(facts, chip, decode, cells["accelerator"])
     dtype, weights = formats(cells["precision"], system(facts, on).chip)
@@ -143,6 +146,7 @@ def _read(name: str, cells: Cells, facts: Facts) -> PowerRow:
         id=name, model=model.id, system=on, dtype=dtype, weight_dtype=weights, engine=engine(cells["framework"]),
         layout=stated_layout(cells), prefill=prefill, decode=decode, input_tokens=share * figure(cells, "isl"),
         output_tokens=share * figure(cells, "osl"), concurrency=figure(cells, "concurrency"), figures=figures,
+        prefill_power=first_figure(cells, "prefill_W"), decode_power=first_figure(cells, "decode_W"),
         role=cells.get("role") or "given", source=cells.get("source", ""))
 
 
@@ -236,10 +240,14 @@ def task_of(row: PowerRow, facts: Facts) -> ServeTask:
 
 
 def candidates(row: PowerRow, model: Arch, on: Machine, chips: int) -> ServeLayouts:
-    """The stated layout; where none is stated every one whose replica is all the chips. [C]"""
+    """The stated layout. Where none is stated all chips share every product, as engines start unless told otherwise;
+    of a model whose heads that does not divide, every layout of as many chips. [C]
+    """
     if row.layout is not None:
         return fixed(*row.layout)
-    return layouts(model, max(on.net.domain, 1), chips, ServeLimits(replica=(chips, chips), pp=(1, 1)))
+    if (model.heads or model.ssm_heads) % chips == 0 and chips <= max(on.net.domain, 1):
+        return fixed(chips)
+    return layouts(model, max(on.net.domain, 1), chips, ServeLimits(replica=(chips, chips)))
 
 
 def running(task: ServeTask, on: Machine, ways: ServeLayouts, asked: float | np.typing.NDArray[np.float64],

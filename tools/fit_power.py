@@ -1,0 +1,137 @@
+"""Fits the power of a board to the `fit` rows of data/measured_serve_power.csv and prints the rows of data/power.csv.
+
+    python tools/fit_power.py
+
+Five shares of the rated power for every chip: idle, running, compute, memory, links. What a run did is reckoned at its
+measured rate, so that errors of predicted times do not move them. A weak pull keeps each near its value before the fit
+where the rows do not decide. Sigma comes from fits that leave one group out. Errors by role follow, and from the `fit`
+rows of data/measured_serve_mlperf.csv the 99th percentile of latencies over their median (data/serving.csv).
+"""
+
+from __future__ import annotations
+
+import datetime
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "src"))
+
+from exafleet.facts.catalogue import Facts, load_facts
+from exafleet.facts.hardware import system
+from exafleet.service.energy import PIECES, Pool, Use, activity, split_activity
+from exafleet.service.measured.mlperf_tables import FILE as MLPERF
+from exafleet.service.measured.mlperf_tables import LIMITED, MlperfRow, read_mlperf
+from exafleet.service.measured.power_tables import (
+    FILE,
+    PowerCompared,
+    PowerRow,
+    candidates,
+    compare_power,
+    of_groups,
+    read_power,
+    running,
+    task_of,
+)
+from exafleet.step.measured.training import Unread
+from exafleet.step.serve import machine
+
+Floats = npt.NDArray[np.float64]
+# Before the fit, lowest and highest (docs/models/energy.md).
+BEFORE = {"idle": (0.12, 0.08, 0.25), "running": (0.3, 0.1, 0.6), "compute": (0.5, 0.2, 0.8),
+          "memory": (0.4, 0.2, 0.9), "links": (0.1, 0.0, 0.5)}
+PULL = 0.02
+
+
+def told(row: PowerRow, facts: Facts) -> list[tuple[float, Use, float]]:
+    """Measured watts of a board, what it did, and the chip's rated power: one for each pool with watts of its own."""
+    on, task = machine(system(facts, row.system), facts, row.engine), task_of(row, facts)
+    ways = candidates(row, task.arch, on, row.decode if not row.prefill else min(row.prefill, row.decode)).take([0])
+    tdp, rate = on.chip.tdp, np.array([row.rate])
+    if not row.prefill:
+        replicas = row.decode / ways.replica
+        runs = running(task, on, ways, row.concurrency / replicas)
+        return [(row.figures["avg_gpu_board_W"], activity(task, on, ways, runs, rate / replicas), tdp)]
+    pools = [Pool(on=on, layouts=ways, replicas=max(chips / ways.replica[0], 1.0))
+             for chips in (row.prefill, row.decode)]
+    uses = split_activity(task, *pools, row.concurrency, rate)
+    return [(value, use, tdp) for value, use in zip((row.prefill_power, row.decode_power), uses, strict=True)
+            if math.isfinite(value)]
+
+
+def solved(points: Sequence[tuple[float, Use, float]]) -> Floats:
+    """The shares that explain measured watts best, in relative error. [P]"""
+    from scipy.optimize import lsq_linear
+
+    start, low, high = (np.array(column) for column in zip(*BEFORE.values(), strict=True))
+    rows = np.array([[1.0, *(float(v) for v in use.share().values[0])] for _, use, _ in points])
+    measured = np.array([value / tdp for value, _, tdp in points])
+    pull = PULL * math.sqrt(len(points)) / (high - low)
+    found = lsq_linear(np.vstack([rows / measured[:, None], np.diag(pull)]),
+                       np.concatenate([np.ones(len(points)), pull * start]), bounds=(low, high))
+    return np.asarray(found.x)
+
+
+def left(points: Sequence[tuple[float, Use, float]], shares: Floats) -> Floats:
+    """ln(predicted / measured) of the watts. [n]"""
+    rows = np.array([[1.0, *(float(v) for v in use.share().values[0])] for _, use, _ in points])
+    return np.asarray(np.log(rows @ shares * np.array([tdp for _, _, tdp in points])
+                             / np.array([value for value, _, _ in points])))
+
+
+def main() -> None:
+    """Fit and print."""
+    facts = load_facts(datetime.date.max)
+    rows = [row for row in read_power(FILE, facts) if isinstance(row, PowerRow)]
+    fit = [row for row in rows if row.role == "fit" and math.isfinite(row.rate)]
+    points = {row.id: told(row, facts) for row in fit}
+    shares = solved([p for row in fit for p in points[row.id]])
+    groups = of_groups(fit)
+    apart = [left([p for r in members for p in points[r.id]],
+                  solved([p for r in fit if r.group != name for p in points[r.id]]))
+             for name, members in groups.items()]
+    sigma = float(np.sqrt(np.mean(np.concatenate(apart) ** 2)))
+    for name, share in zip(PIECES, shares, strict=True):
+        print(f"{name:10s} {share:.3f}")
+    print(f"{'sigma':10s} {sigma:.3f}   of {sum(map(len, points.values()))} watts in {len(groups)} groups")
+    inside = left([p for row in fit for p in points[row.id]], shares)
+    print(f"watts at the measured rate, fit rows: median error {np.median(abs(np.expm1(inside))):.3f}")
+    errors(rows, facts)
+    tails(read_mlperf(MLPERF, facts))
+
+
+def errors(rows: Sequence[PowerRow], facts: Facts) -> None:
+    """Errors of the model as it stands in the tables, its own rates included, by role and metric."""
+    found = compare_power(rows, facts)
+    for role in sorted({row.role for row in rows}):
+        for metric in ("j_per_output_tok", "avg_gpu_board_W"):
+            these = [c for c in found if isinstance(c.row, PowerRow) and c.row.role == role and metric in c.row.figures]
+            off = np.array([value for c in these if math.isfinite(value := _error(c, metric))])
+            if len(off):
+                print(f"{role:9s} {metric:17s} {len(off):3d} of {len(these):3d}  median {np.median(abs(off)):.3f}  "
+                      f"p90 {np.quantile(abs(off), 0.9):.3f}  bias {np.median(off):+.3f}")
+
+
+def _error(c: PowerCompared, metric: str) -> float:
+    assert isinstance(c.row, PowerRow)
+    return c.predicted(metric)[0] / c.row.figures[metric] - 1.0
+
+
+def tails(rows: Sequence[MlperfRow | Unread]) -> None:
+    """Median of the 99th percentile over the median, of rows that state both, by latency and scenario."""
+    for metric in ("ttft", "tpot"):
+        for scenario in LIMITED:
+            ratio = [getattr(r, f"{metric}_p99") / getattr(r, f"{metric}_p50") for r in rows
+                     if isinstance(r, MlperfRow) and r.role == "fit" and r.scenario == scenario]
+            known = np.array([value for value in ratio if math.isfinite(value)])
+            if len(known):
+                low, middle, high = np.quantile(known, (0.1, 0.5, 0.9))
+                print(f"tail_ratio {metric}:{scenario:11s} {middle:.3g} ({low:.3g} to {high:.3g}) of {len(known)}")
+
+
+if __name__ == "__main__":
+    main()
