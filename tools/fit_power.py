@@ -56,9 +56,9 @@ def told(row: PowerRow, facts: Facts) -> list[tuple[float, Use, float]]:
         replicas = row.decode / ways.replica
         runs = running(task, on, ways, row.concurrency / replicas)
         return [(row.figures["avg_gpu_board_W"], activity(task, on, ways, runs, rate / replicas), tdp)]
-    pools = [Pool(on=on, layouts=ways, replicas=max(chips / ways.replica[0], 1.0))
-             for chips in (row.prefill, row.decode)]
-    uses = split_activity(task, *pools, row.concurrency, rate)
+    prefill, decode = (Pool(on=on, layouts=ways, replicas=max(chips / ways.replica[0], 1.0))
+                       for chips in (row.prefill, row.decode))
+    uses = split_activity(task, prefill, decode, row.concurrency, rate)
     return [(value, use, tdp) for value, use in zip((row.prefill_power, row.decode_power), uses, strict=True)
             if math.isfinite(value)]
 

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "src"))
 
 from exafleet.facts.catalogue import Facts, load_facts
 from exafleet.service.measured.mlperf_tables import MlperfRow, read_mlperf
-from exafleet.service.measured.power_tables import PowerRow, read_power
+from exafleet.service.measured.power_tables import PowerRow, UnreadPower, read_power
 from exafleet.step.measured.cells import Cells, cells_of
 from exafleet.step.measured.training import Unread
 
@@ -61,10 +61,11 @@ def power(path: Path, facts: Facts) -> list[dict[str, str]]:
     found = []
     for row in (r for r in rows if isinstance(r, PowerRow) and r.id in kept):
         from_dump = "dump" in cells[row.id]["source"]
+        note = "watts derived from joules and rate" if from_dump else ""
         found.append(taken(cells[row.id], POWER) | {
             "role": role(row.group), "source": "inferencex-dump" if from_dump else "inferencex-power",
             "where": f"id={cells[row.id]['source_location'].rpartition('id=')[2]}",
-            "date": cells[row.id]["date"].lstrip("<="), "note": "watts derived from joules and rate" if from_dump else ""})
+            "date": cells[row.id]["date"].lstrip("<="), "note": note})
     return found
 
 
@@ -79,7 +80,7 @@ def mlperf(path: Path, facts: Facts) -> list[dict[str, str]]:
             for r in rows if isinstance(r, MlperfRow) and r.id in kept]
 
 
-def told(row: Unread) -> bool:
+def told(row: Unread | UnreadPower) -> bool:
     """Say what cannot be read; False."""
     print(f"{row.id}: {row.why}", file=sys.stderr)
     return False

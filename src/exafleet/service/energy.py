@@ -1,8 +1,8 @@
 """Watts of one accelerator's board while it serves, and joules per token, from what the engine's steps do.
 
 A board draws power at idle, more while kernels run, and more for what they do: products, traffic of the memory, traffic
-of the links. Each has one coefficient, a share of the chip's rated power, the same for every chip
-(data/power.csv; docs/models/energy.md derives and fits them). Servers, network and cooling come on top in fleet/power.py.
+of the links. Each has one coefficient, a share of the chip's rated power, the same for every chip (data/power.csv;
+docs/models/energy.md derives and fits them). Servers, network and cooling come on top in fleet/power.py.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import numpy.typing as npt
 
 from exafleet.facts.catalogue import Facts
 from exafleet.facts.hardware import Chip
+from exafleet.service.search import ServeResult
 from exafleet.step.serve import BAND, Machine, ServeTask, decode_parts, prefill_parts, stored
-from exafleet.step.serve_layouts import ServeLayouts
+from exafleet.step.serve_layouts import ServeLayouts, fixed
 from exafleet.terms.errors import MissingFact, Problem
 from exafleet.terms.parts import Parts
 from exafleet.work.counts import ELEMENT_BYTES, expert_width
@@ -147,7 +148,8 @@ def within(use: Use, time: Floats) -> Use:
                links=use.links)
 
 
-def activity(task: ServeTask, on: Machine, layouts: ServeLayouts, concurrency: npt.ArrayLike, rate: npt.ArrayLike) -> Use:
+def activity(task: ServeTask, on: Machine, layouts: ServeLayouts, concurrency: npt.ArrayLike,
+             rate: npt.ArrayLike) -> Use:
     """What one chip of a replica does between two output tokens of a sequence. [C]
 
     concurrency  sequences running on the replica                                         [C]
@@ -249,6 +251,15 @@ def energy_per_token(task: ServeTask, on: Machine, layouts: ServeLayouts, concur
                    watts(decode, coefficients, tdp).total)
 
 
+def deployment_energy(found: ServeResult, on: Machine, facts: Facts) -> TokenEnergy:
+    """Energy of a token of the deployment that a search found; raises ValueError where it found none. [1]"""
+    if found.layout is None or not found.rate > 0:
+        raise ValueError(f"no deployment: {found.why.name}")
+    lay = found.layout
+    return energy_per_token(found.task, on, fixed(lay.tp, lay.pp, lay.dp, lay.ep), lay.concurrency,
+                            found.rate / lay.replicas, facts)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pool:
     """Chips that do one phase: machine, layouts of a replica [C], and how many replicas [C]."""
@@ -303,7 +314,8 @@ def _above(use: Use, on: Board) -> Floats:
 
 def _energy(task: ServeTask, parts: dict[str, Floats], drawn: Parts, on: Machine, coefficients: Board,
             prefill_power: Floats, decode_power: Floats) -> TokenEnergy:
-    """With the band: energy of a token falls with the rate as far as it is drawn all the time, power rises with the rest."""
+    """With the band: what is drawn all the time costs a token more as the rate falls; the rest adds power as it rises.
+    """
     found = Parts.of("J/token", parts)
     lasting = (drawn["idle"] + drawn["running"]) / drawn.total
     spread = np.exp(BAND * np.hypot(coefficients.sigma, lasting * on.engine.sigma))

@@ -1,7 +1,7 @@
 """Published MLPerf Inference results beside the best deployment the search finds.
 
-A submission states no layout: of an Offline row the best layout without a latency limit is what is compared, of a Server
-or Interactive row the best one at the row's limits. Limits bind the 99th percentile, and the model knows means: a limit
+A submission states no layout: of an Offline row the best layout without a latency limit is compared, of a Server or
+Interactive row the best one at the row's limits. Limits bind the 99th percentile, and the model knows means: a limit
 is divided by what published submissions show between their 99th percentile and their median. The mean prompt of each
 benchmark is a fact (data/serving.csv), the mean answer is stated by the row. Every row comes back with a reason where
 it cannot be compared. docs/models/energy.md tells the rules.
@@ -210,7 +210,8 @@ def _length(cells: Cells, term: str, benchmark: str, facts: Facts) -> float:
     stated = number(cells, f"{term}_tokens_per_sample")
     known = facts.try_value(f"{SUBJECT}.{term}@{benchmark}")
     if stated is None and known is None:
-        raise NotUsable(f"the mean {'prompt' if term == 'mean_input' else 'answer'} of {benchmark} in MLPerf is not known")
+        what = "prompt" if term == "mean_input" else "answer"
+        raise NotUsable(f"the mean {what} of {benchmark} in MLPerf is not known")
     return float(known or 0.0) if stated is None else stated
 
 

@@ -17,13 +17,13 @@ import numpy as np
 
 from exafleet.facts.architecture import Arch, arch
 from exafleet.facts.catalogue import Facts
-from exafleet.facts.hardware import Chip, System, system
+from exafleet.facts.hardware import Chip, system
 from exafleet.service.energy import Pool, TokenEnergy, energy_per_token, split_energy
-from exafleet.step.measured.chip_words import holder, spoken_chip
+from exafleet.service.measured.words import cache_format, mean_share
 from exafleet.service.steady import full, serve_step
 from exafleet.step.measured import run_words as words
 from exafleet.step.measured.cells import Cells, NotUsable, cells_of, figure, first_figure, needed, number, tried, whole
-from exafleet.step.measured.training import Unread
+from exafleet.step.measured.chip_words import holder, spoken_chip
 from exafleet.step.serve import Machine, ServeTask, decode_parts, machine, prefill_parts
 from exafleet.step.serve_layouts import ServeLayouts, ServeLimits, fixed, layouts
 from exafleet.step.serve_memory import memory
@@ -37,8 +37,6 @@ REQUIRED = ("case_id", "model", "precision", "framework", "accelerator", "gpus",
 # Metric: its column and its unit.
 METRICS = {"j_per_output_tok": ("J_per_output_tok", "J/token"), "j_per_input_tok": ("J_per_input_tok", "J/token"),
            "j_per_total_tok": ("J_per_total_tok", "J/token"), "avg_gpu_board_W": ("avg_gpu_board_W", "W")}
-# InferenceX draws lengths evenly from 0.8 to 1 of what it states.
-DRAWN_SHARE = 0.9
 # Engines by words that sources use for them; the first that occurs counts.
 ENGINES = (("trtllm", ("trt", "tensorrt")), ("sglang", ("sglang", "sgl")), ("vllm", ("vllm",)))
 
@@ -59,6 +57,7 @@ class PowerRow:
     system: str
     dtype: str
     weight_dtype: str
+    kv_dtype: str
     engine: str
     layout: tuple[int, int, int, int] | None
     prefill: int
@@ -91,10 +90,20 @@ class PowerRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UnreadPower:
+    """A row that cannot be compared, why, and the figures that could be read of it by metric."""
+
+    id: str
+    line: int
+    why: str
+    figures: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PowerCompared:
     """A run beside its prediction: `energy` of one candidate, or `why` there is none."""
 
-    row: PowerRow | Unread
+    row: PowerRow | UnreadPower
     energy: TokenEnergy | None
     why: str
     layout: str = ""
@@ -113,7 +122,7 @@ class PowerCompared:
 # ---------------------------------------------------------------------------------------------- reading
 
 
-def read_power(path: Path, facts: Facts) -> list[PowerRow | Unread]:
+def read_power(path: Path, facts: Facts) -> list[PowerRow | UnreadPower]:
     """Every row of a table of serving runs with power, in its order; raises FactError when it is no such table."""
     header, rows = cells_of(path)
     lacks = [c for c in REQUIRED if c not in header]
@@ -124,14 +133,13 @@ def read_power(path: Path, facts: Facts) -> list[PowerRow | Unread]:
     return [_row(line, cells, facts) for line, cells in rows]
 
 
-def _row(line: int, cells: Cells, facts: Facts) -> PowerRow | Unread:
+def _row(line: int, cells: Cells, facts: Facts) -> PowerRow | UnreadPower:
     name = cells.get("case_id") or f"line-{line}"
     found = tried(lambda c: _read(name, c, facts), cells)
     if isinstance(found, PowerRow):
         return found
-    stated = {m: first_figure(cells, column) for m, (column, _) in METRICS.items()}
-    metric = next((m for m, value in stated.items() if math.isfinite(value)), "j_per_output_tok")
-    return Unread(id=name, line=line, why=str(found), measured=stated[metric], unit=METRICS[metric][1])
+    stated = {m: value for m, (column, _) in METRICS.items() if math.isfinite(value := first_figure(cells, column))}
+    return UnreadPower(id=name, line=line, why=str(found), figures=stated)
 
 
 def _read(name: str, cells: Cells, facts: Facts) -> PowerRow:
@@ -139,11 +147,13 @@ def _read(name: str, cells: Cells, facts: Facts) -> PowerRow:
     model = arch(facts, cells["model"])
     prefill, decode = pools(cells)
     on = holder(facts, chip, decode, cells["accelerator"])
-    dtype, weights = formats(cells["precision"], system(facts, on).chip)
-    share = DRAWN_SHARE if "inferencex" in cells.get("source", "").casefold() else 1.0
+    board = system(facts, on).chip
+    dtype, weights = formats(cells["precision"], board)
+    share, name_of = mean_share(cells.get("source", ""), cells.get("notes", "")), engine(cells["framework"])
     figures = {m: value for m, (column, _) in METRICS.items() if (value := number(cells, column)) is not None}
     return PowerRow(
-        id=name, model=model.id, system=on, dtype=dtype, weight_dtype=weights, engine=engine(cells["framework"]),
+        id=name, model=model.id, system=on, dtype=dtype, weight_dtype=weights, engine=name_of,
+        kv_dtype=cache_format(cells.get("kv_precision", ""), dtype, weights, name_of, "fp4" in board.peak_flops),
         layout=stated_layout(cells), prefill=prefill, decode=decode, input_tokens=share * figure(cells, "isl"),
         output_tokens=share * figure(cells, "osl"), concurrency=figure(cells, "concurrency"), figures=figures,
         prefill_power=first_figure(cells, "prefill_W"), decode_power=first_figure(cells, "decode_W"),
@@ -192,7 +202,7 @@ def engine(text: str) -> str:
 # ---------------------------------------------------------------------------------------------- comparing
 
 
-def compare_power(rows: Iterable[PowerRow | Unread], facts: Facts,
+def compare_power(rows: Iterable[PowerRow | UnreadPower], facts: Facts,
                   told: Callable[[int], None] = lambda done: None) -> list[PowerCompared]:
     """Every row beside its prediction, in order.
 
@@ -205,8 +215,8 @@ def compare_power(rows: Iterable[PowerRow | Unread], facts: Facts,
     return found
 
 
-def _compared(row: PowerRow | Unread, facts: Facts) -> PowerCompared:
-    if isinstance(row, Unread):
+def _compared(row: PowerRow | UnreadPower, facts: Facts) -> PowerCompared:
+    if isinstance(row, UnreadPower):
         return PowerCompared(row=row, energy=None, why=row.why)
     try:
         return predict_power(row, facts)
@@ -235,8 +245,8 @@ def predict_power(row: PowerRow, facts: Facts) -> PowerCompared:
 def task_of(row: PowerRow, facts: Facts) -> ServeTask:
     """The service of a run, without latency targets, in the closed loop benchmarks keep."""
     return ServeTask(arch=arch(facts, row.model), input_tokens=row.input_tokens, output_tokens=row.output_tokens,
-                     ttft=math.inf, tpot=math.inf, dtype=row.dtype, weight_dtype=row.weight_dtype, engine=row.engine,
-                     closed=True)
+                     ttft=math.inf, tpot=math.inf, dtype=row.dtype, weight_dtype=row.weight_dtype,
+                     kv_dtype=row.kv_dtype, engine=row.engine, closed=True)
 
 
 def candidates(row: PowerRow, model: Arch, on: Machine, chips: int) -> ServeLayouts:

@@ -1,7 +1,7 @@
 """Accelerators as tables of serving results write them: one place that turns their words into a chip and a system.
 
-MLPerf writes "NVIDIA B200-SXM-180GB", "AMD Instinct MI325X 256GB HBM3e", "[MAXSUN] MS-Intel Arc Pro B60 Dual 48G Turbo".
-Only what names one chip of the tables is read; everything else says what it lacks.
+MLPerf writes "NVIDIA B200-SXM-180GB", "AMD Instinct MI325X 256GB HBM3e", "Virtualized NVIDIA H200-SXM-141GB". What
+names one chip of the tables is read; everything else says what it lacks.
 """
 
 from __future__ import annotations
