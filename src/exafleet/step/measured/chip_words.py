@@ -79,8 +79,9 @@ def holder(facts: Facts, chip: Subject, chips: int, text: str) -> str:
         raise NotUsable(f"no system that holds {chip.name} is known")
     rack = re.search(r"NVL ?(\d+)", text.upper())
     named = [s for s in ready if rack and s.domain == int(rack[1])]
-    ways = sorted(named or ready, key=lambda s: (_together(s), s.id.startswith("dgx")))
-    return next((s for s in ways if _together(s) >= chips), ways[-1]).id
+    ways = sorted(named or ready, key=lambda s: s.id.startswith("dgx"))
+    enough = [s for s in ways if _together(s) >= chips]
+    return (min(enough, key=_together) if enough else max(ways, key=_together)).id
 
 
 def _together(unit: System) -> int:
