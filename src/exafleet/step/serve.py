@@ -190,7 +190,8 @@ def _operators(work: Work, task: ServeTask, on: Machine, hidden: float) -> dict[
 
 def launches(work: Work, eff: Efficiency) -> Floats:
     """Launch time inside each operator's time. [O]  [s]"""
-    fixed = {"attention": eff.attention.launch, "mla": eff.mla.launch, "decode": eff.decode.launch}
+    fixed = {"attention": eff.attention.launch, "mla": eff.mla.launch, "decode": eff.decode.launch,
+             "index": eff.decode.launch}
     return np.array([eff.product[d].launch if k in ("gemm", "grouped") and d in eff.product
                      else fixed.get(k, eff.moving.launch) for k, d in zip(work.kinds, work.dtypes, strict=True)])
 
@@ -214,7 +215,7 @@ def communication(task: ServeTask, on: Machine, layouts: ServeLayouts, tokens: F
     arch, net = task.arch, on.net
     hidden = ELEMENT_BYTES["bf16"] * arch.hidden * tokens
     # Attention, state-space and MLP blocks each end with one reduction over the tensor-parallel group.
-    reductions = arch.attention_layers + arch.ssm_layers + arch.mlp_layers
+    reductions = arch.attention_layers + arch.state_layers + arch.mlp_layers
     tensor = reductions * reduction(hidden, layouts.tp, on)
     # Dispatch in the products' format, combine in bf16; a token goes to each chip at most once.
     copies = np.minimum(arch.topk, layouts.ep)

@@ -1,6 +1,6 @@
 """Operators of a whole step: training (forward, activation and weight gradients), prefill, decoding.
 
-Blocks come from blocks.py and ssm.py, attention from attention.py; what an operator is says operator.py.
+Blocks come from blocks.py, ssm.py and delta.py, attention from attention.py; what an operator is says operator.py.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from exafleet.facts.architecture import Arch
 from exafleet.work.attention import context_attention, decode_attention
 from exafleet.work.blocks import attention_projections, dense_mlp, moe
 from exafleet.work.counts import ELEMENT_BYTES
+from exafleet.work.delta import delta
 from exafleet.work.operator import Operator, Shard, Work, gather, gemm, memory
 from exafleet.work.recipes import FUSED, Kernels, Recipe
 from exafleet.work.ssm import ssm
@@ -45,6 +46,7 @@ def blocks(arch: Arch, shard: Shard, dtype: str, *, decode: bool = False) -> Ite
     yield from dense_mlp(arch, shard, dtype)
     yield from moe(arch, shard, dtype)
     yield from ssm(arch, shard, dtype, decode=decode)
+    yield from delta(arch, shard, dtype, decode=decode)
 
 
 def _shard(tokens: npt.ArrayLike, tp: npt.ArrayLike, ep: npt.ArrayLike, etp: npt.ArrayLike, sequence: bool,
