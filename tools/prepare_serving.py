@@ -24,8 +24,10 @@ from exafleet.service.measured.power_tables import PowerRow, UnreadPower, read_p
 from exafleet.step.measured.cells import Cells, cells_of
 from exafleet.step.measured.training import Unread
 
-# One group in so many is held out; of a group of power rows at most so many are taken, of equal submissions one.
-HELD, MOST = 3, 6
+# One group of power rows in so many is held out, and one model on one chip of submissions.
+HELD_POWER, HELD_MLPERF = 7, 3
+# Most rows of one group that are taken; of equal submissions it is one.
+MOST = 6
 ROUNDS = {"v4.1": "2024-08-28", "v5.1": "2025-09-09"}
 POWER = ("case_id", "source", "where", "date", "model", "precision", "framework", "version", "accelerator", "gpus",
          "tp", "ep", "attention_dp", "disaggregated", "isl", "osl", "concurrency", "avg_gpu_board_W", "prefill_W",
@@ -40,9 +42,9 @@ def order(text: str) -> int:
     return zlib.crc32(text.encode())
 
 
-def role(group: str) -> str:
-    """The role of every row of a group."""
-    return "held_out" if order(group) % HELD == 0 else "fit"
+def role(group: str, held: int) -> str:
+    """The role of every row of a group: one group in `held` is held out."""
+    return "held_out" if order(group) % held == 0 else "fit"
 
 
 def first_of(rows: Sequence[tuple[Hashable, str]], most: int) -> set[str]:
@@ -63,7 +65,7 @@ def power(path: Path, facts: Facts) -> list[dict[str, str]]:
         from_dump = "dump" in cells[row.id]["source"]
         note = "watts derived from joules and rate" if from_dump else ""
         found.append(taken(cells[row.id], POWER) | {
-            "role": role(row.group), "source": "inferencex-dump" if from_dump else "inferencex-power",
+            "role": role(row.group, HELD_POWER), "source": "inferencex-dump" if from_dump else "inferencex-power",
             "where": f"id={cells[row.id]['source_location'].rpartition('id=')[2]}",
             "date": cells[row.id]["date"].lstrip("<="), "note": note})
     return found
@@ -75,7 +77,7 @@ def mlperf(path: Path, facts: Facts) -> list[dict[str, str]]:
     rows = [r for r in read_mlperf(path, facts) if isinstance(r, MlperfRow) or told(r)]
     kept = first_of([((r.chip, r.chips, r.benchmark, r.scenario, r.dtype, r.round), r.id) for r in rows
                      if isinstance(r, MlperfRow)], 1)
-    return [taken(cells[r.id], MLPERF) | {"role": role(f"{r.model}|{r.chip}"), "source": "mlperf-inference",
+    return [taken(cells[r.id], MLPERF) | {"role": role(f"{r.model}|{r.chip}", HELD_MLPERF), "source": "mlperf-inference",
                                           "where": cells[r.id]["source"], "date": ROUNDS[r.round], "note": r.note}
             for r in rows if isinstance(r, MlperfRow) and r.id in kept]
 

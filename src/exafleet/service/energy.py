@@ -314,10 +314,9 @@ def _above(use: Use, on: Board) -> Floats:
 
 def _energy(task: ServeTask, parts: dict[str, Floats], drawn: Parts, on: Machine, coefficients: Board,
             prefill_power: Floats, decode_power: Floats) -> TokenEnergy:
-    """With the band: what is drawn all the time costs a token more as the rate falls; the rest adds power as it rises.
-    """
+    """With the band: idle costs a token more as the rate falls, and what is above idle adds power as the rate rises."""
     found = Parts.of("J/token", parts)
-    lasting = (drawn["idle"] + drawn["running"]) / drawn.total
+    lasting = drawn["idle"] / drawn.total
     spread = np.exp(BAND * np.hypot(coefficients.sigma, lasting * on.engine.sigma))
     steady = np.exp(BAND * np.hypot(coefficients.sigma, (1.0 - lasting) * on.engine.sigma))
     return TokenEnergy(parts=found, low=found.total / spread, high=found.total * spread, power=drawn.total,
