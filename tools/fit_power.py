@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "src"))
 
 from exafleet.facts.catalogue import Facts, load_facts
 from exafleet.facts.hardware import system
-from exafleet.service.energy import BOARD, PIECES, Pool, Use, activity, split_activity
+from exafleet.service.energy import BOARD, PIECES, Use, activity, split_activity
 from exafleet.service.measured.mlperf_tables import FILE as MLPERF
 from exafleet.service.measured.mlperf_tables import LIMITED, MlperfRow, read_mlperf
 from exafleet.service.measured.power_tables import (
@@ -34,6 +34,7 @@ from exafleet.service.measured.power_tables import (
     candidates,
     compare_power,
     of_groups,
+    pool_of,
     read_power,
     running,
     task_of,
@@ -51,14 +52,15 @@ PULL = 0.02
 def told(row: PowerRow, facts: Facts) -> list[tuple[float, Use, float]]:
     """Measured watts of a board, what it did, and the chip's rated power: one for each pool with watts of its own."""
     on, task = machine(system(facts, row.system), facts, row.engine), task_of(row, facts)
-    ways = candidates(row, task.arch, on, row.decode if not row.prefill else min(row.prefill, row.decode)).take([0])
     tdp, rate = on.chip.tdp, np.array([row.rate])
     if not row.prefill:
+        ways = candidates(row, task.arch, on, row.decode).take([0])
         replicas = row.decode / ways.replica
         runs = running(task, on, ways, row.concurrency / replicas)
         return [(row.figures["avg_gpu_board_W"], activity(task, on, ways, runs, rate / replicas), tdp)]
-    prefill, decode = (Pool(on=on, layouts=ways, replicas=max(chips / ways.replica[0], 1.0))
-                       for chips in (row.prefill, row.decode))
+    prefill, decode = (pool_of(row, task.arch, on, chips) for chips in (row.prefill, row.decode))
+    assert prefill is not None
+    assert decode is not None
     uses = split_activity(task, prefill, decode, row.concurrency, rate)
     return [(value, use, tdp) for value, use in zip((row.prefill_power, row.decode_power), uses, strict=True)
             if math.isfinite(value)]

@@ -77,9 +77,9 @@ def mlperf(path: Path, facts: Facts) -> list[dict[str, str]]:
     rows = [r for r in read_mlperf(path, facts) if isinstance(r, MlperfRow) or told(r)]
     kept = first_of([((r.chip, r.chips, r.benchmark, r.scenario, r.dtype, r.round), r.id) for r in rows
                      if isinstance(r, MlperfRow)], 1)
-    return [taken(cells[r.id], MLPERF) | {"role": role(f"{r.model}|{r.chip}", HELD_MLPERF), "source": "mlperf-inference",
-                                          "where": cells[r.id]["source"], "date": ROUNDS[r.round], "note": r.note}
-            for r in rows if isinstance(r, MlperfRow) and r.id in kept]
+    return [taken(cells[r.id], MLPERF) | {
+        "role": role(f"{r.model}|{r.chip}", HELD_MLPERF), "source": "mlperf-inference", "where": cells[r.id]["source"],
+        "date": ROUNDS[r.round], "note": r.note} for r in rows if isinstance(r, MlperfRow) and r.id in kept]
 
 
 def told(row: Unread | UnreadPower) -> bool:

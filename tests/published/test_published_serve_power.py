@@ -1,4 +1,4 @@
-"""Published power of serving runs: rows the fit never saw, and the ranges of watts that were published of whole boards."""
+"""Published power of serving runs: rows the fit never saw, and the ranges of watts that were published of boards."""
 
 import math
 from datetime import date
@@ -41,7 +41,7 @@ def test_watts_of_rows_the_fit_never_saw():
     ("hgx-b200", "fp4", "serving:1", "serving:256"), ("hgx-b300", "fp4", "serving-low", "serving-high"),
     ("hgx-h200", "fp8", "serving-low", "serving-high")])
 def test_boards_draw_what_was_published_from_one_user_to_many(name, dtype, low, high):
-    """Ends of a published range of loads: which models made them is not told, so a mixture of experts stands for them."""
+    """Which models made a range is not told: a mixture of experts stands for them."""
     on = machine(system(FACTS, name), FACTS)
     task = ServeTask(arch=arch(FACTS, "deepseek-v3"), input_tokens=7372.8, output_tokens=921.6, ttft=math.inf,
                      tpot=math.inf, dtype=dtype, kv_dtype="fp8", closed=True)

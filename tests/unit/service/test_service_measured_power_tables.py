@@ -56,6 +56,7 @@ def test_a_row_is_read_in_base_units_with_drawn_lengths(tmp_path):
     ({"accelerator": ""}, "no accelerator is stated"), ({"gpus": "0"}, "gpus must be a positive number"),
     ({"concurrency": ""}, "concurrency is not stated"), ({"isl": "long"}, 'isl is no number: "long"'),
     ({"precision": "fp3"}, 'unknown precision "fp3"'), ({"J_per_output_tok": "-1"}, "must be a positive number"),
+    ({"gpus": "12"}, "TP8 PP1 DP1 does not divide 12 accelerators"),
     ({"disaggregated": "yes"}, "how many chips prefill is not stated"),
     ({"disaggregated": "yes: prefill 8 / decode 8 GPUs"}, "8 chips that prefill and 8 that decode are not 8"),
 ])
@@ -136,6 +137,11 @@ def test_a_split_row_tells_the_pools_apart(tmp_path):
         assert mean == pytest.approx((found.energy.prefill_power[0] + found.energy.decode_power[0]) / 2)
     assert few.energy.prefill_power[0] < few.energy.decode_power[0]
     assert few.energy.prefill_power[0] < many.energy.prefill_power[0]
+
+
+def test_a_pool_that_the_stated_layout_does_not_divide_shares_products_over_all_its_chips(tmp_path):
+    found = predict_power(read(tmp_path, {"gpus": "12", "disaggregated": "yes: prefill 4 / decode 8 GPUs"})[0], FACTS)
+    assert found.layout == "TP4 and TP8"
 
 
 def test_a_model_that_does_not_fit_says_so(tmp_path):

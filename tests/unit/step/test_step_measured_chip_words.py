@@ -40,7 +40,9 @@ def test_what_names_no_chip_says_so(text, why):
 
 @pytest.mark.parametrize(("text", "chips", "system"), [
     ("H200", 1, "hgx-h200"), ("H200", 32, "hgx-h200"), ("NVIDIA GB200", 72, "gb200-nvl72"),
-    ("NVIDIA GB200 NVL72", 4, "gb200-nvl72"), ("NVIDIA L40S", 8, "l40s-8"), ("NVIDIA RTX PRO 6000", 4, "rtx-pro-6000-4"),
+    ("NVIDIA GB200 NVL72", 4, "gb200-nvl72"), ("NVIDIA GB200", 4, "gb200-nvl72"),
+    ("NVIDIA GB200 NVL4", 4, "gb200-nvl4"), ("NVIDIA Vera Rubin NVL72", 8, "vr-nvl72"),
+    ("NVIDIA L40S", 8, "l40s-8"), ("NVIDIA RTX PRO 6000", 4, "rtx-pro-6000-4"),
 ])
-def test_a_run_is_placed_in_the_smallest_unit_that_holds_it(text, chips, system):
+def test_a_run_is_placed_in_a_rack_or_in_the_smallest_server_that_holds_it(text, chips, system):
     assert holder(FACTS, spoken_chip(FACTS, text), chips, text) == system

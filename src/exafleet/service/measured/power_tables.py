@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -146,6 +146,9 @@ def _read(name: str, cells: Cells, facts: Facts) -> PowerRow:
     chip = spoken_chip(facts, cells["accelerator"])
     model = arch(facts, cells["model"])
     prefill, decode = pools(cells)
+    layout = stated_layout(cells)
+    if layout is not None and not prefill and decode % (layout[0] * layout[1] * layout[2]):
+        raise NotUsable(f"TP{layout[0]} PP{layout[1]} DP{layout[2]} does not divide {decode} accelerators")
     on = holder(facts, chip, decode, cells["accelerator"])
     board = system(facts, on).chip
     dtype, weights = formats(cells["precision"], board)
@@ -154,7 +157,7 @@ def _read(name: str, cells: Cells, facts: Facts) -> PowerRow:
     return PowerRow(
         id=name, model=model.id, system=on, dtype=dtype, weight_dtype=weights, engine=name_of,
         kv_dtype=cache_format(cells.get("kv_precision", ""), dtype, weights, name_of, "fp4" in board.peak_flops),
-        layout=stated_layout(cells), prefill=prefill, decode=decode, input_tokens=share * figure(cells, "isl"),
+        layout=layout, prefill=prefill, decode=decode, input_tokens=share * figure(cells, "isl"),
         output_tokens=share * figure(cells, "osl"), concurrency=figure(cells, "concurrency"), figures=figures,
         prefill_power=first_figure(cells, "prefill_W"), decode_power=first_figure(cells, "decode_W"),
         role=cells.get("role") or "given", source=cells.get("source", ""))
@@ -281,15 +284,27 @@ def running(task: ServeTask, on: Machine, ways: ServeLayouts, asked: float | np.
 
 def _split(row: PowerRow, task: ServeTask, on: Machine, facts: Facts) -> PowerCompared:
     """Prefill in one pool, decode in the other, as many replicas of the stated layout as each pool holds."""
-    ways = candidates(row, task.arch, on, min(row.prefill, row.decode))
-    if not len(ways.tp):
+    prefill, decode = (pool_of(row, task.arch, on, chips) for chips in (row.prefill, row.decode))
+    if prefill is None or decode is None:
         return PowerCompared(row=row, energy=None, why=SENTENCES[Why.NOT_DIVISIBLE])
-    at = ways.take([0])
-    prefill = Pool(on=on, layouts=at, replicas=max(row.prefill / at.replica[0], 1.0))
-    decode = Pool(on=on, layouts=at, replicas=max(row.decode / at.replica[0], 1.0))
     rate = split_rate(task, prefill, decode, row.concurrency)
     energy = split_energy(task, prefill, decode, row.concurrency, rate, facts)
-    return PowerCompared(row=row, energy=energy, why="", layout=ways.words(0))
+    return PowerCompared(row=row, energy=energy, why="",
+                         layout=f"{prefill.layouts.words(0)} and {decode.layouts.words(0)}")
+
+
+def pool_of(row: PowerRow, model: Arch, on: Machine, chips: int) -> Pool | None:
+    """One pool of a split row: replicas of the stated layout, or one of all its chips where that does not divide them.
+
+    None where nothing runs on so many chips.
+    """
+    ways = candidates(row, model, on, chips)
+    if row.layout is not None and chips % ways.replica[0]:
+        ways = candidates(replace(row, layout=None), model, on, chips)
+    if not len(ways.tp):
+        return None
+    at = ways.take([0])
+    return Pool(on=on, layouts=at, replicas=chips / at.replica[0])
 
 
 def split_rate(task: ServeTask, prefill: Pool, decode: Pool, concurrency: float) -> np.typing.NDArray[np.float64]:

@@ -14,6 +14,8 @@ from exafleet.facts.subjects import Subject, fold
 from exafleet.step.measured import run_words as words
 from exafleet.step.measured.cells import NotUsable
 
+# Chips of the largest server; a larger scale-up domain is a rack.
+SERVER = 8
 # A family's mark, and the chip it is unless one of the later marks occurs too: the narrower name wins.
 CHIPS = (
     (r"\bGB300", "gb300-gpu", ()),
@@ -70,17 +72,21 @@ def _narrowed(upper: str, chip: str, later: tuple[tuple[str, str], ...]) -> str:
 
 
 def holder(facts: Facts, chip: Subject, chips: int, text: str) -> str:
-    """A system of a chip for a run of so many: the smallest that holds them all in one unit, else the largest.
+    """A system of a chip for a run of so many: its rack where there is one, since parts of racks are what is measured;
+    else the smallest server that holds them all, else the largest.
 
-    text   as the source wrote it: "NVL72" picks the rack
+    text   as the source wrote it: "NVL4" picks the board of four
     """
     ready = [system(facts, s) for s in systems_of(facts, chip.id) if not system_gaps(facts, s)]
     if not ready:
         raise NotUsable(f"no system that holds {chip.name} is known")
     rack = re.search(r"NVL ?(\d+)", text.upper())
     named = [s for s in ready if rack and s.domain == int(rack[1])]
-    ways = sorted(named or ready, key=lambda s: s.id.startswith("dgx"))
+    ways = sorted(named or ready, key=lambda s: (s.id.startswith("dgx"), s.racks))
+    racks = [s for s in ways if s.domain > SERVER]
     enough = [s for s in ways if _together(s) >= chips]
+    if racks and not named:
+        return racks[0].id
     return (min(enough, key=_together) if enough else max(ways, key=_together)).id
 
 
