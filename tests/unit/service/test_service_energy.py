@@ -39,8 +39,8 @@ from exafleet.terms.why import Why
 
 FACTS = load_facts(date(2026, 11, 23))
 CASES = (("llama-3-70b", "hgx-h100", 4, "fp8"), ("llama-3-70b", "hgx-b200", 2, "fp4"),
-         ("llama-3-8b", "hgx-h200", 1, "bf16"), ("deepseek-v3", "hgx-b200", 8, "fp4"), ("qwen3-32b", "mi355x-8", 1, "fp8"),
-         ("llama-3-8b", "l40s-8", 1, "fp8"))
+         ("llama-3-8b", "hgx-h200", 1, "bf16"), ("deepseek-v3", "hgx-b200", 8, "fp4"),
+         ("qwen3-32b", "mi355x-8", 1, "fp8"), ("llama-3-8b", "l40s-8", 1, "fp8"))
 LENGTHS = ((128.0, 128.0), (1024.0, 1024.0), (8192.0, 1024.0), (1024.0, 8192.0))
 BATCH = np.unique(np.round(1.16 ** np.arange(46)))
 # A prompt's share of a step moves what the step is bound by: a rung of the ladder may lose this share of the watts.
