@@ -31,6 +31,7 @@ class Arch:
                        those an index picks (csa) or all of them (hca); counted in window_layers too
     index_*            sparse attention: heads and width of the index, the tokens (csa: entries) it picks, and the
                        blocks that compute one; blocks beyond these use the last one again
+    residual_streams   residual streams that maps of their own mix around every block (0: one, as usual)
     ssm_*              Mamba-2 blocks: heads, head dim, state size, groups
     delta_*            gated delta-net blocks: key and value heads, their widths; the state is a matrix a value head
     latent             width experts work at when it differs from hidden (latent MoE)
@@ -78,6 +79,7 @@ class Arch:
     index_heads: int = 0
     index_dim: int = 0
     index_topk: int = 0
+    residual_streams: int = 0
     ssm_layers: int = 0
     ssm_heads: int = 0
     ssm_head_dim: int = 0

@@ -229,9 +229,10 @@ def _cohere(c: Config) -> Sizes:
 
 
 def _experts(c: Config, sizes: Sizes, moe_layers: int, width: int, count: int, shared: int = 0) -> Sizes:
-    """The fields of routed experts in `moe_layers` blocks."""
-    return sizes | {"experts": count, "topk": c.size("num_experts_per_tok", "experts_per_token"), "expert_ffn": width,
-                    "shared_ffn": shared, "moe_layers": moe_layers}
+    """The fields of routed experts in `moe_layers` blocks; a width of dense MLPs that no block has is left out."""
+    dense = {} if sizes["mlp_layers"] > moe_layers else {"ffn": 0}
+    return sizes | dense | {"experts": count, "topk": c.size("num_experts_per_tok", "experts_per_token"),
+                            "expert_ffn": width, "shared_ffn": shared, "moe_layers": moe_layers}
 
 
 def _all_moe(*names: str, tied: bool = False, every: int = 0) -> Callable[[Config], Sizes]:
@@ -305,7 +306,8 @@ def _deepseek_v4(c: Config) -> Sizes:
                 ", ".join(map(str, odd)), f"0, {CSA_RATIO} or {HCA_RATIO} for each layer")
     csa, hca = ratios.count(CSA_RATIO), ratios.count(HCA_RATIO)
     sizes |= {"q_lora": c.size("q_lora_rank"), "o_lora": c.size("o_lora_rank"), "o_groups": c.size("o_groups"),
-              "window": c.size("sliding_window"), "window_layers": layers}
+              "window": c.size("sliding_window"), "window_layers": layers,
+              "residual_streams": c.size("hc_mult", default=0, least=0)}
     sizes |= ({"csa_layers": csa, "csa_ratio": CSA_RATIO} | _index(c, csa)) if csa else {}
     sizes |= {"hca_layers": hca, "hca_ratio": HCA_RATIO} if hca else {}
     return _fine_experts(c, sizes)
@@ -331,10 +333,7 @@ def _delta_net(c: Config, sizes: Sizes) -> Sizes:
 def _qwen3_next(c: Config) -> Sizes:
     # Files of Qwen3.5 with experts name no width of a dense MLP, since they have none.
     c.values.setdefault("intermediate_size", c.values.get("moe_intermediate_size"))
-    sizes = _qwen_moe(c)
-    if sizes["moe_layers"] == sizes["layers"]:
-        sizes["ffn"] = 0
-    return _delta_net(c, sizes)
+    return _delta_net(c, _qwen_moe(c))
 
 
 def _qwen3_5(c: Config) -> Sizes:

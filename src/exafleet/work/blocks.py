@@ -85,6 +85,20 @@ def _latent_projections(arch: Arch, shard: Shard, dtype: str) -> Iterator[Operat
                arch.kv_lora)
 
 
+def streams(arch: Arch, shard: Shard) -> Iterator[Operator]:
+    """Maps of residual streams around every block, and what mixing R of them moves beside the norm's own residual.
+
+    Bytes of an element of the hidden width: R streams read into the block's input, read again and written with its
+    output, in bf16: 6 R; backward, with gradients of each, twice that.
+    """
+    if not arch.residual_streams:
+        return
+    count, many = float(arch.attention_layers + arch.mlp_layers + arch.state_layers), float(arch.residual_streams)
+    yield gemm("stream maps", "elementwise", "streams", count, "bf16", shard.own, many * (many + 2.0),
+               many * arch.hidden)
+    yield memory("streams", "elementwise", "streams", count, arch.hidden * shard.own, (6.0 * many, 12.0 * many))
+
+
 def dense_mlp(arch: Arch, shard: Shard, dtype: str) -> Iterator[Operator]:
     """Blocks with a dense MLP."""
     count = float(dense_layers(arch))

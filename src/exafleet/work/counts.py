@@ -69,6 +69,14 @@ def compressor_parameters(arch: Arch) -> int:
             + arch.hca_layers * (wide + arch.head_dim * arch.hca_ratio))
 
 
+def stream_parameters(arch: Arch) -> int:
+    """Weights of the maps of one block's residual streams. [params]
+
+    From R streams of the hidden width: R weights to mix the input, R to spread the output, R x R between streams.
+    """
+    return arch.residual_streams * arch.hidden * (arch.residual_streams**2 + 2 * arch.residual_streams)
+
+
 def delta_widths(arch: Arch) -> tuple[int, int]:
     """Width of the keys (and of the queries) and of the values of a gated delta-net block, summed over heads."""
     return arch.delta_key_heads * arch.delta_key_dim, arch.delta_value_heads * arch.delta_value_dim
@@ -119,7 +127,8 @@ def parameters(arch: Arch, *, mtp: bool = False) -> Parts:
     """Parameters by kind of layer; `mtp` adds the multi-token-prediction blocks that only training uses. [params]"""
     experts = arch.moe_layers * arch.experts * expert_parameters(arch)
     extra = arch.mtp_layers * _mtp_parameters(arch) if mtp else 0
-    norms = arch.hidden * (arch.attention_layers + arch.mlp_layers + arch.state_layers + 1)
+    around = arch.attention_layers + arch.mlp_layers + arch.state_layers
+    norms = arch.hidden * (around + 1)
     return Parts.of("params", {
         "embedding": arch.hidden * (arch.vocab + arch.positions),
         "head": 0 if arch.tied_embeddings else arch.hidden * arch.vocab,
@@ -129,6 +138,7 @@ def parameters(arch: Arch, *, mtp: bool = False) -> Parts:
         "moe dense": arch.moe_layers * moe_dense_parameters(arch),
         "ssm": arch.ssm_layers * ssm_parameters(arch) if arch.ssm_layers else 0,
         **({"delta net": arch.delta_layers * delta_parameters(arch)} if arch.delta_layers else {}),
+        **({"streams": around * stream_parameters(arch)} if arch.residual_streams else {}),
         **({"index": arch.index_layers * index_parameters(arch)} if arch.index_layers else {}),
         "norms": norms,
         "mtp": extra,

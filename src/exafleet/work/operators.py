@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from exafleet.facts.architecture import Arch
 from exafleet.work.attention import context_attention, decode_attention
-from exafleet.work.blocks import attention_projections, dense_mlp, moe
+from exafleet.work.blocks import attention_projections, dense_mlp, moe, streams
 from exafleet.work.counts import ELEMENT_BYTES
 from exafleet.work.delta import delta
 from exafleet.work.operator import Operator, Shard, Work, gather, gemm, memory
@@ -47,6 +47,7 @@ def blocks(arch: Arch, shard: Shard, dtype: str, *, decode: bool = False) -> Ite
     yield from moe(arch, shard, dtype)
     yield from ssm(arch, shard, dtype, decode=decode)
     yield from delta(arch, shard, dtype, decode=decode)
+    yield from streams(arch, shard)
 
 
 def _shard(tokens: npt.ArrayLike, tp: npt.ArrayLike, ep: npt.ArrayLike, etp: npt.ArrayLike, sequence: bool,

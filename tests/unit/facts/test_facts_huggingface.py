@@ -44,7 +44,9 @@ GOOD = [
     ({**SMALL, "model_type": "qwen2_moe", "num_experts": 60, "num_experts_per_tok": 4, "moe_intermediate_size": 32,
       "shared_expert_intermediate_size": 96, "decoder_sparse_step": 2}, {"moe_layers": 2, "shared_ffn": 96}),
     ({**SMALL, "model_type": "qwen3_moe", "head_dim": 128, "num_experts": 128, "num_experts_per_tok": 8,
-      "moe_intermediate_size": 32, "mlp_only_layers": [0]}, {"moe_layers": 3, "head_dim": 128}),
+      "moe_intermediate_size": 32, "mlp_only_layers": [0]}, {"moe_layers": 3, "head_dim": 128, "ffn": 128}),
+    ({**SMALL, "model_type": "qwen3_moe", "num_experts": 128, "num_experts_per_tok": 8, "moe_intermediate_size": 32},
+     {"moe_layers": 4, "ffn": 0}),
     (DEEPSEEK, {"moe_layers": 58, "shared_ffn": 2048, "head_dim": 192, "q_lora": 1536, "v_dim": 128, "mtp_layers": 1}),
     ({**DEEPSEEK, "model_type": "kimi_k2", "q_lora_rank": None, "n_routed_experts": 384},
      {"q_lora": 0, "experts": 384}),
@@ -91,7 +93,7 @@ INDEX = {"index_n_heads": 64, "index_head_dim": 128, "index_topk": 2048}
 V4 = {"model_type": "deepseek_v4", "hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4, "head_dim": 32,
       "num_key_value_heads": 1, "vocab_size": 100, "q_lora_rank": 16, "o_lora_rank": 8, "o_groups": 2,
       "sliding_window": 128, "compress_ratios": [0, 4, 128, 0], "moe_intermediate_size": 32, "n_routed_experts": 8,
-      "n_shared_experts": 1, "num_experts_per_tok": 2, "num_nextn_predict_layers": 1, **INDEX}
+      "n_shared_experts": 1, "num_experts_per_tok": 2, "num_nextn_predict_layers": 1, "hc_mult": 4, **INDEX}
 GOOD += [
     ({**SMALL, **DELTA, "model_type": "qwen3_next", "head_dim": 32, "num_experts": 8, "num_experts_per_tok": 2,
       "moe_intermediate_size": 16, "shared_expert_intermediate_size": 16},
@@ -108,7 +110,7 @@ GOOD += [
     ({**DEEPSEEK, **INDEX, "model_type": "glm_moe_dsa", "head_dim": 64, "indexer_types": ["full", *["shared"] * 60]},
      {"index_layers": 1, "index_dim": 128, "head_dim": 192}),
     (V4, {"csa_layers": 1, "csa_ratio": 4, "hca_layers": 1, "hca_ratio": 128, "index_layers": 1, "window_layers": 3,
-          "shared_kv": 1, "moe_layers": 3, "ffn": 0, "o_groups": 2}),
+          "shared_kv": 1, "residual_streams": 4, "moe_layers": 3, "ffn": 0, "o_groups": 2}),
     ({**V4, "model_type": "copy", "architectures": ["DeepseekV4ForCausalLM"]}, {"csa_layers": 1}),
     ({**DEEPSEEK, "model_type": "glm4_moe_lite"}, {"kv_lora": 512}),
     ({"model_type": "qwen3_vl", "text_config": {**SMALL, "model_type": "qwen3_vl_text", "head_dim": 32}},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -119,6 +120,16 @@ def test_attention_of_long_contexts_costs_less_than_whole_attention(name: str) -
     whole = 2.0 * a.layers * a.heads * (a.head_dim + (a.v_dim or a.head_dim))
     assert slope[0] < whole * 2**13
     assert slope[1] < whole * 2**17
+
+
+def test_streams_are_mixed_around_every_block() -> None:
+    a = arch(FACTS, COMPRESSED)
+    assert float(parameters(a)["streams"]) == 2 * 61 * 4 * 7168 * 24
+    one, four = (prefill_work(replace(a, residual_streams=r), dtype="fp8", tokens=4096, seq=4096) for r in (0, 4))
+    more = float(four.total(four.nbytes) - one.total(one.nbytes))
+    # Streams are read for their maps and their mixture, and read and written around the block; 24 maps are small.
+    assert more == pytest.approx(2 * 61 * 4096 * 7168 * 4 * 2 * 4, rel=0.01)
+    assert "streams" not in one.names
 
 
 def test_decoding_reads_and_writes_every_state_once() -> None:
