@@ -51,7 +51,7 @@ PULL = 0.02
 
 def told(row: PowerRow, facts: Facts) -> list[tuple[float, Use, float]]:
     """Measured watts of a board, what it did, and the chip's rated power: one for each pool with watts of its own."""
-    on, task = machine(system(facts, row.system), facts, row.engine), task_of(row, facts)
+    on, task = machine(system(facts, row.system), facts, row.engine, row.release), task_of(row, facts)
     tdp, rate = on.chip.tdp, np.array([row.rate])
     if not row.prefill:
         ways = candidates(row, task.arch, on, row.decode).take([0])

@@ -15,13 +15,22 @@ import numpy.typing as npt
 from exafleet.facts.catalogue import Facts
 from exafleet.facts.hardware import Chip
 from exafleet.service.search import ServeResult
-from exafleet.step.serve import BAND, Machine, ServeTask, decode_parts, prefill_parts, stored
+from exafleet.step.serve import (
+    BAND,
+    Machine,
+    ServeTask,
+    chunk_parts,
+    decode_operators,
+    decode_parts,
+    prefill_operators,
+    shared_chunk,
+    stored,
+)
 from exafleet.step.serve_layouts import ServeLayouts, fixed
 from exafleet.terms.errors import MissingFact, Problem
 from exafleet.terms.parts import Parts
 from exafleet.work.counts import ELEMENT_BYTES, expert_width
 from exafleet.work.operator import Work
-from exafleet.work.operators import decode_work, prefill_work
 
 Floats = npt.NDArray[np.float64]
 BOARD = "accelerator-board"
@@ -89,21 +98,16 @@ def board(facts: Facts, chip: Chip) -> Board:
 
 def decode_use(task: ServeTask, on: Machine, layouts: ServeLayouts, batch: Floats) -> Use:
     """What one chip does in a decode step of `batch` sequences of every group. [C]"""
-    work = decode_work(task.arch, dtype=task.dtype, kv_dtype=task.kv_dtype, sequences=batch, context=task.context,
-                       tp=layouts.tp, ep=layouts.ep, etp=layouts.etp)
+    work = decode_operators(task, layouts, batch)
     return _use(work, task, on, layouts, batch, decode_parts(task, on, layouts, batch))
 
 
 def prefill_use(task: ServeTask, on: Machine, layouts: ServeLayouts, batch: Floats) -> Use:
     """What one chip does for one prompt, which may share its steps with others as in `prefill_parts`. [C]"""
-    fresh = task.fresh_tokens
-    each = min(fresh, task.chunk)
-    tokens = np.clip(batch * fresh / task.output_tokens, each, task.chunk)
-    work = prefill_work(task.arch, dtype=task.dtype, tokens=tokens, seq=each,
-                        prefix=task.input_tokens - fresh + (fresh - each) / 2.0, sequences=tokens / each,
-                        tp=layouts.tp, ep=layouts.ep, etp=layouts.etp)
-    steps = prefill_parts(task, on, layouts, batch).scaled(tokens / fresh)
-    return scaled(_use(work, task, on, layouts, tokens, steps), fresh / tokens)
+    tokens, seq, before = shared_chunk(task, batch)
+    use = _use(prefill_operators(task, layouts, tokens, seq, before), task, on, layouts, tokens,
+               chunk_parts(task, on, layouts, tokens, seq, before))
+    return scaled(use, task.fresh_tokens / tokens)
 
 
 def _use(work: Work, task: ServeTask, on: Machine, layouts: ServeLayouts, tokens: Floats, step: Parts) -> Use:
@@ -121,7 +125,7 @@ def _messages(task: ServeTask, on: Machine, layouts: ServeLayouts, tokens: Float
     arch, width = task.arch, ELEMENT_BYTES["bf16"]
     if not on.chip.link_bw:
         return np.zeros_like(layouts.tp)
-    reductions = arch.attention_layers + arch.ssm_layers + arch.mlp_layers
+    reductions = arch.attention_layers + arch.state_layers + arch.mlp_layers
     reduced = reductions * 2.0 * width * arch.hidden * tokens * (layouts.tp - 1.0) / layouts.tp
     each = tokens / layouts.tp * np.minimum(arch.topk, layouts.ep) * expert_width(arch)
     away = (layouts.ep - 1.0) / layouts.ep * (ELEMENT_BYTES[task.dtype] + width)

@@ -7,17 +7,20 @@ from datetime import date
 import pytest
 
 from exafleet.facts.catalogue import load_facts
+from exafleet.facts.hardware import system
 from exafleet.service.measured.mlperf_tables import (
     FILE,
     RATE,
     MlperfRow,
     compare_mlperf,
+    in_process,
     named,
     read_mlperf,
     tail,
     task_of,
 )
 from exafleet.step.measured.training import Unread
+from exafleet.step.serve import machine
 from exafleet.terms.errors import FactError
 
 FACTS = load_facts(date(2026, 11, 23))
@@ -64,6 +67,16 @@ def test_a_limit_on_the_tail_is_a_tighter_one_on_the_mean(tmp_path):
     found = compare_mlperf([row], FACTS)[0]
     assert found.found.tpot <= task.tpot
     assert found.found.ttft <= task.ttft
+
+
+def test_a_load_generator_in_the_engine_s_process_adds_nothing_to_the_first_token(tmp_path):
+    row = read(tmp_path, {})[0]
+    inside = in_process(row, FACTS)
+    for key in ("engine-trtllm.request_overhead", "serving-engine.first_token_steps"):
+        assert inside.value(key) == 0.0 < FACTS.value(key)
+    alone = machine(system(FACTS, row.system), inside, row.engine).engine
+    assert (alone.request, alone.waits) == (0.0, 0.0)
+    assert alone.decode == machine(system(FACTS, row.system), FACTS, row.engine).engine.decode
 
 
 def test_what_a_row_leaves_out_the_rules_tell(tmp_path):

@@ -24,6 +24,7 @@ from exafleet.step.measured.cells import Cells, NotUsable, cells_of, figure, fir
 from exafleet.step.measured.chip_words import holder, spoken_chip
 from exafleet.step.measured.training import Unread
 from exafleet.step.serve import ServeTask
+from exafleet.step.serving_practice import ANY_ENGINE
 from exafleet.terms.errors import ExafleetError, FactError, Problem
 from exafleet.terms.units import DATA
 from exafleet.terms.why import SENTENCES, Why
@@ -39,6 +40,8 @@ UNITS = {RATE: "token/s"} | {metric: unit for metric, (unit, _) in LATENCIES.ite
 OFFLINE, LIMITED = "offline", ("server", "interactive")
 # The table of this round states the format of the weights that were downloaded, not of those that were served.
 DOWNLOADED = ("v4.1",)
+# What clients of a served engine add to the first token, and a load generator in its process does not.
+OUTSIDE = ("request_overhead", "first_token_steps")
 FP4_FAMILIES = ("Blackwell", "Blackwell Ultra", "Rubin", "CDNA4")
 
 
@@ -245,12 +248,23 @@ def compare_mlperf(rows: Iterable[MlperfRow | Unread], facts: Facts,
 
 def _compared(row: MlperfRow, facts: Facts) -> MlperfCompared:
     try:
-        found = search_serve(task_of(row, facts), system(facts, row.system), row.chips, facts)
+        found = search_serve(task_of(row, facts), system(facts, row.system), row.chips, in_process(row, facts))
     except ExafleetError as error:
         return MlperfCompared(row=row, found=None, why="; ".join(dict.fromkeys(p.what for p in error.problems)))
     if found.why is not Why.OK:
         return MlperfCompared(row=row, found=None, why=SENTENCES[found.why])
     return MlperfCompared(row=row, found=found, why="")
+
+
+def in_process(row: MlperfRow, facts: Facts) -> Facts:
+    """The facts with an engine whose requests come in its own process, as the benchmark's load generator sends them: no
+    time outside its steps, and a prompt joins the next one.
+    """
+    for subject in (ANY_ENGINE, *([f"engine-{row.engine}"] if row.engine else [])):
+        for term in OUTSIDE:
+            if facts.try_get(f"{subject}.{term}") is not None:
+                facts = facts.with_fact(f"{subject}.{term}", 0.0)
+    return facts
 
 
 def task_of(row: MlperfRow, facts: Facts) -> ServeTask:

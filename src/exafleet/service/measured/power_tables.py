@@ -19,6 +19,7 @@ from exafleet.facts.architecture import Arch, arch
 from exafleet.facts.catalogue import Facts
 from exafleet.facts.hardware import Chip, system
 from exafleet.service.energy import Pool, TokenEnergy, energy_per_token, split_energy
+from exafleet.service.measured.predict import RELEASES
 from exafleet.service.measured.words import cache_format, mean_share
 from exafleet.service.steady import full, serve_step
 from exafleet.step.measured import run_words as words
@@ -45,6 +46,7 @@ ENGINES = (("trtllm", ("trt", "tensorrt")), ("sglang", ("sglang", "sgl")), ("vll
 class PowerRow:
     """One measured run. Base units; figures that are not stated are missing from `figures`.
 
+    release     year the engine's release is of; None where the source tells neither date nor version
     layout      (tp, pp, dp, ep) of a replica; None where the source states none
     prefill     chips of the prefill pool; 0 where the same chips do both
     decode      chips of the decode pool, or of the one pool
@@ -59,6 +61,7 @@ class PowerRow:
     weight_dtype: str
     kv_dtype: str
     engine: str
+    release: float | None
     layout: tuple[int, int, int, int] | None
     prefill: int
     decode: int
@@ -156,6 +159,7 @@ def _read(name: str, cells: Cells, facts: Facts) -> PowerRow:
     figures = {m: value for m, (column, _) in METRICS.items() if (value := number(cells, column)) is not None}
     return PowerRow(
         id=name, model=model.id, system=on, dtype=dtype, weight_dtype=weights, engine=name_of,
+        release=released(cells.get("date", ""), cells.get("version", "")),
         kv_dtype=cache_format(cells.get("kv_precision", ""), dtype, weights, name_of, "fp4" in board.peak_flops),
         layout=layout, prefill=prefill, decode=decode, input_tokens=share * figure(cells, "isl"),
         output_tokens=share * figure(cells, "osl"), concurrency=figure(cells, "concurrency"), figures=figures,
@@ -196,6 +200,17 @@ def formats(text: str, chip: Chip) -> tuple[str, str]:
     return (told, "") if told in chip.peak_flops else ("bf16", told)
 
 
+def released(day: str, version: str) -> float | None:
+    """Year of an engine's release: that of the version where it is known, else of the day; None where neither tells.
+
+    >>> released("2026-04", ""), released("<=2026-07-20", "")
+    (2026.25, None)
+    """
+    known = next((when for name, when in RELEASES.items() if version.startswith(name)), None)
+    told = re.match(r"(20\d\d)-([01]\d)", day)
+    return known or (int(told[1]) + (int(told[2]) - 1) / 12.0 if told else None)
+
+
 def engine(text: str) -> str:
     """The serving engine a source names; "" (their middle) where it names none we know."""
     low = text.casefold()
@@ -229,7 +244,7 @@ def _compared(row: PowerRow | UnreadPower, facts: Facts) -> PowerCompared:
 
 def predict_power(row: PowerRow, facts: Facts) -> PowerCompared:
     """The model's answer for a row: its rate first, then its energy. Raises MissingFact."""
-    on, task = machine(system(facts, row.system), facts, row.engine), task_of(row, facts)
+    on, task = machine(system(facts, row.system), facts, row.engine, row.release), task_of(row, facts)
     if row.prefill:
         return _split(row, task, on, facts)
     ways = candidates(row, task.arch, on, row.decode)
