@@ -45,6 +45,8 @@ class ServeTask:
     prefix_hit     share of prompt tokens found in the cache                 [1]
     chunk          most prompt tokens in one engine step, per group           [token]
     engine         whose host overhead counts ("trtllm", "sglang", "vllm"); empty: their middle
+    draft          tokens a draft head or model proposes in each step (MTP, EAGLE); 0: no speculation     [token]
+    accept         probability that a proposed token is right, given that those before it were     [1]
     closed         requests come in a closed loop, as benchmarks send them, and bunch; open (Poisson) otherwise
     """
 
@@ -59,7 +61,22 @@ class ServeTask:
     prefix_hit: float = 0.0
     chunk: float = 8192.0
     engine: str = ""
+    draft: int = 0
+    accept: float = 0.0
     closed: bool = False
+
+    @property
+    def queries(self) -> float:
+        """Tokens of a sequence that one step works on: the sure one and the proposed ones. [token]"""
+        return 1.0 + self.draft
+
+    @property
+    def per_step(self) -> float:
+        """Tokens a sequence gains in one step: a proposal counts only while all before it are right. [token]
+
+        `draft` proposals that are each right with probability a give 1 + a + ... + a^draft.
+        """
+        return sum(self.accept**i for i in range(self.draft + 1)) if self.draft else 1.0
 
     @property
     def weights(self) -> str:
@@ -113,13 +130,24 @@ def machine(system: System, facts: Facts, engine: str = "", release: float | Non
 
 def decode_parts(task: ServeTask, on: Machine, layouts: ServeLayouts, batch: Floats,
                  context: npt.ArrayLike | None = None) -> Parts:
-    """Parts of one decode step: a token for each of `batch` sequences of every group. [C, P]  [s]
+    """Parts of one decode step: a token (with speculation, `per_step`) for each of `batch` sequences of every group.
+
+    [C, P]  [s]
 
     context  mean cached tokens of a sequence; the task's where it is not given    [C]  [token]
     """
     how = on.engine.of("decode", task.form)
     pieces = _operators(decode_operators(task, layouts, batch, context), task, on, how)
-    return _step(pieces | communication(task, on, layouts, batch, how), on)
+    pieces |= communication(task, on, layouts, batch * task.queries, how)
+    return _step(pieces | draft(task, pieces), on)
+
+
+def draft(task: ServeTask, pieces: Mapping[str, Floats]) -> dict[str, Floats]:
+    """Time of proposing tokens: each costs about one block and one more look at the vocabulary. [C]  [s]"""
+    if not task.draft:
+        return {}
+    blocks = sum((value for part, value in pieces.items() if part != "embedding+loss"), start=np.zeros(1))
+    return {"draft": task.draft * (blocks / task.arch.layers + pieces["embedding+loss"]) / task.queries}
 
 
 def prefill_parts(task: ServeTask, on: Machine, layouts: ServeLayouts, batch: Floats) -> Parts:
@@ -161,7 +189,7 @@ def decode_operators(task: ServeTask, layouts: ServeLayouts, batch: Floats,
     """Operators of one decode step on one chip."""
     return decode_work(task.arch, dtype=task.dtype, kv_dtype=task.kv_dtype, sequences=batch,
                        context=task.context if context is None else context, tp=layouts.tp, ep=layouts.ep,
-                       etp=layouts.etp)
+                       etp=layouts.etp, queries=task.queries)
 
 
 def prefill_operators(task: ServeTask, layouts: ServeLayouts, tokens: Floats, seq: npt.ArrayLike,

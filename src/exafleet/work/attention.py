@@ -93,8 +93,8 @@ def _index(arch: Arch, tokens: npt.ArrayLike, looked: npt.ArrayLike, keys: npt.A
 
 
 def decode_attention(arch: Arch, sequences: npt.ArrayLike, context: npt.ArrayLike, tp: npt.ArrayLike,
-                     kv_dtype: str) -> Iterator[Operator]:
-    """Attention of one new token in each of `sequences` with `context` cached tokens each."""
+                     kv_dtype: str, queries: float = 1.0) -> Iterator[Operator]:
+    """Attention of `queries` new tokens in each of `sequences` with `context` cached tokens each."""
     tp = np.asarray(tp, dtype=np.float64)
     query, value = attention_dims(arch)
     # MLA decodes in the latent space: every rank reads the whole latent, and scores cost the latent width per head.
@@ -105,6 +105,6 @@ def decode_attention(arch: Arch, sequences: npt.ArrayLike, context: npt.ArrayLik
         read = ELEMENT_BYTES[kv_dtype] * np.asarray(sequences) * tokens * cache
         yield Operator(name=_named(one, "decode attention"), part="attention core", kind="decode", layer="attention",
                        count=float(one.blocks), dtype="bf16", m=sequences, n=np.maximum(arch.kv_heads / tp, 1.0),
-                       k=tokens, flops=per_head / tp * np.asarray(sequences) * tokens, nbytes=read)
+                       k=tokens, flops=queries * per_head / tp * np.asarray(sequences) * tokens, nbytes=read)
     looked = np.asarray(context, dtype=np.float64) / (arch.csa_ratio or 1)
-    yield from _index(arch, sequences, looked, np.asarray(sequences) * looked)
+    yield from _index(arch, queries * np.asarray(sequences), looked, np.asarray(sequences) * looked)

@@ -162,18 +162,22 @@ def prefill_work(arch: Arch, *, dtype: str, tokens: npt.ArrayLike, seq: npt.Arra
 
 
 def decode_work(arch: Arch, *, dtype: str, kv_dtype: str, sequences: npt.ArrayLike, context: npt.ArrayLike,
-                tp: npt.ArrayLike = 1, ep: npt.ArrayLike = 1, etp: npt.ArrayLike = 1) -> Work:
-    """Operators of one decode step: one new token in each of `sequences` on one tensor-parallel group.
+                tp: npt.ArrayLike = 1, ep: npt.ArrayLike = 1, etp: npt.ArrayLike = 1, queries: float = 1.0) -> Work:
+    """Operators of one decode step: new tokens in each of `sequences` on one tensor-parallel group.
 
     sequences  running sequences of the group                                     [...]
     context    cached tokens of each, mean                                        [...]  [token]
-    Tokens too few to touch every expert read only the experts they touch.
+    queries    tokens each sequence works on: 1, or with speculation the drafted ones too    [token]
+
+    Tokens too few to touch every expert read only the experts they touch; the cache of a sequence is read once
+    however many of its tokens look at it.
     """
-    shard = _shard(sequences, tp, ep, etp, sequence=False)
+    tokens = np.asarray(sequences, dtype=np.float64) * queries
+    shard = _shard(tokens, tp, ep, etp, sequence=False)
     return gather(
         [
             *blocks(arch, shard, dtype, decode=True),
-            *decode_attention(arch, sequences, context, tp, kv_dtype),
-            *head(arch, shard, sequences, loss=False),
+            *decode_attention(arch, sequences, context, tp, kv_dtype, queries),
+            *head(arch, shard, tokens, loss=False),
         ]
     )
