@@ -97,9 +97,9 @@ def board(facts: Facts, chip: Chip) -> Board:
 
 
 def decode_use(task: ServeTask, on: Machine, layouts: ServeLayouts, batch: Floats) -> Use:
-    """What one chip does in a decode step of `batch` sequences of every group. [C]"""
-    work = decode_operators(task, layouts, batch)
-    return _use(work, task, on, layouts, batch, decode_parts(task, on, layouts, batch))
+    """What one chip does for a token of each of `batch` sequences of every group: a step, or its share of one. [C]"""
+    work, step = decode_operators(task, layouts, batch), decode_parts(task, on, layouts, batch)
+    return scaled(_use(work, task, on, layouts, batch * task.queries, step), 1.0 / task.per_step)
 
 
 def prefill_use(task: ServeTask, on: Machine, layouts: ServeLayouts, batch: Floats) -> Use:
@@ -159,7 +159,8 @@ def activity(task: ServeTask, on: Machine, layouts: ServeLayouts, concurrency: n
     concurrency  sequences running on the replica                                         [C]
     rate         output tokens per second of the replica, waiting of all kinds included    [C]  [token/s]
 
-    In that time the chip goes through one decode step and its share of the prompts of the sequences it runs.
+    In that time the chip goes through one decode step (with speculation, a share of one) and its share of the prompts of
+    the sequences it runs.
     """
     running = np.broadcast_to(np.asarray(concurrency, dtype=np.float64), layouts.tp.shape)
     return within(together(*_phases(task, on, layouts, running)), running / np.asarray(rate, dtype=np.float64))

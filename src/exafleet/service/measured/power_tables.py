@@ -18,14 +18,15 @@ import numpy as np
 from exafleet.facts.architecture import Arch, arch
 from exafleet.facts.catalogue import Facts
 from exafleet.facts.hardware import Chip, system
+from exafleet.service.disaggregated import serve_apart
 from exafleet.service.energy import Pool, TokenEnergy, energy_per_token, split_energy
-from exafleet.service.measured.predict import RELEASES
+from exafleet.service.measured.predict import RELEASES, ROUNDS
 from exafleet.service.measured.words import cache_format, mean_share
 from exafleet.service.steady import full, serve_step
 from exafleet.step.measured import run_words as words
 from exafleet.step.measured.cells import Cells, NotUsable, cells_of, figure, first_figure, needed, number, tried, whole
 from exafleet.step.measured.chip_words import holder, spoken_chip
-from exafleet.step.serve import Machine, ServeTask, decode_parts, machine, prefill_parts
+from exafleet.step.serve import Machine, ServeTask, machine
 from exafleet.step.serve_layouts import ServeLayouts, ServeLimits, fixed, layouts
 from exafleet.step.serve_memory import memory
 from exafleet.terms.errors import ExafleetError, FactError, Problem
@@ -302,8 +303,11 @@ def _split(row: PowerRow, task: ServeTask, on: Machine, facts: Facts) -> PowerCo
     prefill, decode = (pool_of(row, task.arch, on, chips) for chips in (row.prefill, row.decode))
     if prefill is None or decode is None:
         return PowerCompared(row=row, energy=None, why=SENTENCES[Why.NOT_DIVISIBLE])
-    rate = split_rate(task, prefill, decode, row.concurrency)
-    energy = split_energy(task, prefill, decode, row.concurrency, rate, facts)
+    found = serve_apart(task, on, on, prefill.layouts, prefill.replicas, decode.layouts, decode.replicas,
+                        [row.concurrency], rounds=ROUNDS)
+    if found.why[0] != Why.OK:
+        return PowerCompared(row=row, energy=None, why=SENTENCES[Why(int(found.why[0]))])
+    energy = split_energy(task, prefill, decode, found.running, found.rate, facts)
     return PowerCompared(row=row, energy=energy, why="",
                          layout=f"{prefill.layouts.words(0)} and {decode.layouts.words(0)}")
 
@@ -320,19 +324,6 @@ def pool_of(row: PowerRow, model: Arch, on: Machine, chips: int) -> Pool | None:
         return None
     at = ways.take([0])
     return Pool(on=on, layouts=at, replicas=chips / at.replica[0])
-
-
-def split_rate(task: ServeTask, prefill: Pool, decode: Pool, concurrency: float) -> np.typing.NDArray[np.float64]:
-    """Output tokens per second of a closed loop over two pools. [C]  [token/s]
-
-    The smaller of two bounds of a closed network: all requests always moving, or the prefill pool never idle.
-    """
-    each = np.maximum(concurrency / np.asarray(decode.replicas) / (decode.layouts.dp * decode.layouts.pp), 1.0)
-    token = decode_parts(task, decode.on, decode.layouts, each).total
-    first = prefill_parts(task, prefill.on, prefill.layouts, np.ones_like(prefill.layouts.tp)).total
-    loop = concurrency / (first + decode.on.engine.request + (task.output_tokens - 1.0) * token)
-    most = np.asarray(prefill.replicas) * prefill.layouts.dp * prefill.layouts.pp / first
-    return np.asarray(np.minimum(loop, most) * task.output_tokens)
 
 
 def of_groups(rows: Sequence[PowerRow]) -> dict[str, list[PowerRow]]:
