@@ -159,8 +159,8 @@ def activity(task: ServeTask, on: Machine, layouts: ServeLayouts, concurrency: n
     concurrency  sequences running on the replica                                         [C]
     rate         output tokens per second of the replica, waiting of all kinds included    [C]  [token/s]
 
-    In that time the chip goes through one decode step (with speculation, a share of one) and its share of the prompts of
-    the sequences it runs.
+    In that time the chip goes through one decode step (with speculation, a share of one) and its share of the prompts
+    of the sequences it runs.
     """
     running = np.broadcast_to(np.asarray(concurrency, dtype=np.float64), layouts.tp.shape)
     return within(together(*_phases(task, on, layouts, running)), running / np.asarray(rate, dtype=np.float64))
