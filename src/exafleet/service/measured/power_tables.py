@@ -24,7 +24,7 @@ from exafleet.service.measured.predict import RELEASES, ROUNDS
 from exafleet.service.measured.words import cache_format, mean_share
 from exafleet.service.steady import full, serve_step
 from exafleet.step.measured import run_words as words
-from exafleet.step.measured.cells import Cells, NotUsable, cells_of, figure, first_figure, needed, number, tried, whole
+from exafleet.step.measured.cells import Cells, NotUsable, cells_of, first_figure, needed, number, tried, whole
 from exafleet.step.measured.chip_words import holder, spoken_chip
 from exafleet.step.serve import Machine, ServeTask, machine
 from exafleet.step.serve_layouts import ServeLayouts, ServeLimits, fixed, layouts
@@ -162,8 +162,8 @@ def _read(name: str, cells: Cells, facts: Facts) -> PowerRow:
         id=name, model=model.id, system=on, dtype=dtype, weight_dtype=weights, engine=name_of,
         release=released(cells.get("date", ""), cells.get("version", "")),
         kv_dtype=cache_format(cells.get("kv_precision", ""), dtype, weights, name_of, "fp4" in board.peak_flops),
-        layout=layout, prefill=prefill, decode=decode, input_tokens=share * figure(cells, "isl"),
-        output_tokens=share * figure(cells, "osl"), concurrency=figure(cells, "concurrency"), figures=figures,
+        layout=layout, prefill=prefill, decode=decode, input_tokens=share * needed(cells, "isl"),
+        output_tokens=share * needed(cells, "osl"), concurrency=needed(cells, "concurrency"), figures=figures,
         prefill_power=first_figure(cells, "prefill_W"), decode_power=first_figure(cells, "decode_W"),
         role=cells.get("role") or "given", source=cells.get("source", ""))
 
