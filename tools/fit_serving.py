@@ -137,7 +137,7 @@ def timed(row: Served, on: Machine, facts: Facts) -> tuple[Floats, Floats, float
     decode = by_class(decode_operators(task, layout, batch), spoken, task, on)
     tokens, seq, before = shared_chunk(task, batch)
     share = task.fresh_tokens / float(tokens[0])
-    prefill = by_class(prefill_operators(task, layout, tokens, seq, before),
+    prefill = by_class(prefill_operators(task, layout, tokens, seq, before, tokens / seq),
                        communication(task, on, layout, tokens, ONES), task, on)
     return (decode, prefill * share, float(np.ravel(spoken["pipeline"])[0]), share, float(batch[0]), task.form)
 

@@ -105,7 +105,7 @@ def decode_use(task: ServeTask, on: Machine, layouts: ServeLayouts, batch: Float
 def prefill_use(task: ServeTask, on: Machine, layouts: ServeLayouts, batch: Floats) -> Use:
     """What one chip does for one prompt, which may share its steps with others as in `prefill_parts`. [C]"""
     tokens, seq, before = shared_chunk(task, batch)
-    use = _use(prefill_operators(task, layouts, tokens, seq, before), task, on, layouts, tokens,
+    use = _use(prefill_operators(task, layouts, tokens, seq, before, tokens / seq), task, on, layouts, tokens,
                chunk_parts(task, on, layouts, tokens, seq, before))
     return scaled(use, task.fresh_tokens / tokens)
 
