@@ -1,0 +1,310 @@
+"""`exafleet compare --curve`: one system's serving over another's, at a latency target and along the curve, and why."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from exafleet.apps.options import Format
+
+if TYPE_CHECKING:
+    from exafleet.facts.catalogue import Facts
+    from exafleet.facts.fact import Fact
+    from exafleet.report.table import Cell, Column, Report, Table
+    from exafleet.service.curve import ServePoint
+    from exafleet.service.split import Side
+
+# Times per token along the curve [s], and factors on the time to the first token; inf is no limit.
+TPOTS = (0.020, 0.030, 0.050, 0.075, 0.100, 0.150, 0.200, math.inf)
+LONGER = (2.0, math.inf)
+# What each piece of service/split.py moves from the first system to the second.
+_PIECES = {
+    "memory": "HBM: its size and bandwidth",
+    "chip": "the rest of the chip: FLOP/s, links, kernels",
+    "domain": "scale-up domain",
+    "format": "number format",
+}
+
+
+def curve_answer(sides: Sequence[Side], facts: Facts, form: Format) -> tuple[Report, Format, dict[str, Any]]:
+    """Report, format and flat figures of the second side over the first. Raises FactError unless there are two."""
+    from exafleet.terms.errors import FactError, Problem
+
+    if len(sides) != 2:
+        raise FactError(Problem(where="--systems", what="a curve takes two systems: the base, and the one over it",
+                                got=f"{len(sides)}", remedy='Write e.g. "hgx-h100,gb200-nvl72".'))
+    base, over = sides
+    data = curve_figures(base, over, facts)
+    return _report(base, over, data, facts), form, data
+
+
+def curve_figures(base: Side, over: Side, facts: Facts) -> dict[str, Any]:
+    """Flat figures in base units; a rate is per chip, and None where no deployment meets the target."""
+    from exafleet.service.curve import shared_error
+    from exafleet.service.split import split
+
+    task, shared = base.task, shared_error(facts)
+    tpots = tuple(sorted({*TPOTS, task.tpot}))
+    later = [(tuple(replace(s, task=replace(s.task, ttft=task.ttft * f)) for s in (base, over)), tpot)
+             for f, tpot in (*((f, task.tpot) for f in LONGER), (math.inf, math.inf))]
+    point, *curve = _ratios(base, over, facts, (task.tpot, *tpots), shared)
+    return {
+        "as_of": facts.as_of.isoformat(),
+        "model": task.arch.id,
+        "input_tokens": task.input_tokens,
+        "output_tokens": task.output_tokens,
+        "ttft": task.ttft,
+        "tpot": task.tpot,
+        "error_shared": shared,
+        "sides": [_side(base, point["base"], facts), _side(over, point["over"], facts)],
+        "point": point,
+        "curve": curve,
+        "later": [point, *(_ratios(b, o, facts, (tpot,), shared)[0] for (b, o), tpot in later)],
+        "pools": _pools(base, facts),
+        "split": [{"piece": p.name, "factor": p.factor, "low": p.low, "high": p.high}
+                  for p in split(base, over, facts, task.tpot)],
+        "shapes": _shapes(base, over, facts),
+        "published": [{"key": f.key, "value": f.value, "kind": f.kind, "source": f.source, "note": f.note}
+                      for f in published(base, over, facts)],
+    }
+
+
+def _ratios(base: Side, over: Side, facts: Facts, tpots: Sequence[float], shared: float) -> list[dict[str, Any]]:
+    """Both sides and their ratio at each time per token."""
+    from exafleet.service.curve import band, rates_by_error, ratio_band, serve_curve
+
+    both = [(serve_curve(s.task, s.system, s.chips, facts, tpots),
+             rates_by_error(s.task, s.system, s.chips, facts, tpots)) for s in (base, over)]
+    rows = []
+    for i, tpot in enumerate(tpots):
+        (below, low), (above, high) = ((points[i], rates[:, i]) for points, rates in both)
+        rows.append({
+            "ttft": base.task.ttft, "tpot": tpot, "base": _point(below, band(low)), "over": _point(above, band(high)),
+            "ratio": above.rate / below.rate if below and above else None,
+            "ratio_band": ratio_band(high, low, shared),
+        })
+    return rows
+
+
+def _point(point: ServePoint | None, within: tuple[float, float] | None) -> dict[str, Any]:
+    """A deployment as flat figures; None where there is none."""
+    found = {"tokens_per_s_per_gpu": point.rate, "layout": point.words, "ttft": point.ttft, "tpot": point.tpot} \
+        if point else dict.fromkeys(("tokens_per_s_per_gpu", "layout", "ttft", "tpot"))
+    return found | ({"low": within[0], "high": within[1]} if within else {})
+
+
+def _side(side: Side, point: dict[str, Any], facts: Facts) -> dict[str, Any]:
+    """The best deployment at the target, or why there is none; energy counts all IT power of its chips."""
+    from exafleet.fleet.power import Activity, power
+    from exafleet.service.search import search_serve
+    from exafleet.terms.why import SENTENCES, Why
+
+    task, rate = side.task, point["tokens_per_s_per_gpu"]
+    joules = float(power(side.system, facts, Activity.SERVING, 1.0).total) / rate if rate else None
+    why = Why.OK if rate else search_serve(task, side.system, side.chips, facts).why
+    share = task.output_tokens / (task.input_tokens + task.output_tokens)
+    return {"system": side.system.id, "dtype": task.dtype, "kv_dtype": task.kv_dtype, "gpus": side.chips,
+            "why": SENTENCES[why], **point,
+            "j_per_output_token": joules, "j_per_token": joules * share if joules else None}
+
+
+def _pools(base: Side, facts: Facts) -> list[dict[str, Any]]:
+    """The base at every doubling of its unit up to its pool: what scaling out buys it."""
+    from exafleet.service.curve import serve_curve
+
+    sizes = [base.system.chips << i for i in range(24) if base.system.chips << i < base.chips]
+    pools = [replace(base, chips=chips) for chips in (*sizes, base.chips)]
+    points = [serve_curve(s.task, s.system, s.chips, facts, [s.task.tpot])[0] for s in pools]
+    return [_side(side, _point(point, None), facts) for side, point in zip(pools, points, strict=True)]
+
+
+def _shapes(base: Side, over: Side, facts: Facts) -> list[dict[str, Any]]:
+    """The ratio of each other shape the model could have; [] where its shape is known, or was given in a file."""
+    from exafleet.service.curve import serve_curve
+    from exafleet.work.shapes import shapes
+
+    if base.task.arch.id not in facts.subjects.by_id:
+        return []
+    rows = []
+    for words, arch in shapes(facts, base.task.arch.id).items():
+        below, above = (serve_curve(replace(s.task, arch=arch), s.system, s.chips, facts, [base.task.tpot])[0]
+                        for s in (base, over))
+        rows.append({"shape": words, "base": below.rate if below else None, "over": above.rate if above else None,
+                     "ratio": above.rate / below.rate if below and above else None})
+    return rows
+
+
+def published(base: Side, over: Side, facts: Facts) -> list[Fact]:
+    """What others said of this model's serving, and of any model's on these two systems."""
+    terms, pair = ("rate_ratio", "decode_rate", "energy_per_token"), f"{over.system.id}:{base.system.id}:"
+    return [f for f in facts if f.term in terms
+            and (f.subject == base.task.arch.id or (f.term == "rate_ratio" and f.at.startswith(pair)))]
+
+
+def _report(base: Side, over: Side, d: dict[str, Any], facts: Facts) -> Report:
+    from exafleet.report.table import Report
+    from exafleet.terms.format import duration
+
+    task = base.task
+    return Report(
+        title=f"Serving {task.arch.name}: {over.system.name} over {base.system.name}",
+        subtitle=f"{task.input_tokens:,} tokens in, {task.output_tokens:,} out; first token within "
+                 f"{duration(task.ttft)}, each further one within {duration(task.tpot)}; facts as of {d['as_of']}",
+        summary=_sentences(base, over, d),
+        cards=(),
+        tables=(_sides_table(d), _curve_table(base, over, d), _later_table(base, over, d), _pools_table(base, d),
+                _split_table(d), _shapes_table(d), _published_table(base, over, facts)),
+    )
+
+
+def _sentences(base: Side, over: Side, d: dict[str, Any]) -> tuple[str, ...]:
+    from exafleet.terms.format import significant
+
+    point = d["point"]
+    low, high = point["ratio_band"]
+    within = f"80 % band {_times(low)} to {_times(high)}"
+    if point["ratio"] is None:
+        cannot = "; ".join(f"{s['system']} in {s['dtype']}: {s['why']}" for s in d["sides"] if s["layout"] is None)
+        return (f"No ratio at the target. {cannot}. Of the ratio, {within}.",)
+    above, below = (significant(point[k]["tokens_per_s_per_gpu"]) for k in ("over", "base"))
+    unlimited = f"Unlimited means: in more than a tenth of all cases {base.system.id} cannot meet the target at all."
+    return (
+        f"{_times(point['ratio'])} the output tokens per second and accelerator: {above} against {below}; {within}.",
+        *((unlimited,) if math.isinf(high) else ()),
+    )
+
+
+def _times(value: float | None) -> str:
+    from exafleet.terms.format import significant
+
+    if value is None or math.isnan(value):
+        return "–"
+    return "unlimited" if math.isinf(value) else f"{significant(value)}x"
+
+
+def _band(point: dict[str, Any]) -> str:
+    from exafleet.terms.format import band, significant
+
+    return band(point["low"], point["high"], significant)
+
+
+def _ratio_band(row: dict[str, Any]) -> str:
+    from exafleet.terms.format import band
+
+    low, high = row["ratio_band"]
+    return band(low, high, _times)
+
+
+def _limit(seconds: float) -> str:
+    from exafleet.terms.format import duration
+
+    return "none" if math.isinf(seconds) else duration(seconds)
+
+
+def _columns(**kinds: str) -> tuple[Column, ...]:
+    from exafleet.report.table import Column
+
+    return tuple(Column(title=title.replace("_", " "), kind=kind) for title, kind in kinds.items())
+
+
+def _sides_table(d: dict[str, Any]) -> Table:
+    from exafleet.report.table import Table
+
+    rows = tuple((s["system"], s["dtype"], s["gpus"], s["layout"], s["tokens_per_s_per_gpu"], _band(s), s["ttft"],
+                  s["tpot"], s["j_per_output_token"], s["j_per_token"]) for s in d["sides"])
+    return Table(
+        id="sides", title="At the target", rows=rows,
+        lead="Best deployment of each; tokens/s of output per accelerator, joules of all IT power per output token, "
+             "and per token in or out.",
+        columns=_columns(system="text", dtype="text", GPUs="count", layout="text", **{"tokens/s": "number"},
+                         band="text", first_token="time", per_token="time", **{"J/out": "number", "J/any": "number"}),
+    )
+
+
+def _curve_table(base: Side, over: Side, d: dict[str, Any]) -> Table:
+    from exafleet.report.table import Table
+
+    rows: list[tuple[Cell, ...]] = [
+        (_limit(r["tpot"]), r["base"]["tokens_per_s_per_gpu"], _band(r["base"]), r["over"]["tokens_per_s_per_gpu"],
+         _band(r["over"]), _times(r["ratio"]), _ratio_band(r)) for r in d["curve"]]
+    return Table(
+        id="curve", title="Along the latency curve", rows=tuple(rows),
+        lead="Tokens/s per accelerator and the ratio as the time per token is relaxed, first token as asked. A dash: "
+             "no deployment meets it.",
+        columns=_columns(per_token="text", **{base.system.id: "number"}, band="text", **{over.system.id: "number"},
+                         band_="text", ratio="text", ratio_band="text"),
+    )
+
+
+def _later_table(base: Side, over: Side, d: dict[str, Any]) -> Table:
+    from exafleet.report.table import Table
+
+    rows: list[tuple[Cell, ...]] = [
+        (_limit(r["ttft"]), _limit(r["tpot"]),
+         *(r[side][name] for side in ("base", "over") for name in ("tokens_per_s_per_gpu", "layout")),
+         _times(r["ratio"]), _ratio_band(r)) for r in d["later"]]
+    return Table(
+        id="later", title="As the first token may take longer", rows=tuple(rows),
+        lead="Time per token as asked; in the last row neither has a limit.",
+        columns=_columns(first_token="text", per_token="text", **{base.system.id: "number"}, layout="text",
+                         **{over.system.id: "number"}, layout_="text", ratio="text", ratio_band="text"),
+    )
+
+
+def _pools_table(base: Side, d: dict[str, Any]) -> Table:
+    from exafleet.report.table import Table
+
+    return Table(
+        id="pools", title=f"{base.system.id} scaled out", lead="The base at each size of its pool, at the target.",
+        columns=_columns(GPUs="count", **{"tokens/s": "number"}, layout="text", outcome="text"),
+        rows=tuple((p["gpus"], p["tokens_per_s_per_gpu"], p["layout"], p["why"]) for p in d["pools"]),
+    )
+
+
+def _split_table(d: dict[str, Any]) -> Table:
+    from exafleet.report.table import Table
+
+    whole = math.prod(p["factor"] for p in d["split"])
+    rows: list[tuple[Cell, ...]] = [
+        (_PIECES[p["piece"]], _times(p["factor"]), f"{_times(p['low'])} to {_times(p['high'])}") for p in d["split"]]
+    return Table(
+        id="split", title="What the ratio is made of",
+        lead="Each moved from the first system to the second, in every order that serves at every step; the shares "
+             "multiply to the ratio.",
+        empty="No order of moving serves at every step.",
+        columns=_columns(moved="text", share="text", by_order="text"),
+        rows=(*rows, ("all of it", _times(whole), "")) if rows else (),
+    )
+
+
+def _shapes_table(d: dict[str, Any]) -> Table:
+    from exafleet.report.table import Table
+
+    base, over = (s["system"] for s in d["sides"])
+    return Table(
+        id="shapes", title="If the model has another shape",
+        lead="Each inferred dimension at its low and high, with as many blocks as keep the parameters.",
+        empty="Its shape is published.",
+        columns=_columns(shape="text", **{base: "number", over: "number"}, ratio="text"),
+        rows=tuple((s["shape"], s["base"], s["over"], _times(s["ratio"])) for s in d["shapes"]),
+    )
+
+
+def _published_table(base: Side, over: Side, facts: Facts) -> Table:
+    from exafleet.report.table import Table
+    from exafleet.terms.format import written
+    from exafleet.terms.term import term
+
+    rows: list[tuple[Cell, ...]] = []
+    for f in published(base, over, facts):
+        value = _times(f.value) if term(f.term).dimension == "number" else written(f.value, f.unit)
+        rows.append((f.subject, f.at, value, f.kind, f.source, f.note))
+    return Table(
+        id="published", title="What others say",
+        lead="Facts beside the answer; none of them enters it. A ratio's name: system, base, tokens/s of a user.",
+        empty="Nothing is known of this model or of these two systems.",
+        columns=_columns(model="text", of="text", value="text", kind="text", source="text", conditions="text"),
+        rows=tuple(rows),
+    )
