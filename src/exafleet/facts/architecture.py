@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import MISSING, dataclass, fields
 
 from exafleet.facts.catalogue import Facts, missing
+from exafleet.facts.subjects import spoken_model
 from exafleet.terms.errors import FactError, MissingFact, Problem, raise_all
 
 
@@ -87,12 +88,12 @@ def arch_ids(facts: Facts) -> tuple[str, ...]:
 
 
 def arch(facts: Facts, name: str, *, where: str = "") -> Arch:
-    """The model called `name` (id, name or alias) as of the facts' date.
+    """The model called `name` (id, name, alias, or as tables of measurements spell it) as of the facts' date.
 
     Raises FactError for an unknown or ambiguous name or dimensions that cannot be, MissingFact with every dimension
     that is not known.
     """
-    subject = facts.subjects.resolve(name, "model", where=where)
+    subject = spoken_model(facts, name, where=where)
     raise_all(MissingFact, arch_gaps(facts, subject.id))
     known = {t: facts.try_value(f"{subject.id}.{t}") for t in (*_REQUIRED, *_SAME_AS_LAYERS, *_OPTIONAL)}
     size = {t: round(v) for t, v in known.items() if v is not None}

@@ -6,13 +6,23 @@ or a rack) is refused with what each of them is, because guessing wrong there is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from exafleet.terms.errors import FactError, Problem, nearest
 
+if TYPE_CHECKING:
+    from exafleet.facts.catalogue import Facts
+
 COLUMNS = ("subject", "name", "kind", "vendor", "family", "chip", "aliases", "note")
 KINDS = ("chip", "system", "model", "site", "market", "fleet", "practice", "fabric", "event", "component")
+# What a published model's name carries behind its shape: number formats, tuning, releases, accuracy of a benchmark.
+_BEHIND = re.compile(r"[-_ ](bf16|fp16|fp8|fp4|nvfp4|mxfp4|int8|int4|w4a8|w4a16|w8a8|awq|gptq|kv|dynamic|static|"
+                     r"pertensor|block|channel|instruct|chat|it|hf|base|original|preview|exp|thinking|reasoning|"
+                     r"speciale|terminus|v\d+(\.\d+)?|\d{4}|99(\.9)?)$", re.IGNORECASE)
+_BEFORE = ("meta-", "nvidia-")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +91,41 @@ class Subjects:
 def fold(name: str) -> str:
     """A spoken name without case, spaces or dashes: "GB200 NVL72" and "gb200-nvl72" are one name."""
     return "".join(c for c in name.casefold() if c not in " -_")
+
+
+def spoken_model(facts: Facts, name: str, *, where: str = "") -> Subject:
+    """The model that a table of measurements calls `name`: with its organisation, number format, tuning and release.
+
+    A name is tried as it stands, then without what stands before and behind it, one part at a time, so that a release
+    with a shape of its own is found before the model it came from. Raises the FactError of the whole name when no part
+    of it is a model.
+
+    "nvidia/DeepSeek-R1-0528-NVFP4" is DeepSeek-R1; "llama2-70b-99.9" is Llama-2-70B.
+    """
+    for form in _forms(name.strip()):
+        if form in facts.subjects.by_id or fold(form) in facts.subjects.by_name:
+            return facts.subjects.resolve(form, "model", where=where)
+    return facts.subjects.resolve(name, "model", where=where)
+
+
+def _forms(name: str) -> Iterator[str]:
+    """`name` and ever shorter forms of it: without parts behind, without a maker before, without its organisation.
+
+    >>> list(_forms("org/Model-7B-FP8"))
+    ['org/Model-7B-FP8', 'org/Model-7B', 'Model-7B-FP8', 'Model-7B']
+    """
+    at = 0
+    while True:
+        short, longer = name[at:], ""
+        while short != longer:
+            yield short
+            for maker in _BEFORE:
+                if short.casefold().startswith(maker):
+                    yield short[len(maker):]
+            short, longer = _BEHIND.sub("", short), short
+        at = name.find("/", at) + 1
+        if not at:
+            return
 
 
 def _ambiguous(name: str, found: tuple[Subject, ...], where: str) -> Problem:

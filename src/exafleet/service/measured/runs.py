@@ -1,122 +1,141 @@
-"""Published serving measurements (data/measured_serve.csv) beside what the model says of the same deployment.
+"""Published serving measurements as records: the deployment, the load, and every figure its source gives.
 
-A row is one engine, layout and load. `concurrency` is the number of requests kept running in a closed loop; "max"
-rows queued every request at once, so the engine ran as many as it could. Rows are `fit` or `held_out` by the rule in
-docs/models/serving.md, fixed before the fit; only tools/fit_serving.py may look at errors of `fit` rows.
+The package's own table is data/measured_serve.csv: `fit` rows set the factors of engines and, left out in turn, the
+band; `held_out` rows judge both and are never fitted. The rule that splits them is told in docs/models/serving.md.
+Tables of a user's own are read by run_tables.py.
 """
 
 from __future__ import annotations
 
 import csv
+import io
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
 from pathlib import Path
 
-import numpy as np
-
-from exafleet.facts.architecture import arch
-from exafleet.facts.catalogue import Facts
-from exafleet.facts.hardware import system
-from exafleet.service.search import MOST_BATCH, RUNG
-from exafleet.service.steady import ServeStep, serve_step
-from exafleet.step.serve import BAND, Machine, ServeTask, machine
-from exafleet.step.serve_layouts import fixed
+from exafleet.service.measured.words import Pool
 from exafleet.terms.units import DATA
-from exafleet.terms.why import Why
 
-TABLE = "measured_serve.csv"
-MAX = "max"
+FILE = DATA / "measured_serve.csv"
+# Figures of a row: name in tables and answers, and what turns it into base units (s, token/s).
+METRICS = {"tpot_ms": 1e-3, "ttft_ms": 1e-3, "e2e_ms": 1e-3, "output_tok_s_per_gpu": 1.0}
+# The unit each is told in.
+UNITS = {"tpot_ms": "ms", "ttft_ms": "ms", "e2e_ms": "ms", "output_tok_s_per_gpu": "token/s"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServeRow:
-    """One published point. Unknown figures are nan; `tokens` are means (nominal times `mean_share`). Base units."""
+class Served:
+    """One published point of one deployment and load. Base units; a figure that is not given is missing from `given`.
 
-    case: str
+    prefill       replicas that only prefill; None where the same chips do both
+    decode        replicas that decode (and prefill, where `prefill` is None)
+    phase         "" a whole service, "decode" or "prefill": the source measured that pool alone
+    weight_dtype  format of stored weights where narrower than `dtype`; else ""
+    input_tokens, output_tokens   mean lengths (nominal times the share that was drawn)               [token]
+    concurrency   requests kept running; inf where all were queued at once                             [1]
+    requests      requests sent in all; nan where not told                                             [1]
+    speculation   "none", "mtp" ..., "" where not told
+    given         metric of METRICS -> measured value in base units
+    derived       metrics the source does not print itself
+    role          "fit", "held_out" or "given" (a user's own row)
+    """
+
+    id: str
     model: str
     system: str
     dtype: str
     weight_dtype: str
     kv_dtype: str
     engine: str
-    tp: int
-    pp: int
-    dp: int
-    ep: int
+    version: str
+    prefill: Pool | None
+    decode: Pool
+    phase: str
     input_tokens: float
     output_tokens: float
     concurrency: float
-    tpot: float
-    ttft: float
-    rate_per_chip: float
-    role: str
+    requests: float
+    speculation: str
+    given: dict[str, float]
+    derived: tuple[str, ...]
     source: str
+    where: str
+    date: str
+    role: str
+    note: str
+
+    @property
+    def chips(self) -> int:
+        """Accelerators of the whole deployment."""
+        return self.decode.chips + (self.prefill.chips if self.prefill else 0)
+
+    @property
+    def group(self) -> str:
+        """Model x system x layout: what the split keeps together."""
+        return "|".join((self.model, self.system, self.dtype, self.weight_dtype, self.engine, pool_text(self.prefill),
+                         pool_text(self.decode)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServePrediction:
-    """What the model says of a row: medians, the factor of its 80 % band, and the candidate itself. Base units."""
+class Unread:
+    """A row that cannot be compared, and why; the figures as far as they could be read."""
 
-    tpot: float
-    ttft: float
-    rate_per_chip: float
-    spread: float
-    concurrency: float
-    step: ServeStep
-    at: int
+    id: str
+    line: int
+    why: str
+    given: dict[str, float]
 
 
-def read_rows(path: Path | None = None) -> list[ServeRow]:
-    """Every row of the package's table, or of another file of the same columns."""
-    with (path or DATA / TABLE).open(encoding="utf-8", newline="") as file:
-        return [_row(row) for row in csv.DictReader(file)]
+_TEXT = ("id", "model", "system", "dtype", "weight_dtype", "kv_dtype", "engine", "version", "phase", "speculation",
+         "source", "where", "date", "role", "note")
+_NUMBERS = ("input_tokens", "output_tokens", "concurrency", "requests")
+COLUMNS = (*_TEXT[:8], "prefill", "decode", "phase", *_NUMBERS, "speculation", *METRICS, "derived", *_TEXT[10:])
 
 
-def _row(row: dict[str, str]) -> ServeRow:
-    share, most = float(row["mean_share"]), row["concurrency"] == MAX
-    return ServeRow(
-        case=row["case"], model=row["model"], system=row["system"], dtype=row["dtype"],
-        weight_dtype=row["weight_dtype"], kv_dtype=row["kv_dtype"], engine=row["engine"], tp=int(row["tp"]),
-        pp=int(row["pp"]), dp=int(row["dp"]), ep=int(row["ep"]), input_tokens=float(row["input_tokens"]) * share,
-        output_tokens=float(row["output_tokens"]) * share, concurrency=math.inf if most else float(row["concurrency"]),
-        tpot=_number(row["time_per_token_ms"]) / 1e3, ttft=_number(row["first_token_ms"]) / 1e3,
-        rate_per_chip=_number(row["tokens_per_s_per_chip"]), role=row["role"], source=row["source"])
+def pool_text(pool: Pool | None) -> str:
+    """"4 x TP1 PP1 DP8 EP8"; "" for none."""
+    return "" if pool is None else f"{pool.count} x TP{pool.tp} PP{pool.pp} DP{pool.dp} EP{pool.ep}"
 
 
-def _number(text: str) -> float:
-    return float(text) if text else math.nan
+def pool_of(text: str) -> Pool | None:
+    """The pool `pool_text` wrote.
 
-
-def predict_row(row: ServeRow, facts: Facts, on: Machine | None = None) -> ServePrediction | None:
-    """The model's answer for a row's deployment, or None when not even one sequence fits in memory.
-
-    Where the row's concurrency does not fit, the engine runs what fits and the rest waits; the time to first token of
-    such rows is not predicted (nan), because it is set by how long the benchmark lasted.
+    >>> pool_of("4 x TP1 PP1 DP8 EP8").chips
+    32
     """
-    on = on or machine(system(facts, row.system), facts, row.engine)
-    task = ServeTask(arch=arch(facts, row.model), input_tokens=row.input_tokens, output_tokens=row.output_tokens,
-                     ttft=math.inf, tpot=math.inf, dtype=row.dtype, weight_dtype=row.weight_dtype,
-                     kv_dtype=row.kv_dtype,
-                     engine=row.engine, closed=math.isfinite(row.concurrency))
-    groups = row.dp * row.pp
-    rungs = np.unique(np.round(RUNG ** np.arange(math.log(MOST_BATCH) / math.log(RUNG)))) * groups
-    ladder = np.unique(np.append(rungs[rungs < row.concurrency], min(row.concurrency, MOST_BATCH * groups)))
-    step = serve_step(task, on, fixed(np.full(ladder.shape, row.tp), row.pp, row.dp, row.ep), ladder)
-    fits = np.flatnonzero(step.why == Why.OK)
-    if not len(fits):
+    if not text:
         return None
-    # A closed loop runs all it is given; queued at once, the engine is judged at its best.
-    at = int(fits[-1]) if task.closed else int(fits[np.argmax(step.rate[fits])])
-    whole = not task.closed or step.concurrency[at] == row.concurrency
-    return ServePrediction(tpot=float(step.token.total[at]), ttft=float(step.first.total[at]) if whole else math.nan,
-                           rate_per_chip=float(step.rate[at] / step.layouts.replica[at]),
-                           spread=math.exp(BAND * on.engine.sigma), concurrency=float(step.concurrency[at]),
-                           step=step, at=at)
+    count, _, axes = text.partition(" x ")
+    tp, pp, dp, ep = (int(word[2:]) for word in axes.split())
+    return Pool(count=int(count), tp=tp, pp=pp, dp=dp, ep=ep)
 
 
-def log_errors(row: ServeRow, found: ServePrediction) -> dict[str, float]:
-    """ln(predicted / measured) by metric; latency of "max" rows is not compared (they are judged by throughput)."""
-    pairs = {"rate_per_chip": (found.rate_per_chip, row.rate_per_chip)}
-    if math.isfinite(row.concurrency):
-        pairs |= {"tpot": (found.tpot, row.tpot), "ttft": (found.ttft, row.ttft)}
-    return {name: math.log(a / b) for name, (a, b) in pairs.items() if a > 0 and b > 0}
+def published(path: Path = FILE) -> list[Served]:
+    """Rows of the package's table, in its order."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return [_row(cells) for cells in csv.DictReader(file)]
+
+
+def _row(cells: dict[str, str]) -> Served:
+    decode = pool_of(cells["decode"])
+    assert decode is not None
+    return Served(
+        **{name: cells[name] for name in _TEXT}, prefill=pool_of(cells["prefill"]), decode=decode,
+        **{name: float(cells[name] or math.nan) for name in _NUMBERS}, derived=tuple(cells["derived"].split()),
+        given={metric: float(cells[metric]) * unit for metric, unit in METRICS.items() if cells[metric]})
+
+
+def written(rows: Iterable[Served]) -> str:
+    """Rows as the package's table."""
+    out = io.StringIO()
+    table = csv.writer(out, lineterminator="\n")
+    table.writerow(COLUMNS)
+    for row in rows:
+        cells = {f.name: getattr(row, f.name) for f in fields(row)}
+        cells |= {"prefill": pool_text(row.prefill), "decode": pool_text(row.decode), "derived": " ".join(row.derived)}
+        cells |= {metric: f"{row.given[metric] / unit:.6g}" if metric in row.given else ""
+                  for metric, unit in METRICS.items()}
+        cells |= {name: "" if math.isnan(getattr(row, name)) else f"{getattr(row, name):.6g}" for name in _NUMBERS}
+        table.writerow([cells[column] for column in COLUMNS])
+    return out.getvalue()

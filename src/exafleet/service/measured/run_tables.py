@@ -1,0 +1,111 @@
+"""Reads tables of measured serving points, one deployment and load a row (docs/validation-rows.md), row by row.
+
+A row that cannot be compared is not dropped: it comes back as `Unread` with the reason. A file that is no such table
+raises FactError with every column that is missing. What the words of a row mean is in words.py.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from exafleet.facts.architecture import Arch, arch
+from exafleet.facts.catalogue import Facts
+from exafleet.facts.hardware import system as system_of
+from exafleet.service.measured import words
+from exafleet.service.measured.runs import METRICS, Served, Unread
+from exafleet.step.measured.cells import Cells, NotUsable, cells_of, first_figure, needed, number, tried
+from exafleet.step.measured.run_words import subject
+from exafleet.terms.errors import FactError, Problem
+
+REQUIRED = ("case_id", "model", "weights_precision", "framework", "accelerator", "system", "gpus", "tp", "pp", "ep",
+            "dp", "disaggregated", "isl", "osl", "concurrency_or_batch")
+FIGURES = ("output_tok_s_per_gpu", "ttft_ms", "tpot_ms")
+# Remarks that say a row is no run of a whole model.
+KERNEL = ("kernel",)
+
+
+def read_served(path: Path, facts: Facts) -> list[Served | Unread]:
+    """Every row of a table of serving points, in its order; raises FactError when the file is no such table."""
+    header, rows = cells_of(path)
+    lacks = [c for c in REQUIRED if c not in header]
+    if not set(FIGURES) & set(header):
+        lacks.append(" or ".join(FIGURES))
+    if lacks:
+        raise FactError(Problem(where=f"{path.name}:1", what=f"no table of serving points: lacks {', '.join(lacks)}",
+                                got=", ".join(header[:12]) or "an empty line", allowed=", ".join((*REQUIRED, *FIGURES)),
+                                remedy="docs/validation-rows.md describes the columns."))
+    return [_row(line, cells, lambda c: _served(c, facts)) for line, cells in rows]
+
+
+def _row(line: int, cells: Cells, read: Callable[[Cells], Served]) -> Served | Unread:
+    name, found = cells.get("case_id") or f"line-{line}", tried(read, cells)
+    if isinstance(found, Served):
+        return replace(found, id=name)
+    stated = {metric: first_figure(cells, metric) * unit for metric, unit in METRICS.items() if metric in cells}
+    return Unread(id=name, line=line, why=str(found), given={m: v for m, v in stated.items() if math.isfinite(v)})
+
+
+def _served(cells: Cells, facts: Facts) -> Served:
+    shape, system, phase = _shape(cells, facts), _system(cells, facts), _phase(cells)
+    blackwell = "fp4" in system_of(facts, system).chip.peak_flops
+    engine = words.engine(cells["framework"])
+    dtype, weights = words.formats(cells["weights_precision"], cells["model"], shape.id, blackwell)
+    prefill, decode = (None, words.aggregated(cells, bool(shape.moe_layers))) if phase \
+        else words.pools(cells, bool(shape.moe_layers))
+    concurrency, requests = words.load(cells, decode)
+    share = words.mean_share(cells.get("source", ""), cells.get("notes", ""))
+    given, derived = _given(cells, share, phase)
+    return Served(
+        id="", model=shape.id, system=system, dtype=dtype, weight_dtype=weights, engine=engine,
+        kv_dtype=words.cache_format(cells.get("kv_precision", ""), dtype, weights, engine, blackwell),
+        version=cells.get("version", ""), prefill=prefill, decode=decode, phase=phase,
+        input_tokens=needed(cells, "isl") * share, output_tokens=needed(cells, "osl") * share,
+        concurrency=concurrency, requests=requests, speculation=words.speculation(cells), given=given,
+        derived=derived, source=cells.get("source", ""), where=cells.get("source_location", ""),
+        date=_day(cells.get("date", "")), role="given", note=cells.get("notes", ""))
+
+
+def _shape(cells: Cells, facts: Facts) -> Arch:
+    name = cells["model"]
+    if any(word in name.casefold() for word in KERNEL):
+        raise NotUsable(f'"{name}" is a kernel, not a model')
+    return arch(facts, subject(facts, words.model_name(name), "model").id)
+
+
+def _system(cells: Cells, facts: Facts) -> str:
+    return words.system(facts, cells["accelerator"], cells["system"])
+
+
+def _phase(cells: Cells) -> str:
+    """Which pool a source measured alone."""
+    text = cells.get("disaggregated", "").casefold()
+    if text.startswith("prefill instance"):
+        return "prefill"
+    return "decode" if text.startswith("decode ") else ""
+
+
+def _given(cells: Cells, share: float, phase: str) -> tuple[dict[str, float], tuple[str, ...]]:
+    """Figures in base units, and which of them the source does not print."""
+    read = {metric: number(cells, metric) for metric in FIGURES if cells.get(metric)}
+    found = {metric: value * METRICS[metric] for metric, value in read.items() if value is not None}
+    user = number(cells, "tok_s_per_user") if "tpot_ms" not in found and cells.get("tok_s_per_user") else None
+    if user is not None:
+        found["tpot_ms"] = 1.0 / user
+    derived = ["output_tok_s_per_gpu"] if "throughput DERIVED" in cells.get("notes", "") else []
+    if {"tpot_ms", "ttft_ms"} <= found.keys() and not phase:
+        # A request's own time, of its mean answer: the first token and the others.
+        found["e2e_ms"] = found["ttft_ms"] + found["tpot_ms"] * (needed(cells, "osl") * share - 1.0)
+        derived.append("e2e_ms")
+    if not found:
+        raise NotUsable("no throughput, time per token or time to the first token is stated")
+    return found, tuple(derived)
+
+
+def _day(text: str) -> str:
+    """The first date in a text, as far as it goes: "2026-03-25", "2025-05", "2024"; "" when there is none."""
+    found = re.search(r"20\d\d(-[01]\d(-[0-3]\d)?)?", text)
+    return found[0] if found else ""

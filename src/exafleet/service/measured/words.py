@@ -1,0 +1,224 @@
+"""What words in a table of serving runs mean: models, systems, number formats, engines, deployments, speculation.
+
+Sources write these as remarks, not as codes. What is not told is taken as engines have it by default where that is
+documented (the format of the cache), and left open elsewhere (speculative decoding): docs/validation-rows.md.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from exafleet.facts.catalogue import Facts
+from exafleet.facts.hardware import systems_of
+from exafleet.facts.subjects import fold
+from exafleet.step.measured import run_words
+from exafleet.step.measured.cells import Cells, NotUsable, needed, whole
+
+# Engines by how sources begin their name; the others are called as they are written.
+ENGINES = (("tensorrt-llm", "trtllm"), ("trt", "trtllm"), ("dynamo-trt", "trtllm"), ("sglang", "sglang"),
+           ("dynamo-sglang", "sglang"), ("vllm", "vllm"), ("dynamo-vllm", "vllm"))
+# Chips of servers that are named apart from their chip.
+SERVER = 8
+# Formats of stored weights that are narrower than what the chip multiplies in.
+MIXED = ("gpt-oss",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """Equal replicas of one phase: how many, and the layout of each. dp > 1 is attention data parallelism."""
+
+    count: int
+    tp: int
+    pp: int = 1
+    dp: int = 1
+    ep: int = 1
+
+    @property
+    def replica(self) -> int:
+        """Chips of one replica."""
+        return self.tp * self.pp * self.dp
+
+    @property
+    def chips(self) -> int:
+        """Chips of the pool."""
+        return self.count * self.replica
+
+
+def system(facts: Facts, accelerator: str, name: str) -> str:
+    """Id of the system a row names: by its own name, else the usual one of its accelerator (an 8-chip server first)."""
+    own = [s for s in facts.subjects.by_name.get(fold(name), ()) if s.kind == "system"]
+    if len(own) == 1:
+        return own[0].id
+    chip = _chip(facts, accelerator)
+    held = systems_of(facts, chip)
+    racks = [s for s in held if "nvl72" in s and "nvl72" in fold(name)]
+    servers = [s for s in held if s.startswith("hgx-") or s.endswith(f"-{SERVER}")]
+    racked = [s for s in held if s.endswith("nvl72")]
+    found = [*racks, *servers, *racked, *held]
+    if not found:
+        raise NotUsable(f'no system holds "{accelerator}"')
+    return found[0]
+
+
+def _chip(facts: Facts, accelerator: str) -> str:
+    """Id of a chip: as sources write it, or one GPU of a board or rack named like it ("GB200")."""
+    for spoken in (accelerator, f"{accelerator} GPU", re.sub(r"\s+(SXM|BSE|OAM)\b.*", "", accelerator)):
+        found = [s for s in facts.subjects.by_name.get(fold(spoken), ()) if s.kind == "chip"]
+        if found:
+            return found[-1].id if "80" in accelerator else found[0].id
+    raise NotUsable(f'unknown accelerator "{accelerator}"')
+
+
+def engine(name: str) -> str:
+    """The engine behind a framework's name.
+
+    >>> engine("TensorRT-LLM"), engine("dynamo-trt MTP"), engine("vLLM")
+    ('trtllm', 'trtllm', 'vllm')
+    """
+    low = name.casefold()
+    return next((found for start, found in ENGINES if low.startswith(start)), low.replace(" ", "-"))
+
+
+def formats(precision: str, model: str, arch: str, blackwell: bool) -> tuple[str, str]:
+    """(dtype of products, of stored weights where narrower, else "") as sources write a precision.
+
+    A precision that is not told is the one in the model's name, else bf16.
+
+    >>> formats("fp4 (gemm nvfp4, moe nvfp4)", "", "deepseek-v3", True), formats("FP4", "", "gpt-oss-120b", False)
+    (('fp4', ''), ('bf16', 'fp4'))
+    """
+    told = precision or next((f for f in ("nvfp4", "fp8", "int4") if f in model.casefold()), "")
+    low = told.casefold()
+    if arch.startswith(MIXED):
+        return ("fp8" if blackwell else "bf16"), "fp4"
+    if low.startswith(("int4", "uint4", "w4a16")):
+        return "bf16", "int4"
+    return (run_words.precision(told)[0] if told else "bf16"), ""
+
+
+def cache_format(told: str, dtype: str, weights: str, engine_name: str, blackwell: bool) -> str:
+    """Format of the key-value cache: as told, else as the engines have it for such weights.
+
+    NVIDIA's low-precision checkpoints ask for an FP8 cache; on Blackwell the other engines' recipes do too.
+    """
+    low = told.casefold()
+    if "fp8" in low:
+        return "fp8"
+    if "16" in low:
+        return "bf16"
+    narrow = dtype in ("fp8", "fp4") or weights == "fp4"
+    return "fp8" if narrow and (blackwell or (engine_name == "trtllm" and not weights)) else "bf16"
+
+
+def speculation(cells: Cells) -> str:
+    """"none", "mtp" (or another name), or "" where the row does not tell."""
+    own = cells.get("spec_decode", "").casefold()
+    if own:
+        return "none" if own in ("none", "no", "off", "false") else own
+    text = f"{cells.get('framework', '')} {cells.get('notes', '')}".casefold()
+    if "no spec" in text or "no mtp" in text:
+        return "none"
+    return "mtp" if re.search(r"\bmtp speculative|framework.*mtp|dynamo-trt mtp|simulated mtp", text) else ""
+
+
+def mean_share(source: str, notes: str) -> float:
+    """Mean length over nominal: lengths of InferenceX runs are drawn evenly from 0.8 to 1 of it. [1]"""
+    return 0.9 if "inferencex" in source.casefold() or "random with ratio 0.8" in notes else 1.0
+
+
+def pools(cells: Cells, experts: bool) -> tuple[Pool | None, Pool | None]:
+    """(prefill, decode) pools of a disaggregated row; (None, pool) of one that decodes and prefills on all its chips.
+
+    Raises NotUsable where the row does not say what it ran on.
+    """
+    text = cells.get("disaggregated", "").casefold()
+    if text in ("", "no", "false"):
+        return None, aggregated(cells, experts)
+    told = re.search(r"prefill (\d+)x(\d+) gpus / decode (\d+)x(\d+) gpus", text)
+    if told:
+        one, each, many, wide = (int(n) for n in told.groups())
+        return prefill_pool(one, each, experts, cells), decode_pool(many, wide, cells, experts)
+    told = re.search(r"prefill (\d+)(?: gpus)?(?: \(tp(\d+)\))? / decode (\d+) gpus(?: \(ep(\d+)\))?", text)
+    if told:
+        one, tp, many, ep = (int(n) if n else 0 for n in told.groups())
+        each, wide = tp or min(one, SERVER), ep or min(many, SERVER)
+        if one % each or many % wide:
+            raise NotUsable(f'the deployment "{text}" does not divide into replicas')
+        return prefill_pool(one // each, each, experts, cells), decode_pool(many // wide, wide, cells, experts)
+    raise NotUsable("prefill and decode run apart, and how many accelerators each has is not stated")
+
+
+def prefill_pool(count: int, chips: int, experts: bool, cells: Cells) -> Pool:
+    """Prefill replicas of so many chips: attention data parallel where decode is, else tensor parallel."""
+    if experts and (whole(cells, "dp") or 1) > 1:
+        return Pool(count=count, tp=1, dp=chips, ep=chips)
+    return Pool(count=count, tp=chips, ep=chips if experts and (whole(cells, "ep") or 1) > 1 else 1)
+
+
+def decode_pool(count: int, chips: int, cells: Cells, experts: bool) -> Pool:
+    """Decode replicas of so many chips, by the axes the row states of them."""
+    dp = whole(cells, "dp") or 1
+    ep = chips if experts and max(whole(cells, "ep") or 1, dp if dp > 1 else 1) > 1 else 1
+    if experts and dp > 1:
+        dp = chips if dp >= chips or chips % dp else dp
+        return Pool(count=count, tp=chips // dp, dp=dp, ep=ep)
+    return Pool(count=count, tp=chips, ep=ep)
+
+
+def aggregated(cells: Cells, experts: bool) -> Pool:
+    """The replica of an aggregated row; axes that are not stated are 1 or follow from the others."""
+    tp, pp, ep, dp = (whole(cells, axis) if cells.get(axis) not in (None, "0") else None
+                      for axis in ("tp", "pp", "ep", "dp"))
+    chips = whole(cells, "gpus")
+    if tp is None and dp is None and ep is None:
+        if not chips:
+            raise NotUsable("the layout is not stated")
+        raise NotUsable("the layout is not stated: only the number of accelerators is")
+    pp = pp or 1
+    dp = (dp or 1) if experts else 1
+    if tp is None:
+        tp = max((chips or (ep or 1) * pp) // (dp * pp), 1)
+    if dp > 1 and chips and tp * dp * pp > chips:
+        tp = max(chips // (dp * pp), 1)  # attention data parallelism: each group is what the chips leave it
+    ways = tp * dp
+    ep = min(ep or (dp if dp > 1 else 1), ways) if experts else 1
+    if ep > 1 and ways % ep:
+        raise NotUsable(f"EP{ep} does not divide TP{tp} x DP{dp}")
+    replica = ways * pp
+    chips = chips or replica
+    if chips % replica:
+        raise NotUsable(f"TP{tp} PP{pp} DP{dp} does not divide {chips} accelerators")
+    return Pool(count=chips // replica, tp=tp, pp=pp, dp=dp, ep=ep)
+
+
+def load(cells: Cells, pool: Pool) -> tuple[float, float]:
+    """(requests kept running, requests sent in all): inf and the number queued at once where all are.
+
+    A batch "per rank" is of each attention group of each decode replica.
+    """
+    text = cells.get("concurrency_or_batch", cells.get("concurrency", "")).casefold()
+    if not text:
+        raise NotUsable("the load is not stated")
+    if text.startswith("max load"):
+        sent = re.search(r"\((\d+) (?:prompts|requests)", text)
+        return float("inf"), float(sent[1]) if sent else float("nan")
+    each = re.match(r"batch (\d+) per rank", text)
+    if each:
+        return float(each[1]) * pool.dp * pool.pp * pool.count, float("nan")
+    rough = re.match(r"~?(\d+)", text)
+    if rough:
+        return float(rough[1]), float("nan")
+    return float(needed(cells, "concurrency_or_batch")), float("nan")
+
+
+def model_name(name: str) -> str:
+    """A model's name without its organisation and without remarks of format and tuning that leave its shape alone.
+
+    >>> model_name("Qwen/Qwen3-235B-A22B-FP8"), model_name("nvidia/DeepSeek-R1-NVFP4"), model_name("DeepSeek-V3/R1")
+    ('Qwen3-235B-A22B', 'DeepSeek-R1', 'DeepSeek-V3')
+    """
+    last = name.rsplit("/", 1)
+    bare = last[1] if len(last) == 2 and (len(last[1]) > 4 or not last[0]) else last[0]
+    return re.sub(r"[-_ ](FP8|NVFP4|FP4|BF16|INT4|AWQ|Instruct|Chat|it|0528|preview|W4A16)\b.*", "", bare,
+                  flags=re.IGNORECASE)
