@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from exafleet.facts.catalogue import Facts
 from exafleet.facts.hardware import System
+from exafleet.service.packing import packed
 from exafleet.service.steady import ServeStep, full, serve_step
 from exafleet.step.serve import BAND, Machine, ServeTask, machine
 from exafleet.step.serve_layouts import ServeLayouts, ServeLimits, layouts
@@ -72,6 +73,8 @@ class ServeResult:
     token       parts of tpot                                                  [P]  [s]
     first       parts of ttft                                                  [P]  [s]
     memory      parts of one chip's memory                                     [P]  [B]
+    soonest     least time to first token of any candidate                     [s]
+    fastest     least time per output token of any candidate                   [s]
     limit       the largest part of the time that misses its target, or of memory; "" when OK
     candidates  layouts times concurrencies looked at
     """
@@ -93,6 +96,8 @@ class ServeResult:
     front: ServeFront | None
     limit: str
     candidates: int
+    soonest: float = float("inf")
+    fastest: float = float("inf")
 
     @property
     def rate_per_chip(self) -> float:
@@ -110,23 +115,42 @@ def search_serve(task: ServeTask, system: System, chips: int, facts: Facts, *,
     Raises MissingFact when efficiency, fabric or serving figures of the system are not known; everything else is
     answered by `why`.
     """
-    on, within = machine(system, facts, task.engine), limits or ServeLimits()
-    if {task.dtype, task.weights, task.kv_dtype} - _formats(on, task):
-        return _nothing(task, system, chips, Why.NO_DTYPE, {Why.NO_DTYPE: 1}, "no hardware for the data type")
+    return search_on(task, machine(system, facts, task.engine), chips, limits or ServeLimits())
+
+
+def search_on(task: ServeTask, on: Machine, chips: int, within: ServeLimits) -> ServeResult:
+    """The same on a machine whose facts are already read."""
+    found = scan(task, on, chips, within)
+    if isinstance(found, ServeResult):
+        return found
+    per_chip = found.step.rate * packed(found.step.layouts.replica, on.net.domain, chips) / chips
+    runs = bool(found.good.any())
+    at = int(np.argmax(np.where(found.good, per_chip, -1.0))) if runs else _nearest(task, found.step)
+    return answer(task, on, chips, found.step, at, Why.OK if runs else Why.TOO_SLOW, found.reasons, per_chip)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scan:
+    """Every candidate that fits in memory. [C]
+
+    step     times, memory and traffic of one replica                     [C]
+    good     runs and meets both targets                                   [C]
+    reasons  number of candidates by reason, OK and those that do not fit included
+    """
+
+    step: ServeStep
+    good: npt.NDArray[np.bool_]
+    reasons: Mapping[Why, int]
+
+
+def scan(task: ServeTask, on: Machine, chips: int, within: ServeLimits) -> Scan | ServeResult:
+    """Every layout of up to `chips` chips times every concurrency; a result that says why where there is none."""
+    if (why := refused(task, on)) is not Why.OK:
+        return _nothing(task, on.system, chips, why, {why: 1}, "no hardware for the data type")
     every = layouts(task.arch, on.net.domain, chips, within)
     if not len(every.tp):
-        return _nothing(task, system, chips, Why.NOT_DIVISIBLE, {Why.NOT_DIVISIBLE: 1}, "no layout within the limits")
-    return _best(task, on, chips, every, within)
-
-
-def _formats(on: Machine, task: ServeTask) -> set[str]:
-    """Formats this chip can serve in: products need hardware, stored weights and cache may be any narrower one."""
-    known = set(on.chip.peak_flops) & set(on.eff.product)
-    stored = {"bf16", "fp8", "fp6", "fp4", "int8", "int4"}
-    return (stored | known) if task.dtype in known else stored - {task.dtype}
-
-
-def _best(task: ServeTask, on: Machine, chips: int, every: ServeLayouts, within: ServeLimits) -> ServeResult:
+        why = Why.NOT_DIVISIBLE
+        return _nothing(task, on.system, chips, why, {why: 1}, "no layout within the limits")
     which, running, tight = _candidates(task, on, every, within)
     reasons = {Why.HBM_FULL: tight}
     if not len(which):
@@ -135,19 +159,32 @@ def _best(task: ServeTask, on: Machine, chips: int, every: ServeLayouts, within:
         return _nothing(task, on.system, chips, Why.HBM_FULL, reasons, part.names[int(np.argmax(part.values))])
     step = serve_step(task, on, every.take(which), running)
     late = (step.first.total > task.ttft) | (step.token.total > task.tpot)
-    why = np.where((step.why == Why.OK) & late, Why.TOO_SLOW, step.why)
-    for code in np.unique(why):
-        reasons[Why(int(code))] = reasons.get(Why(int(code)), 0) + int((why == code).sum())
-    good = why == Why.OK
-    per_chip = step.rate * packed(step.layouts.replica, on.net.domain, chips) / chips
-    at = int(np.argmax(np.where(good, per_chip, -1.0))) if good.any() else _nearest(task, step)
-    return _answer(task, on, chips, step, at, Why.OK if good.any() else Why.TOO_SLOW, reasons, per_chip)
+    why_each = np.where((step.why == Why.OK) & late, Why.TOO_SLOW, step.why)
+    for code in np.unique(why_each):
+        reasons[Why(int(code))] = reasons.get(Why(int(code)), 0) + int((why_each == code).sum())
+    return Scan(step=step, good=why_each == Why.OK, reasons=reasons)
+
+
+def refused(task: ServeTask, on: Machine) -> Why:
+    """Why.NO_DTYPE where the chip cannot compute or store in the task's formats, else Why.OK.
+
+    Products need hardware; stored weights and cache may be of any narrower format.
+    """
+    known = set(on.chip.peak_flops) & set(on.eff.product)
+    stored = {"bf16", "fp8", "fp6", "fp4", "int8", "int4"}
+    able = (stored | known) if task.dtype in known else stored - {task.dtype}
+    return Why.NO_DTYPE if {task.dtype, task.weights, task.kv_dtype} - able else Why.OK
+
+
+def rungs() -> Floats:
+    """Sequences of one micro-batch of a group that are tried. [R]"""
+    return np.unique(np.round(RUNG ** np.arange(np.log(MOST_BATCH) / np.log(RUNG))))
 
 
 def _candidates(task: ServeTask, on: Machine, every: ServeLayouts,
                 within: ServeLimits) -> tuple[npt.NDArray[np.intp], Floats, int]:
     """Layout and concurrency of each candidate that fits in memory, and how many did not. [C]"""
-    ladder = np.unique(np.round(RUNG ** np.arange(np.log(MOST_BATCH) / np.log(RUNG))))
+    ladder = rungs()
     which = np.repeat(np.arange(len(every.tp)), len(ladder))
     batch = np.tile(ladder, len(every.tp))
     running = batch * every.dp[which] * every.pp[which]
@@ -158,21 +195,15 @@ def _candidates(task: ServeTask, on: Machine, every: ServeLayouts,
     return which[inside & fits], running[inside & fits], int((inside & ~fits).sum())
 
 
-def packed(replica: Floats, domain: int, chips: int) -> Floats:
-    """Whole replicas in a pool of chips: those smaller than a scale-up domain do not straddle two. [C]"""
-    domains, rest = divmod(chips, domain)
-    inside = domains * np.floor(domain / replica) + np.floor(rest / replica)
-    return np.asarray(np.where(replica <= domain, inside, np.floor(chips / replica)))
-
-
 def _nearest(task: ServeTask, step: ServeStep) -> int:
     """The candidate that misses the targets by the smallest factor."""
     miss = np.maximum(step.first.total / task.ttft, step.token.total / task.tpot)
     return int(np.argmin(np.where(step.why == Why.OK, miss, np.inf)))
 
 
-def _answer(task: ServeTask, on: Machine, chips: int, step: ServeStep, at: int, why: Why, reasons: Mapping[Why, int],
-            per_chip: Floats) -> ServeResult:
+def answer(task: ServeTask, on: Machine, chips: int, step: ServeStep, at: int, why: Why, reasons: Mapping[Why, int],
+           per_chip: Floats) -> ServeResult:
+    """One candidate of a step as the result; `per_chip` are output tokens per second and chip of the pool. [C]"""
     lay, token, first = step.layouts, step.token.at(at), step.first.at(at)
     ok = why == Why.OK
     rate = float(per_chip[at]) * chips if ok else 0.0
@@ -185,6 +216,7 @@ def _answer(task: ServeTask, on: Machine, chips: int, step: ServeStep, at: int, 
                        rate=rate, low=rate / spread, high=rate * spread, ttft=float(first.total),
                        tpot=float(token.total), token=token, first=first, memory=step.memory.at(at),
                        front=_front(task, step, per_chip), candidates=sum(reasons.values()),
+                       soonest=float(np.min(step.first.total)), fastest=float(np.min(step.token.total)),
                        limit="" if ok else missed.names[int(np.argmax(missed.values))])
 
 
