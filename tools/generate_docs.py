@@ -207,7 +207,7 @@ def example_output(folder: Path) -> str:
     with tempfile.TemporaryDirectory() as temporary:
         if folder in plans():
             return planned(folder.name, Path(temporary)).stdout
-        return "".join(f"$ {command}\n\n{run_example(command, Path(temporary))}" for command in example_commands(folder))
+        return "".join(f"$ {line}\n\n{run_example(line, Path(temporary))}" for line in example_commands(folder))
 
 
 def example_commands(folder: Path) -> list[str]:

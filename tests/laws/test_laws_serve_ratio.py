@@ -21,11 +21,10 @@ from exafleet.service.curve import (
     serve_curve,
     shared_error,
 )
+from exafleet.service.deploy import deploy
 from exafleet.service.measured.shared import shared_share
-from exafleet.service.search import search_serve
 from exafleet.service.split import PIECES, Side, mixture, pieces, split
 from exafleet.step.serve import BAND, ServeTask, machine
-from exafleet.terms.why import Why
 from exafleet.work.counts import parameters
 from exafleet.work.shapes import shapes
 
@@ -48,10 +47,10 @@ def rates(curve):
 @pytest.mark.parametrize("model", ["llama-3-70b", "deepseek-v3"])
 def test_the_curve_is_what_a_search_at_each_target_finds(model):
     for tpot, point in zip(TPOTS, serve_curve(task(model), RACK, 72, FACTS, TPOTS), strict=True):
-        found = search_serve(task(model, tpot=tpot), RACK, 72, FACTS)
-        assert (point is not None) == (found.why is Why.OK)
+        found = deploy(task(model, tpot=tpot), RACK, 72, FACTS)
+        assert (point is not None) == bool(found.best)
         if point:
-            assert point.rate == pytest.approx(found.rate_per_chip)
+            assert point.rate == pytest.approx(found.answer.rate_per_chip, rel=0.02)
             assert point.ttft <= 2.0
             assert point.tpot <= tpot
 

@@ -98,12 +98,12 @@ def _point(point: ServePoint | None, within: tuple[float, float] | None) -> dict
 def _side(side: Side, point: dict[str, Any], facts: Facts) -> dict[str, Any]:
     """The best deployment at the target, or why there is none; energy counts all IT power of its chips."""
     from exafleet.fleet.power import Activity, power
-    from exafleet.service.search import search_serve
+    from exafleet.service.deploy import deploy
     from exafleet.terms.why import SENTENCES, Why
 
     task, rate = side.task, point["tokens_per_s_per_gpu"]
     joules = float(power(side.system, facts, Activity.SERVING, 1.0).total) / rate if rate else None
-    why = Why.OK if rate else search_serve(task, side.system, side.chips, facts).why
+    why = Why.OK if rate else deploy(task, side.system, side.chips, facts).answer.why
     share = task.output_tokens / (task.input_tokens + task.output_tokens)
     return {"system": side.system.id, "dtype": task.dtype, "kv_dtype": task.kv_dtype, "gpus": side.chips,
             "why": SENTENCES[why], **point,

@@ -10,15 +10,18 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from exafleet.service.search_apart import ApartLayout
 from exafleet.terms.errors import ExafleetError, Problem, raise_all
 
 if TYPE_CHECKING:
@@ -55,6 +58,25 @@ class Layout(Protocol):
         """Ways experts are spread."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ways:
+    """A layout read from its words."""
+
+    tp: int = 1
+    pp: int = 1
+    dp: int = 1
+    ep: int = 1
+
+
+def ways(words: str) -> Ways:
+    """The layout that words name.
+
+    >>> ways("TP8 PP2 EP8")
+    Ways(tp=8, pp=2, dp=1, ep=8)
+    """
+    return Ways(**{name.lower(): int(number) for name, number in re.findall(r"(TP|PP|DP|EP)(\d+)", words)})
+
+
 def installed() -> str:
     """Version of aiconfigurator here; raises ExafleetError that says how to get it."""
     try:
@@ -64,13 +86,16 @@ def installed() -> str:
                                     remedy=f"It is an extra: {INSTALL}.")) from None
 
 
-def beside(task: ServeTask, system: System, layout: Layout, concurrency: float) -> dict[str, Any]:
-    """What aiconfigurator says of one replica at a load, in base units. See `beside_all`."""
+def beside(task: ServeTask, system: System, layout: Layout | ApartLayout, concurrency: float) -> dict[str, Any]:
+    """What aiconfigurator says of a deployment at a load, in base units. See `beside_all`."""
     return beside_all([(task, system, layout, concurrency)])[0]
 
 
-def beside_all(asked: Sequence[tuple[ServeTask, System, Layout, float]]) -> list[dict[str, Any]]:
-    """What aiconfigurator says of each replica at a load (task, system, layout, concurrency), in one process.
+def beside_all(asked: Sequence[tuple[ServeTask, System, Layout | ApartLayout, float]]) -> list[dict[str, Any]]:
+    """What aiconfigurator says of each deployment (task, system, layout, concurrency), in one process.
+
+    The layout is of one replica, and the concurrency what runs on it; with prefill and decode apart it is that of all
+    replicas, and the concurrency what runs on one of decode.
 
     An answer has `ttft` and `tpot` [s], `tokens_per_s_per_gpu`, the `concurrency` it took, its `version`,
     `database_mode`, `backend` and what its operator times come from; or a `reason` why it has none.
@@ -84,7 +109,7 @@ def beside_all(asked: Sequence[tuple[ServeTask, System, Layout, float]]) -> list
     return [{"version": here, **q} if "reason" in q else _shortened(next(told)) for q in questions]
 
 
-def question(task: ServeTask, system: System, layout: Layout, concurrency: float) -> dict[str, Any]:
+def question(task: ServeTask, system: System, layout: Layout | ApartLayout, concurrency: float) -> dict[str, Any]:
     """Keyword arguments of aiconfigurator's estimate; or `reason` where it has no name for something."""
     model, weights = task.arch.id, task.weights
     stored = task.dtype if weights == task.dtype else f"{weights}@{task.dtype}"
@@ -93,7 +118,6 @@ def question(task: ServeTask, system: System, layout: Layout, concurrency: float
         "backend_name": _name("engine", task.engine), "kvcache_quant_mode": _name("cache", task.kv_dtype),
         "gemm_quant_mode": _name("product", f"{stored}@{model}", stored),
     }
-    ways = layout.tp * layout.dp
     if task.arch.experts:
         found["moe_quant_mode"] = _name("expert", f"{stored}@{model}", stored)
     missing = [key for key, name in found.items() if name is None]
@@ -102,10 +126,30 @@ def question(task: ServeTask, system: System, layout: Layout, concurrency: float
                 "backend_name": f"engine {task.engine}", "kvcache_quant_mode": f"a cache in {task.kv_dtype}",
                 "gemm_quant_mode": f"products in {stored}", "moe_quant_mode": f"experts in {stored}"}
         return {"reason": "it has no " + ", no ".join(said[key] for key in missing)}
-    experts = {"moe_ep_size": layout.ep, "moe_tp_size": max(ways // layout.ep, 1)} if task.arch.experts else {}
-    return {**found, **experts, "isl": round(task.input_tokens), "osl": round(task.output_tokens),
-            "prefix": round(task.input_tokens - task.fresh_tokens), "tp_size": layout.tp, "pp_size": layout.pp,
-            "attention_dp_size": layout.dp, "batch_size": max(1, round(concurrency / (layout.dp * layout.pp)))}
+    lengths = {"isl": round(task.input_tokens), "osl": round(task.output_tokens),
+               "prefix": round(task.input_tokens - task.fresh_tokens)}
+    return {**found, **lengths, **_deployment(bool(task.arch.experts), layout, concurrency)}
+
+
+def _deployment(experts: bool, layout: Layout | ApartLayout, concurrency: float) -> dict[str, Any]:
+    """Arguments of the layout and the load; the batch is that of one attention group of one stage."""
+    if not isinstance(layout, ApartLayout):
+        return {**_ways("", layout, experts), "batch_size": _batch(layout, concurrency)}
+    first, second = ways(layout.prefill), ways(layout.decode)
+    return {"mode": "disagg", **_ways("prefill_", first, experts), **_ways("decode_", second, experts),
+            "prefill_batch_size": 1, "prefill_num_workers": layout.prefill_count,
+            "decode_batch_size": _batch(second, concurrency), "decode_num_workers": layout.decode_count}
+
+
+def _ways(side: str, layout: Layout, experts: bool) -> dict[str, int]:
+    found = {"tp_size": layout.tp, "pp_size": layout.pp, "attention_dp_size": layout.dp}
+    if experts:
+        found |= {"moe_ep_size": layout.ep, "moe_tp_size": max(layout.tp * layout.dp // layout.ep, 1)}
+    return {side + name: number for name, number in found.items()}
+
+
+def _batch(layout: Layout, concurrency: float) -> int:
+    return max(1, round(concurrency / (layout.dp * layout.pp)))
 
 
 @lru_cache(maxsize=1)
@@ -123,7 +167,7 @@ def _name(kind: str, *keys: str) -> str | None:
 def _run(questions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "answers.json"
-        quiet = {name: folder for name in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "MPLCONFIGDIR", "TMPDIR")}
+        quiet = dict.fromkeys(("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "MPLCONFIGDIR", "TMPDIR"), folder)
         try:
             done = subprocess.run([sys.executable, str(WORKER), str(out)], input=json.dumps(list(questions)), text=True,
                                   cwd=folder, env={**os.environ, **quiet}, capture_output=True, timeout=PATIENCE,

@@ -1,7 +1,7 @@
 """Runs in a process of its own, where aiconfigurator may warn and write as it likes: questions in, answers out.
 
-It imports nothing of exafleet. Questions come as a JSON list on stdin, each the keyword arguments of aiconfigurator's
-`cli_estimate`; the answers leave as a JSON list in the file named on the command line, since stdout is aiconfigurator's.
+It imports nothing of exafleet. Questions come as a JSON list on stdin, each the keyword arguments of `cli_estimate`.
+The answers leave as a JSON list in the file named on the command line, since stdout is aiconfigurator's.
 """
 
 from __future__ import annotations
@@ -35,11 +35,13 @@ def _try(question: dict[str, Any], mode: str) -> dict[str, Any]:
     except Exception as error:  # noqa: BLE001 - whatever it raises is its answer
         return {**about, "reason": f"{type(error).__name__}: {error}"}
     raw = found.get()
+    # Apart, its concurrency counts one stage of decode, though its throughput counts all.
+    stages = question.get("decode_pp_size", 1)
     grounds = {tag for step in (found.per_ops_source or {}).values() for tag in step.values()}
     return {
         **about, "backend": found.backend_name, "backend_version": str(found.backend_version),
         "ttft": float(found.ttft) / 1e3, "tpot": float(found.tpot) / 1e3,
-        "tokens_per_s_per_gpu": float(raw["tokens/s/gpu"]), "concurrency": float(raw["concurrency"]),
+        "tokens_per_s_per_gpu": float(raw["tokens/s/gpu"]), "concurrency": stages * float(raw["concurrency"]),
         "gpus": int(raw["num_total_gpus"]), "operators_from": sorted(str(tag) for tag in grounds),
         "warning": str(found.kv_cache_warning or ""),
     }

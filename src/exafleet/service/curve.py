@@ -16,12 +16,14 @@ import numpy.typing as npt
 
 from exafleet.facts.catalogue import Facts
 from exafleet.facts.hardware import System
-from exafleet.service.search import ServeFront, search_serve
+from exafleet.service.deploy import deploy
+from exafleet.service.search import ServeFront
+from exafleet.service.search_apart import ApartFront
 from exafleet.step.serve import ENGINE, ServeTask, machine
 
 Floats = npt.NDArray[np.float64]
 # Errors looked at, in standard deviations, and how likely each is: steps far finer than the model knows its own error.
-DEVIATIONS = np.linspace(-2.4, 2.4, 17)
+DEVIATIONS = np.linspace(-2.4, 2.4, 13)
 WEIGHTS = np.exp(-0.5 * DEVIATIONS**2) / np.exp(-0.5 * DEVIATIONS**2).sum()
 # An 80 % band leaves a tenth on either side.
 TAIL = 0.1
@@ -50,26 +52,41 @@ def serve_curve(task: ServeTask, system: System, chips: int, facts: Facts, tpots
     tpots    targets that replace the task's, inf for none          [T]  [s]
     slower   factor on every time the model predicts                [1]
     """
-    front = search_serve(replace(task, ttft=task.ttft / slower, tpot=np.inf), system, chips, facts).front
-    return tuple(_point(front, task.ttft, tpot, slower) for tpot in tpots)
+    fronts = _fronts(task, system, chips, facts, slower)
+    return tuple(_point(fronts, task.ttft, tpot, slower) for tpot in tpots)
 
 
-def _point(front: ServeFront | None, ttft: float, tpot: float, slower: float) -> ServePoint | None:
-    if front is None:
-        return None
+def rates_by_error(task: ServeTask, system: System, chips: int, facts: Facts, tpots: Sequence[float]) -> Floats:
+    """Rate per chip at each target if every time is off by each of DEVIATIONS; 0 where nothing meets it. [Z, T]"""
+    factors = np.exp(machine(system, facts, task.engine).engine.sigma * DEVIATIONS)
+    # Without a limit on the first token the candidates are the same in every world.
+    once = _fronts(task, system, chips, facts, 1.0) if np.isinf(task.ttft) else None
+    rates = np.zeros((len(factors), len(tpots)))
+    for z, factor in enumerate(factors):
+        fronts = _fronts(task, system, chips, facts, factor) if once is None else once
+        points = [_point(fronts, task.ttft, tpot, factor) for tpot in tpots]
+        rates[z] = [0.0 if point is None else point.rate for point in points]
+    return rates
+
+
+def _fronts(task: ServeTask, system: System, chips: int, facts: Facts, slower: float) -> list[ServeFront | ApartFront]:
+    """Throughput against speed of either kind of deployment, first token in time in a world that is slower."""
+    found = deploy(replace(task, ttft=task.ttft / slower, tpot=np.inf), system, chips, facts).found
+    return [result.front for result in found.values() if result.front is not None]
+
+
+def _point(fronts: Sequence[ServeFront | ApartFront], ttft: float, tpot: float, slower: float) -> ServePoint | None:
+    points = [_best(front, ttft, tpot, slower) for front in fronts]
+    return max((p for p in points if p is not None), key=lambda p: p.rate, default=None)
+
+
+def _best(front: ServeFront | ApartFront, ttft: float, tpot: float, slower: float) -> ServePoint | None:
     good = (front.ttft * slower <= ttft) & (slower / front.speed <= tpot)
     if not good.any():
         return None
     at = int(np.argmax(np.where(good, front.rate, -1.0)))
     return ServePoint(rate=float(front.rate[at]) / slower, ttft=float(front.ttft[at]) * slower,
                       tpot=slower / float(front.speed[at]), words=front.words[at])
-
-
-def rates_by_error(task: ServeTask, system: System, chips: int, facts: Facts, tpots: Sequence[float]) -> Floats:
-    """Rate per chip at each target if every time is off by each of DEVIATIONS; 0 where nothing meets it. [Z, T]"""
-    sigma = machine(system, facts, task.engine).engine.sigma
-    curves = [serve_curve(task, system, chips, facts, tpots, float(np.exp(sigma * z))) for z in DEVIATIONS]
-    return np.array([[0.0 if point is None else point.rate for point in curve] for curve in curves])
 
 
 def band(rates: Floats) -> tuple[float, float]:

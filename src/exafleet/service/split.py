@@ -82,4 +82,4 @@ def _piece(name: str, steps: list[float]) -> Piece:
 
 def _rate(side: Side, facts: Facts, tpot: float) -> float:
     point, = serve_curve(side.task, side.system, side.chips, facts, [tpot])
-    return 0.0 if point is None else point.rate
+    return point.rate if point else 0.0

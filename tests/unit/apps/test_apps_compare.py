@@ -92,5 +92,6 @@ def test_bad_words_are_told(change, said):
 
 def test_training_and_serving_take_a_pool_for_each_system():
     for extra in ([], ["--serve", "--dtype", "fp8"]):
-        done = run("compare", "llama-3-8b", "--systems", "hgx-h100,hgx-h200", "--gpus", "8,16", "--format", "json", *extra)
+        done = run("compare", "llama-3-8b", "--systems", "hgx-h100,hgx-h200", "--gpus", "8,16", *extra,
+                   "--format", "json")
         assert [s["gpus"] for s in json.loads(done.stdout)["systems"]] == [8, 16]

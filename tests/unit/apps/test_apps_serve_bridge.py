@@ -5,15 +5,15 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from exafleet.apps.inputs import facts_as_of
-from exafleet.apps.serve_bridge import PACKAGE, beside, beside_all, bridge_table, installed, names, question
+from exafleet.apps.serve_bridge import PACKAGE, Ways, beside, beside_all, bridge_table, installed, names, question
 from exafleet.facts.architecture import arch
 from exafleet.facts.hardware import chip_ids, system
 from exafleet.facts.huggingface import arch_from_config
+from exafleet.service.search_apart import ApartLayout
 from exafleet.service.steady import serve_step
 from exafleet.step.serve import ServeTask, machine
 from exafleet.step.serve_layouts import fixed
@@ -24,8 +24,8 @@ H100 = system(FACTS, "hgx-h100")
 MODELS = sorted(ours for kind, ours in names() if kind == "model")
 
 
-def ways(tp=1, pp=1, dp=1, ep=1):
-    return SimpleNamespace(tp=tp, pp=pp, dp=dp, ep=ep)
+APART = ApartLayout(prefill="TP8 EP8", prefill_chips=8, prefill_count=2, decode="TP2 PP2 DP4 EP8", decode_chips=16,
+                    decode_count=3, concurrency=64)
 
 
 def task(model="llama-3-70b", **change):
@@ -42,27 +42,36 @@ def test_every_name_of_ours_is_known():
 
 
 def test_chips_of_both_are_as_many():
-    asked = question(task("deepseek-v3"), system(FACTS, "gb200-nvl72"), ways(tp=2, pp=2, dp=4, ep=8), 128)
+    asked = question(task("deepseek-v3"), system(FACTS, "gb200-nvl72"), Ways(tp=2, pp=2, dp=4, ep=8), 128)
     assert asked["tp_size"] * asked["attention_dp_size"] == asked["moe_tp_size"] * asked["moe_ep_size"] == 8
     assert asked["batch_size"] * asked["attention_dp_size"] * asked["pp_size"] == 128
 
 
 def test_sliced_experts_are_sliced_there_too():
-    asked = question(task("deepseek-v3"), H100, ways(tp=8), 8)
+    asked = question(task("deepseek-v3"), H100, Ways(tp=8), 8)
     assert (asked["moe_tp_size"], asked["moe_ep_size"]) == (8, 1)
 
 
+def test_apart_both_sides_are_asked_with_their_replicas():
+    asked = question(task("deepseek-v3"), H100, APART, APART.concurrency)
+    assert (asked["mode"], asked["prefill_num_workers"], asked["decode_num_workers"]) == ("disagg", 2, 3)
+    for side in ("prefill_", "decode_"):
+        spread = asked[side + "moe_tp_size"] * asked[side + "moe_ep_size"]
+        assert asked[side + "tp_size"] * asked[side + "attention_dp_size"] == spread == 8
+    assert asked["decode_batch_size"] * asked["decode_attention_dp_size"] * asked["decode_pp_size"] == 64
+
+
 def test_a_dense_model_is_asked_without_experts():
-    assert not [key for key in question(task(), H100, ways(tp=4), 8) if key.startswith("moe")]
+    assert not [key for key in question(task(), H100, Ways(tp=4), 8) if key.startswith("moe")]
 
 
 def test_a_cached_prefix_is_told():
-    assert question(task(prefix_hit=0.25), H100, ways(tp=4), 8)["prefix"] == 256
+    assert question(task(prefix_hit=0.25), H100, Ways(tp=4), 8)["prefix"] == 256
 
 
 def test_a_format_may_be_of_one_model_alone():
     dense, sparse = task(), task("deepseek-v3")
-    assert question(dense, H100, ways(tp=8), 8)["gemm_quant_mode"] != question(sparse, H100, ways(tp=8), 8)[
+    assert question(dense, H100, Ways(tp=8), 8)["gemm_quant_mode"] != question(sparse, H100, Ways(tp=8), 8)[
         "gemm_quant_mode"]
 
 
@@ -72,7 +81,7 @@ def test_a_format_may_be_of_one_model_alone():
     (task(weight_dtype="int8"), H100, "no products in int8@fp8"),
 ])
 def test_what_it_has_no_name_for_is_the_reason(asked, on, said):
-    told = question(asked, on, ways(tp=8), 8)
+    told = question(asked, on, Ways(tp=8), 8)
     assert said in told["reason"]
     assert bridge_table({}, {"version": "0", **told}).rows == ()
 
@@ -83,7 +92,7 @@ def test_not_installed_says_how_to_install(monkeypatch):
 
     monkeypatch.setattr("exafleet.apps.serve_bridge.version", missing)
     with pytest.raises(ExafleetError) as error:
-        beside(task(), H100, ways(tp=4), 8)
+        beside(task(), H100, Ways(tp=4), 8)
     assert error.value.exit_code == 2
     assert "pip install 'exafleet[aiconfigurator]'" in str(error.value)
 
@@ -120,13 +129,15 @@ def test_it_knows_every_name_and_its_models_have_our_shapes(here):
 @pytest.mark.aiconfigurator
 def test_both_answer_the_same_question_and_nothing_is_left_behind(here, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
-    cases = [(task(), H100, ways(tp=4), 64), (task("deepseek-v3"), system(FACTS, "hgx-h200"), ways(tp=8, ep=8), 32),
-             (task(dtype="bf16", kv_dtype="bf16"), H100, ways(), 4), (task("gpt-moe-1.8t"), H100, ways(tp=8), 4)]
+    cases = [(task(), H100, Ways(tp=4), 64), (task("deepseek-v3"), system(FACTS, "hgx-h200"), Ways(tp=8, ep=8), 32),
+             (task("deepseek-v3"), system(FACTS, "hgx-h200"), APART, APART.concurrency),
+             (task(dtype="bf16", kv_dtype="bf16"), H100, Ways(), 4), (task("gpt-moe-1.8t"), H100, Ways(tp=8), 4)]
     told = beside_all(cases)
     assert list(tmp_path.iterdir()) == []
     assert capfd.readouterr() == ("", "")
-    assert ["reason" in t for t in told] == [False, False, True, True]
-    assert "memory" in told[2]["reason"]
+    assert ["reason" in t for t in told] == [False, False, False, True, True]
+    assert "memory" in told[3]["reason"]
+    assert (told[2]["gpus"], told[2]["concurrency"]) == (2 * 8 + 3 * 16, 3 * 64)
     for (asked, on, lay, load), theirs in zip(cases[:2], told, strict=False):
         step = serve_step(asked, machine(on, FACTS, asked.engine), fixed(lay.tp, lay.pp, lay.dp, lay.ep), [load])
         assert theirs["version"] == here
