@@ -13,8 +13,8 @@ from exafleet.step.search import search_train
 if TYPE_CHECKING:
     from exafleet.facts.catalogue import Facts
     from exafleet.facts.hardware import System
-    from exafleet.service.search import ServeResult
-    from exafleet.step.serve import ServeTask
+    from exafleet.service.deploy import Deployment
+    from exafleet.step.serve_layouts import ServeLimits
     from exafleet.step.train import TrainTask
 
 _MOST_CHIPS = 1_000_000
@@ -42,28 +42,44 @@ def train_relaxations(task: TrainTask, system: System, chips: int, facts: Facts,
     return tuple(found)
 
 
-def serve_relaxations(task: ServeTask, system: System, asked: ServeResult, facts: Facts) -> tuple[str, ...]:
-    """Sentences such as '--tpot "61 ms"': each was searched and found to run."""
-    from exafleet.service.search import search_serve
+def serve_relaxations(asked: Deployment, system: System, facts: Facts, gpus: int | None, rate: float | None,
+                      kinds: tuple[str, ...], limits: ServeLimits | None) -> tuple[str, ...]:
+    """Sentences such as '--tpot "61 ms"': each was searched and found to run.
+
+    asked    the search that found nothing
+    gpus     size that was asked for, if any
+    rate     demand that was asked for, if any      [token/s]
+    kinds    of deployment that were looked at
+    limits   ranges of the axes
+    """
+    from exafleet.apps.serve_figures import found_by
     from exafleet.terms.why import Why
 
-    def runs(chips: int, **changes: float | str) -> bool:
-        return search_serve(replace(task, **changes), system, chips, facts).why is Why.OK  # type: ignore[arg-type]
+    task, worst = asked.task, asked.answer
+
+    def runs(chips: int | None = gpus, ranges: ServeLimits | None = limits, **changes: float | str) -> bool:
+        other = replace(task, **changes)  # type: ignore[arg-type]
+        return bool(found_by(other, system, chips, facts, rate=rate, kinds=kinds, limits=ranges).best)
 
     found: list[str] = []
-    if asked.why is Why.TOO_SLOW:
+    if limits is not None and limits != type(limits)() and runs(ranges=None):
+        found.append("leave --tp, --pp, --dp, --ep and --concurrency out")
+    if worst.why is Why.TOO_SLOW:
         # The nearest miss, rounded up so that the words keep what they promise.
-        ttft, tpot = max(task.ttft, _up(asked.ttft)), max(task.tpot, _up(asked.tpot))
-        if runs(asked.chips, ttft=ttft, tpot=tpot):
+        ttft, tpot = max(task.ttft, _up(worst.ttft)), max(task.tpot, _up(worst.tpot))
+        if runs(ttft=ttft, tpot=tpot):
             found.append(f'--ttft "{ttft * 1e3:g} ms" --tpot "{tpot * 1e3:g} ms"')
-    for more in sizes_above(system, asked.chips):
+    for more in sizes_above(system, worst.chips) if rate is None else ():
         if runs(more):
             found.append(f"--gpus {more}: the smallest size tried that fits")
             break
-    others = [d for d in ("bf16", "fp8", "fp4") if d != task.dtype]
-    found += [f"--dtype {d}" for d in others if runs(asked.chips, dtype=d)]
-    if task.kv_dtype != "fp8" and runs(asked.chips, kv_dtype="fp8"):
+    others = [d for d in ("bf16", "fp8", "fp4") if d != task.dtype and d in system.chip.peak_flops]
+    found += [f"--dtype {d}" for d in others if runs(dtype=d)]
+    if task.kv_dtype != "fp8" and runs(kv_dtype="fp8"):
         found.append("--kv-dtype fp8")
+    shorter = int(task.input_tokens) // 4
+    if worst.why is Why.HBM_FULL and shorter >= 1 and runs(input_tokens=shorter):
+        found.append(f"--isl {shorter}")
     return tuple(found)
 
 

@@ -125,7 +125,10 @@ def _merged(found: dict[str, ServeResult | ApartResult]) -> Front | None:
     rate, speed, ttft = (np.concatenate([getattr(f, name) for _, f in fronts]) for name in ("rate", "speed", "ttft"))
     kinds = [kind for kind, f in fronts for _ in f.words]
     words = [w for _, f in fronts for w in f.words]
+    # The aggregated front holds late first tokens where none comes in time; beside others that do, they do not count.
+    late = ttft > next(iter(found.values())).task.ttft
     order = np.lexsort((-speed, -rate))
+    order = order[~late[order]] if not late.all() else order
     before = np.maximum.accumulate(np.concatenate([[0.0], speed[order][:-1]]))
     kept = order[speed[order] > before]
     return Front(rate=rate[kept], speed=speed[kept], ttft=ttft[kept], kind=tuple(kinds[i] for i in kept),
