@@ -154,7 +154,7 @@ def _report(base: Side, over: Side, d: dict[str, Any], facts: Facts) -> Report:
                  f"{duration(task.ttft)}, each further one within {duration(task.tpot)}; facts as of {d['as_of']}",
         summary=_sentences(base, over, d),
         cards=(),
-        tables=(_sides_table(d), _curve_table(base, over, d), _later_table(base, over, d), _pools_table(base, d),
+        tables=(_sides_table(d), _curve_table(d), _later_table(d), _pools_table(base, d),
                 _split_table(d), _shapes_table(d), _published_table(base, over, facts)),
     )
 
@@ -203,14 +203,23 @@ def _limit(seconds: float) -> str:
     return "none" if math.isinf(seconds) else duration(seconds)
 
 
-def _columns(**kinds: str) -> tuple[Column, ...]:
+def _columns(*titles: str, **kinds: str) -> tuple[Column, ...]:
+    """Columns of these titles; text, unless the title is given a kind."""
     from exafleet.report.table import Column
 
-    return tuple(Column(title=title.replace("_", " "), kind=kind) for title, kind in kinds.items())
+    return tuple(Column(title=title, kind=kinds.get(title.replace(" ", "_"), "text")) for title in titles)
+
+
+def _names(d: dict[str, Any]) -> tuple[str, str]:
+    """Both systems, told apart by their formats where they are the same."""
+    base, over = d["sides"]
+    if base["system"] != over["system"]:
+        return base["system"], over["system"]
+    return f"{base['system']} {base['dtype']}", f"{over['system']} {over['dtype']}"
 
 
 def _sides_table(d: dict[str, Any]) -> Table:
-    from exafleet.report.table import Table
+    from exafleet.report.table import Column, Table
 
     rows = tuple((s["system"], s["dtype"], s["gpus"], s["layout"], s["tokens_per_s_per_gpu"], _band(s), s["ttft"],
                   s["tpot"], s["j_per_output_token"], s["j_per_token"]) for s in d["sides"])
@@ -218,47 +227,43 @@ def _sides_table(d: dict[str, Any]) -> Table:
         id="sides", title="At the target", rows=rows,
         lead="Best deployment of each; tokens/s of output per accelerator, joules of all IT power per output token, "
              "and per token in or out.",
-        columns=_columns(system="text", dtype="text", GPUs="count", layout="text", **{"tokens/s": "number"},
-                         band="text", first_token="time", per_token="time", **{"J/out": "number", "J/any": "number"}),
+        columns=(*_columns("system", "dtype", "GPUs", "layout", GPUs="count"),
+                 Column(title="tokens/s", kind="number"), *_columns("band", "first token", "per token",
+                                                                   first_token="time", per_token="time"),
+                 Column(title="J/out", kind="number"), Column(title="J/any", kind="number")),
     )
 
 
-def _curve_table(base: Side, over: Side, d: dict[str, Any]) -> Table:
-    from exafleet.report.table import Table
+def _curve_table(d: dict[str, Any]) -> Table:
+    return _ratios_table("curve", "Along the latency curve", d["curve"], d,
+                         "Tokens/s per accelerator and the ratio as the time per token is relaxed, first token as "
+                         "asked. A dash: no deployment meets it.")
+
+
+def _later_table(d: dict[str, Any]) -> Table:
+    return _ratios_table("later", "As the first token may take longer", d["later"], d,
+                         "Time per token as asked; in the last row neither has a limit.")
+
+
+def _ratios_table(name: str, title: str, found: list[dict[str, Any]], d: dict[str, Any], lead: str) -> Table:
+    """Rates, bands and ratio at each pair of targets."""
+    from exafleet.report.table import Column, Table
 
     rows: list[tuple[Cell, ...]] = [
-        (_limit(r["tpot"]), r["base"]["tokens_per_s_per_gpu"], _band(r["base"]), r["over"]["tokens_per_s_per_gpu"],
-         _band(r["over"]), _times(r["ratio"]), _ratio_band(r)) for r in d["curve"]]
-    return Table(
-        id="curve", title="Along the latency curve", rows=tuple(rows),
-        lead="Tokens/s per accelerator and the ratio as the time per token is relaxed, first token as asked. A dash: "
-             "no deployment meets it.",
-        columns=_columns(per_token="text", **{base.system.id: "number"}, band="text", **{over.system.id: "number"},
-                         band_="text", ratio="text", ratio_band="text"),
-    )
-
-
-def _later_table(base: Side, over: Side, d: dict[str, Any]) -> Table:
-    from exafleet.report.table import Table
-
-    rows: list[tuple[Cell, ...]] = [
-        (_limit(r["ttft"]), _limit(r["tpot"]),
-         *(r[side][name] for side in ("base", "over") for name in ("tokens_per_s_per_gpu", "layout")),
-         _times(r["ratio"]), _ratio_band(r)) for r in d["later"]]
-    return Table(
-        id="later", title="As the first token may take longer", rows=tuple(rows),
-        lead="Time per token as asked; in the last row neither has a limit.",
-        columns=_columns(first_token="text", per_token="text", **{base.system.id: "number"}, layout="text",
-                         **{over.system.id: "number"}, layout_="text", ratio="text", ratio_band="text"),
-    )
+        (_limit(r["ttft"]), _limit(r["tpot"]), r["base"]["tokens_per_s_per_gpu"], _band(r["base"]),
+         r["over"]["tokens_per_s_per_gpu"], _band(r["over"]), _times(r["ratio"]), _ratio_band(r)) for r in found]
+    rates = [(Column(title=side, kind="number"), Column(title="band")) for side in _names(d)]
+    columns = (*_columns("first token", "per token"), *rates[0], *rates[1], *_columns("ratio", "ratio band"))
+    return Table(id=name, title=title, lead=lead, columns=columns, rows=tuple(rows))
 
 
 def _pools_table(base: Side, d: dict[str, Any]) -> Table:
-    from exafleet.report.table import Table
+    from exafleet.report.table import Column, Table
 
     return Table(
         id="pools", title=f"{base.system.id} scaled out", lead="The base at each size of its pool, at the target.",
-        columns=_columns(GPUs="count", **{"tokens/s": "number"}, layout="text", outcome="text"),
+        columns=(*_columns("GPUs", GPUs="count"), Column(title="tokens/s", kind="number"),
+                 *_columns("layout", "outcome")),
         rows=tuple((p["gpus"], p["tokens_per_s_per_gpu"], p["layout"], p["why"]) for p in d["pools"]),
     )
 
@@ -274,20 +279,19 @@ def _split_table(d: dict[str, Any]) -> Table:
         lead="Each moved from the first system to the second, in every order that serves at every step; the shares "
              "multiply to the ratio.",
         empty="No order of moving serves at every step.",
-        columns=_columns(moved="text", share="text", by_order="text"),
+        columns=_columns("moved", "share", "by order"),
         rows=(*rows, ("all of it", _times(whole), "")) if rows else (),
     )
 
 
 def _shapes_table(d: dict[str, Any]) -> Table:
-    from exafleet.report.table import Table
+    from exafleet.report.table import Column, Table
 
-    base, over = (s["system"] for s in d["sides"])
     return Table(
         id="shapes", title="If the model has another shape",
         lead="Each inferred dimension at its low and high, with as many blocks as keep the parameters.",
         empty="Its shape is published.",
-        columns=_columns(shape="text", **{base: "number", over: "number"}, ratio="text"),
+        columns=(*_columns("shape"), *(Column(title=side, kind="number") for side in _names(d)), *_columns("ratio")),
         rows=tuple((s["shape"], s["base"], s["over"], _times(s["ratio"])) for s in d["shapes"]),
     )
 
@@ -305,6 +309,6 @@ def _published_table(base: Side, over: Side, facts: Facts) -> Table:
         id="published", title="What others say",
         lead="Facts beside the answer; none of them enters it. A ratio's name: system, base, tokens/s of a user.",
         empty="Nothing is known of this model or of these two systems.",
-        columns=_columns(model="text", of="text", value="text", kind="text", source="text", conditions="text"),
+        columns=_columns("model", "of", "value", "kind", "source", "conditions"),
         rows=tuple(rows),
     )

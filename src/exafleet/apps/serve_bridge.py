@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -26,7 +26,7 @@ from exafleet.terms.errors import ExafleetError, Problem, raise_all
 
 if TYPE_CHECKING:
     from exafleet.facts.hardware import System
-    from exafleet.report.table import Table
+    from exafleet.report.table import Report, Table
     from exafleet.step.serve import ServeTask
 
 PACKAGE = "aiconfigurator"
@@ -190,6 +190,31 @@ def _shortened(told: dict[str, Any]) -> dict[str, Any]:
     return {**told, "reason": words if len(words) <= _LONGEST else words[:_LONGEST] + " ..."}
 
 
+def with_beside(report: Report, figures: Mapping[str, Any], task: ServeTask,
+                system: System) -> tuple[Report, dict[str, Any]]:
+    """Report and figures of `exafleet serve`, and what aiconfigurator says of the deployment found.
+
+    Rates are per accelerator that the deployment uses: a pool's idle rest is left out, which aiconfigurator never sees.
+    """
+    layout, concurrency, used = _found(figures)
+    theirs = beside(task, system, layout, concurrency)
+    ours = {"ttft": figures["ttft"], "tpot": figures["tpot"], "tokens_per_s_per_gpu": figures["tokens_per_s"] / used,
+            "concurrency": concurrency * (layout.decode_count if isinstance(layout, ApartLayout) else 1)}
+    return replace(report, tables=(bridge_table(ours, theirs), *report.tables)), {**figures, PACKAGE: theirs}
+
+
+def _found(figures: Mapping[str, Any]) -> tuple[Layout | ApartLayout, float, int]:
+    """Layout, load of one replica (of decode, where apart), and accelerators in use."""
+    if "prefill" not in figures:
+        return ways(figures["layout"]), figures["concurrency"], figures["replicas"] * figures["replica_gpus"]
+    first, second = figures["prefill"], figures["decode"]
+    layout = ApartLayout(
+        prefill=first["layout"], prefill_chips=first["replica_gpus"], prefill_count=first["replicas"],
+        decode=second["layout"], decode_chips=second["replica_gpus"], decode_count=second["replicas"],
+        concurrency=second["concurrency"])
+    return layout, layout.concurrency, sum(s["replicas"] * s["replica_gpus"] for s in (first, second))
+
+
 def bridge_table(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Table:
     """exafleet | aiconfigurator | ratio, of the same deployment.
 
@@ -207,7 +232,7 @@ def bridge_table(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Table:
         for key, (title, form) in forms.items())
     return Table(
         id="aiconfigurator", title="Beside aiconfigurator", lead=_lead(theirs),
-        empty=f"No answer: {theirs.get('reason', '')}",
+        empty=f"{_lead(theirs)} It has no answer: {theirs.get('reason', '')}",
         columns=tuple(Column(title=title) for title in ("figure", "exafleet", "aiconfigurator", "ratio")), rows=rows,
     )
 

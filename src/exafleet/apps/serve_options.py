@@ -35,11 +35,12 @@ class Stored(StrEnum):
 
 
 class EngineName(StrEnum):
-    """Serving software whose host time counts."""
+    """Serving software whose host time counts; or another tool, whose answer is put beside."""
 
     trtllm = "trtllm"
     sglang = "sglang"
     vllm = "vllm"
+    aiconfigurator = "aiconfigurator"
 
 
 class Mode(StrEnum):
@@ -75,7 +76,8 @@ Rate = Annotated[str | None, typer.Option("--rate", metavar="RATE", help=(
 PrefixHit = Annotated[float, typer.Option("--prefix-hit", metavar="SHARE", help=(
     "Share of the tokens of a prompt that are found in the cache, from 0 to below 1."))]
 Engine = Annotated[EngineName | None, typer.Option("--engine", help=(
-    "Serving software whose host time counts; left out, the middle of them."))]
+    "Serving software whose host time counts; left out, the middle of them. aiconfigurator: the middle of them, and "
+    "beside the answer what that tool says of the same deployment (an extra)."))]
 ModeName = Annotated[Mode, typer.Option("--mode", help=(
     "Whether replicas both prefill and decode, each does one of them, or the better of the two is taken."))]
 PriceWords = Annotated[str | None, typer.Option("--price", metavar="PRICE", help=(

@@ -59,11 +59,18 @@ def test_published_figures_stand_beside_and_enter_nothing(told):
 
 
 def test_tables_name_the_target_the_band_and_the_pieces():
-    done = run(*ASKED)
+    done = run("compare", "llama-3-8b", "--systems", "hgx-h100,hgx-b200", "--gpus", "8", "--curve")
     assert done.exit_code == 0, done.output
     for words in ("80 % band", "Along the latency curve", "What the ratio is made of", "If the model has another shape",
                   "What others say"):
         assert words in done.stdout
+
+
+def test_one_system_in_two_formats_is_told_apart():
+    done = run("compare", "llama-3-8b", "--systems", "hgx-h100,hgx-h100", "--gpus", "8", "--dtype", "bf16,fp8", "--curve")
+    assert done.exit_code == 0, done.output
+    assert "hgx-h100 bf16" in done.stdout
+    assert "hgx-h100 fp8" in done.stdout
 
 
 def test_a_chip_without_the_format_is_told_and_is_no_ratio():

@@ -1,14 +1,17 @@
 """The bridge to aiconfigurator: names and questions anywhere; answers where the package is installed."""
 
 import importlib.metadata
+import importlib.util
 import json
 import math
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from exafleet.apps.inputs import facts_as_of
+from exafleet.apps.main import app
 from exafleet.apps.serve_bridge import PACKAGE, Ways, beside, beside_all, bridge_table, installed, names, question
 from exafleet.facts.architecture import arch
 from exafleet.facts.hardware import chip_ids, system
@@ -97,6 +100,14 @@ def test_not_installed_says_how_to_install(monkeypatch):
     assert "pip install 'exafleet[aiconfigurator]'" in str(error.value)
 
 
+def test_the_command_says_how_to_install():
+    if importlib.util.find_spec(PACKAGE):
+        pytest.skip("aiconfigurator is installed")
+    done = CliRunner().invoke(app, ["serve", "llama-3-8b", "--system", "hgx-h100", "--engine", PACKAGE])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "pip install 'exafleet[aiconfigurator]'" in done.stderr
+
+
 def test_the_extra_is_pinned():
     pins = (Path(__file__).parents[3] / "pyproject.toml").read_text(encoding="utf-8")
     assert f'{PACKAGE} = ["{PACKAGE}==' in pins
@@ -148,3 +159,13 @@ def test_both_answer_the_same_question_and_nothing_is_left_behind(here, tmp_path
         ours = {"ttft": float(step.first.total[0]), "tpot": float(step.token.total[0]), "concurrency": load,
                 "tokens_per_s_per_gpu": float(step.rate[0]) / lay.tp}
         assert len(bridge_table(ours, theirs).written()) == len(ours)
+
+
+@pytest.mark.aiconfigurator
+@pytest.mark.parametrize("mode", ["aggregated", "disaggregated"])
+def test_the_command_puts_its_figures_beside(here, mode):
+    done = CliRunner().invoke(app, ["serve", "llama-3-8b", "--system", "hgx-h100", "--gpus", "8", "--mode", mode,
+                                    "--concurrency", "1..64", "--engine", PACKAGE, "--format", "json"])
+    told = json.loads(done.stdout)
+    assert told[PACKAGE]["version"] == here
+    assert told[PACKAGE]["tpot"] == pytest.approx(told["tpot"], rel=0.5)
