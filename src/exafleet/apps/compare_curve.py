@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -163,16 +163,15 @@ def _sentences(base: Side, over: Side, d: dict[str, Any]) -> tuple[str, ...]:
     from exafleet.terms.format import significant
 
     point = d["point"]
-    low, high = point["ratio_band"]
-    within = f"80 % band {_times(low)} to {_times(high)}"
+    within = f"80 % band {_ratio_band(point)}"
     if point["ratio"] is None:
         cannot = "; ".join(f"{s['system']} in {s['dtype']}: {s['why']}" for s in d["sides"] if s["layout"] is None)
         return (f"No ratio at the target. {cannot}. Of the ratio, {within}.",)
     above, below = (significant(point[k]["tokens_per_s_per_gpu"]) for k in ("over", "base"))
-    unlimited = f"Unlimited means: in more than a tenth of all cases {base.system.id} cannot meet the target at all."
+    more = f"It has no upper end: in more than a tenth of all cases {base.system.id} cannot meet the target at all."
     return (
         f"{_times(point['ratio'])} the output tokens per second and accelerator: {above} against {below}; {within}.",
-        *((unlimited,) if math.isinf(high) else ()),
+        *((more,) if math.isinf(point["ratio_band"][1]) else ()),
     )
 
 
@@ -191,10 +190,11 @@ def _band(point: dict[str, Any]) -> str:
 
 
 def _ratio_band(row: dict[str, Any]) -> str:
+    """The band in words; it has no upper end where the base may serve nothing."""
     from exafleet.terms.format import band
 
     low, high = row["ratio_band"]
-    return band(low, high, _times)
+    return f"{_times(low)} or more" if low < high == math.inf else band(low, high, _times)
 
 
 def _limit(seconds: float) -> str:
@@ -219,30 +219,33 @@ def _names(d: dict[str, Any]) -> tuple[str, str]:
 
 
 def _sides_table(d: dict[str, Any]) -> Table:
-    from exafleet.report.table import Column, Table
+    """One column per side, one row per figure."""
+    from exafleet.report.table import Table
+    from exafleet.terms import format as words
 
-    rows = tuple((s["system"], s["dtype"], s["gpus"], s["layout"], s["tokens_per_s_per_gpu"], _band(s), s["ttft"],
-                  s["tpot"], s["j_per_output_token"], s["j_per_token"]) for s in d["sides"])
-    return Table(
-        id="sides", title="At the target", rows=rows,
-        lead="Best deployment of each; tokens/s of output per accelerator, joules of all IT power per output token, "
-             "and per token in or out.",
-        columns=(*_columns("system", "dtype", "GPUs", "layout", GPUs="count"),
-                 Column(title="tokens/s", kind="number"), *_columns("band", "first token", "per token",
-                                                                   first_token="time", per_token="time"),
-                 Column(title="J/out", kind="number"), Column(title="J/any", kind="number")),
-    )
+    forms: dict[str, tuple[str, Callable[[Any], str]]] = {
+        "number format": ("dtype", str), "accelerators": ("gpus", words.count), "deployment": ("layout", str),
+        "output tokens/s per accelerator": ("tokens_per_s_per_gpu", words.significant),
+        "first token": ("ttft", words.duration), "per token": ("tpot", words.duration),
+        "J per output token": ("j_per_output_token", words.significant),
+        "J per token in or out": ("j_per_token", words.significant)}
+    rows: list[tuple[Cell, ...]] = [
+        (title, *(None if s[key] is None else form(s[key]) for s in d["sides"]))
+        for title, (key, form) in forms.items()]
+    rows.insert(4, ("80 % band", *(_band(s) for s in d["sides"])))
+    return Table(id="sides", title="At the target", rows=tuple(rows), columns=_columns("figure", *_names(d)),
+                 lead="Best deployment of each; joules are of all IT power.")
 
 
 def _curve_table(d: dict[str, Any]) -> Table:
     return _ratios_table("curve", "Along the latency curve", d["curve"], d,
-                         "Tokens/s per accelerator and the ratio as the time per token is relaxed, first token as "
-                         "asked. A dash: no deployment meets it.")
+                         "Limits on the first token and on each further one; tokens/s per accelerator. A dash: "
+                         "no deployment meets them.")
 
 
 def _later_table(d: dict[str, Any]) -> Table:
     return _ratios_table("later", "As the first token may take longer", d["later"], d,
-                         "Time per token as asked; in the last row neither has a limit.")
+                         "Time per token as asked; in the last row neither is limited.")
 
 
 def _ratios_table(name: str, title: str, found: list[dict[str, Any]], d: dict[str, Any], lead: str) -> Table:
@@ -253,7 +256,7 @@ def _ratios_table(name: str, title: str, found: list[dict[str, Any]], d: dict[st
         (_limit(r["ttft"]), _limit(r["tpot"]), r["base"]["tokens_per_s_per_gpu"], _band(r["base"]),
          r["over"]["tokens_per_s_per_gpu"], _band(r["over"]), _times(r["ratio"]), _ratio_band(r)) for r in found]
     rates = [(Column(title=side, kind="number"), Column(title="band")) for side in _names(d)]
-    columns = (*_columns("first token", "per token"), *rates[0], *rates[1], *_columns("ratio", "ratio band"))
+    columns = (*_columns("first", "each"), *rates[0], *rates[1], *_columns("ratio", "ratio band"))
     return Table(id=name, title=title, lead=lead, columns=columns, rows=tuple(rows))
 
 

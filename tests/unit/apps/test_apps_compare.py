@@ -67,7 +67,8 @@ def test_tables_name_the_target_the_band_and_the_pieces():
 
 
 def test_one_system_in_two_formats_is_told_apart():
-    done = run("compare", "llama-3-8b", "--systems", "hgx-h100,hgx-h100", "--gpus", "8", "--dtype", "bf16,fp8", "--curve")
+    done = run("compare", "llama-3-8b", "--systems", "hgx-h100,hgx-h100", "--gpus", "8", "--dtype", "bf16,fp8",
+               "--curve")
     assert done.exit_code == 0, done.output
     assert "hgx-h100 bf16" in done.stdout
     assert "hgx-h100 fp8" in done.stdout
