@@ -1,84 +1,417 @@
-"""Fits the few factors of the serving step to the `fit` rows of data/measured_serve.csv and prints them.
+"""Fits the factors of serving engines to the `fit` rows of data/measured_serve.csv and writes data/serving_practice.csv.
 
-    python tools/fit_serving.py
+    python tools/fit_serving.py [--report]
 
-Nine numbers for everybody: host time of a step by engine, time of a request outside the engine, slowdown of decode,
-prefill and dequantised products over the sum of the operators, hidden launches, bunching of a closed loop. A weak pull
-keeps each near its value before the fit where the rows do not decide. The printed rows go into data/serving.csv.
+A factor is an engine's time of one class of operators in one phase over what the curves say. Its logarithm is a sum:
+of the class for everybody, of the engine, of the number format on a family of chips, and of the engine there. Each
+term is pulled to zero (ridge), so what the rows leave open stays with everybody's. Rows weigh by a pseudo-Huber loss:
+runs whose speculation nobody recorded must not bend the factors of those without.
+
+Times are sums of classes times factors, so each row's classes are timed once and the fit never times a row again.
+The band is made of rows left out in turn, a quarter of the groups at a time.
 """
 
 from __future__ import annotations
 
-import datetime
+import csv
 import math
 import sys
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
+from datetime import date
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "src"))
+sys.path.insert(0, str(Path(__file__).parent))
+
+from prepare_served import digest
 
 from exafleet.facts.catalogue import Facts, load_facts
 from exafleet.facts.hardware import system
-from exafleet.service.measured.runs import ServeRow, log_errors, predict_row, read_rows
-from exafleet.step.serve import Machine, machine
+from exafleet.service.measured.predict import RELEASES, deployed, fitting, task_of
+from exafleet.service.measured.runs import Served, published, year
+from exafleet.step.serve import (
+    Machine,
+    ServeTask,
+    classes,
+    communication,
+    curve_times,
+    decode_operators,
+    machine,
+    prefill_operators,
+    shared_chunk,
+)
+from exafleet.step.serving_practice import Phase, family
+from exafleet.terms.units import DATA
+from exafleet.work.operator import Work
 
-ENGINES = ("trtllm", "sglang", "vllm")
-# name: (before the fit, lowest, highest)
-FACTORS = {"trtllm": (1e-3, 0.0, 8e-3), "sglang": (1e-3, 0.0, 8e-3), "vllm": (1e-3, 0.0, 8e-3),
-           "request": (0.05, 0.0, 0.3), "decode": (1.1, 0.7, 1.6), "prefill": (1.2, 0.7, 2.5),
-           "hidden": (0.3, 0.0, 0.9), "dequantise": (1.5, 1.0, 4.0), "bunching": (0.1, 0.0, 0.5)}
-WEIGHT = {"tpot": 1.0, "rate_per_chip": 0.7, "ttft": 0.3}
-PULL = 0.5
 Floats = npt.NDArray[np.float64]
+TARGET = DATA / "serving_practice.csv"
+DAY = "2026-11-26"
+HEADER = ("subject", "term", "at", "value", "low", "high", "unit", "kind", "source", "where", "as_of", "note")
+CLASSES = tuple(f.name for f in fields(Phase))
+ONES = Phase(**dict.fromkeys(CLASSES, 1.0))
+# Classes whose kernels depend on the number format; the others' only on the chip.
+FORMATTED = ("gemm", "moe")
+# How far a term of a logarithm may stand from zero, one deviation of the ridge: everybody's, the engine's,
+# the format's on a family of chips, and the engine's there.
+RIDGE = {"all": 0.4, "engine": 0.3, "cell": 0.25, "engine cell": 0.25}
+HOST, HOST_RIDGE = 1e-3, {"all": 0.7, "engine": 0.5, "engine cell": 0.4}
+# What a first token waits for, before the fit: outside the engine, decode steps, prompts of others.
+FIRST = {"request": 0.05, "waits": 1.0, "bunching": 0.1}
+# Requests of a group at once up to which a first token hardly waits for others.
+UNQUEUED = 4
+FIRST_RIDGE = {"all": 0.7, "engine": 0.5}
+MATURITY_RIDGE = 0.15
+# Log error at which a row begins to count less than by its square.
+HUBER = 0.1
+REFERENCE = 2026.1
+WEIGHT = {"tpot": 1.0, "ttft": 0.5, "rate": 0.7}
 
 
-def with_factors(on: Machine, engine: str, values: dict[str, float]) -> Machine:
-    """The machine with these factors in place of the facts'."""
-    shared = {name: value for name, value in values.items() if name not in ENGINES}
-    return replace(on, engine=replace(on.engine, overhead=values[engine], **shared))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """Rows [R] of the fit: classes of their steps and what was measured.
+
+    decode, prefill   time of each class of a decode step, of one prompt            [R, C]  [s]
+    other             pipeline hops of a decode step                                 [R]  [s]
+    steps             engine steps one prompt takes                                  [R]
+    batch             sequences of a group that decode                               [R]
+    running, groups, chips, output   of the deployment                               [R]
+    age               years since the reference release                               [R]
+    growth            power by which prompts of others bunch                          [1]
+    tpot, ttft, rate  measured, nan where not given or not used                      [R]
+    """
+
+    rows: tuple[Served, ...]
+    kin: tuple[str, ...]
+    forms: tuple[str, ...]
+    decode: Floats
+    prefill: Floats
+    other: Floats
+    steps: Floats
+    batch: Floats
+    running: Floats
+    groups: Floats
+    chips: Floats
+    output: Floats
+    age: Floats
+    growth: float
+    tpot: Floats
+    ttft: Floats
+    rate: Floats
 
 
-def errors(rows: Sequence[ServeRow], facts: Facts, machines: dict[tuple[str, str], Machine],
-           values: dict[str, float]) -> list[tuple[str, float]]:
-    """Metric and log error of every figure of every row."""
-    found = []
+def by_class(work: Work, messages: dict[str, Floats], task: ServeTask, on: Machine) -> Floats:
+    """Time of each class of a step of one candidate by its curve. [C]  [s]"""
+    moving, fixed = (np.asarray(t).reshape(-1, len(work.names))[0] for t in curve_times(work, task, on))
+    found = dict.fromkeys(CLASSES, 0.0)
+    for name, time in zip(classes(work), moving, strict=True):
+        found[name] += float(time)
+    found |= {"launch": float(fixed.sum()), "reduction": float(messages["tensor reduction"][0]),
+              "exchange": float(messages["expert exchange"][0])}
+    return np.array([found[c] for c in CLASSES])
+
+
+def timed(row: Served, on: Machine, facts: Facts) -> tuple[Floats, Floats, float, float, float, str] | None:
+    """Classes of a decode step and of a prompt, hops, steps of a prompt, and the batch that decodes; None: no room."""
+    task, layout = task_of(row, facts), deployed(row.decode)
+    room = fitting(task, on, layout)
+    if room < 1:
+        return None
+    groups = row.decode.dp * row.decode.pp * row.decode.count
+    batch = np.array([max(min(row.concurrency * decoding(row) / groups, room), 1.0)])
+    spoken = communication(task, on, layout, batch, ONES)
+    decode = by_class(decode_operators(task, layout, batch), spoken, task, on)
+    tokens, seq, before = shared_chunk(task, batch)
+    share = task.fresh_tokens / float(tokens[0])
+    prefill = by_class(prefill_operators(task, layout, tokens, seq, before),
+                       communication(task, on, layout, tokens, ONES), task, on)
+    return (decode, prefill * share, float(np.ravel(spoken["pipeline"])[0]), share, float(batch[0]), task.form)
+
+
+def decoding(row: Served) -> float:
+    """Share of a request's time in which it decodes, as measured; 1 where not told."""
+    if not {"tpot_ms", "ttft_ms"} <= row.given.keys():
+        return 1.0
+    rest = row.given["tpot_ms"] * (row.output_tokens - 1.0)
+    return rest / (row.given["ttft_ms"] + rest)
+
+
+def table(rows: Sequence[Served], facts: Facts) -> Table:
+    """The rows that fit in memory, timed."""
+    machines: dict[str, Machine] = {}
+    kept = []
     for row in rows:
-        on = with_factors(machines[row.system, row.engine], row.engine, values)
-        predicted = predict_row(row, facts, on)
-        found += list(log_errors(row, predicted).items()) if predicted else []
+        on = machines.setdefault(row.system, machine(system(facts, row.system), facts))
+        found = timed(row, on, facts)
+        if found is not None:
+            kept.append((row, family(on.chip), found))
+    known = [row for row, _, _ in kept]
+
+    def given(metric: str, row: Served) -> float:
+        used = row.speculation in ("", "none") and not (metric == "output_tok_s_per_gpu" and row.prefill is not None)
+        return row.given.get(metric, math.nan) if used else math.nan
+
+    def column(values: Sequence[float]) -> Floats:
+        return np.array(values, dtype=np.float64)
+
+    ages = [(year(r, RELEASES) or REFERENCE) - REFERENCE for r in known]
+    return Table(
+        rows=tuple(known), kin=tuple(k for _, k, _ in kept), forms=tuple(f[5] for _, _, f in kept),
+        decode=np.array([f[0] for _, _, f in kept]), prefill=np.array([f[1] for _, _, f in kept]),
+        other=column([f[2] for _, _, f in kept]), steps=column([f[3] for _, _, f in kept]),
+        batch=column([f[4] for _, _, f in kept]), running=column([r.concurrency for r in known]),
+        groups=column([r.decode.dp * r.decode.pp * r.decode.count for r in known]),
+        chips=column([r.decode.chips for r in known]), output=column([r.output_tokens for r in known]),
+        age=np.clip(column(ages), -1.2, 0.4), growth=facts.value("serving-engine.bunching_growth"),
+        tpot=column([given("tpot_ms", r) for r in known]),
+        ttft=column([given("ttft_ms", r) if r.prefill is None else math.nan for r in known]),
+        rate=column([given("output_tok_s_per_gpu", r) if math.isinf(r.concurrency) else math.nan for r in known]))
+
+
+@dataclass(slots=True)
+class Terms:
+    """The logarithms that are fitted: their names, how far each may stand from zero, and which each row sums."""
+
+    names: dict[tuple[str, ...], int]
+    ridge: list[float]
+
+    def index(self, key: tuple[str, ...], ridge: float) -> int:
+        """Number of a term, new or known."""
+        if key not in self.names:
+            self.names[key] = len(self.names)
+            self.ridge.append(ridge)
+        return self.names[key]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sums:
+    """Terms each row sums, as indices: of each class and phase [R, C, 4], host [R, 3], what a first token
+    waits for [R, 2], maturity [R, 2].
+    """
+
+    decode: npt.NDArray[np.intp]
+    prefill: npt.NDArray[np.intp]
+    host: npt.NDArray[np.intp]
+    first: dict[str, npt.NDArray[np.intp]]
+    maturity: npt.NDArray[np.intp]
+
+
+def sums(data: Table, terms: Terms) -> Sums:
+    """Which terms each row sums."""
+    def cell(phase: str, name: str, i: int) -> list[int]:
+        engine, kin = data.rows[i].engine, data.kin[i]
+        form = data.forms[i] if name in FORMATTED else ""
+        keys = {"all": (phase, name), "engine": (phase, name, engine), "cell": (phase, name, "", form, kin),
+                "engine cell": (phase, name, engine, form, kin)}
+        return [terms.index(key, RIDGE[kind]) for kind, key in keys.items()]
+
+    def few(word: str, ridge: dict[str, float], i: int) -> list[int]:
+        engine, kin = data.rows[i].engine, data.kin[i]
+        keys = {"all": (word,), "engine": (word, engine), "engine cell": (word, engine, kin)}
+        return [terms.index(keys[kind], width) for kind, width in ridge.items()]
+
+    every = range(len(data.rows))
+    return Sums(
+        decode=np.array([[cell("decode", c, i) for c in CLASSES] for i in every]),
+        prefill=np.array([[cell("prefill", c, i) for c in CLASSES] for i in every]),
+        host=np.array([few("host", HOST_RIDGE, i) for i in every]),
+        first={word: np.array([few(word, FIRST_RIDGE, i) for i in every]) for word in FIRST},
+        maturity=np.array([few("maturity", {"all": MATURITY_RIDGE, "engine": MATURITY_RIDGE}, i) for i in every]))
+
+
+@dataclass(frozen=True, slots=True)
+class Slope:
+    """A value of every row [R] and its derivatives by the logarithms [R, K]."""
+
+    value: Floats
+    by: Floats
+
+    def __add__(self, other: Slope) -> Slope:
+        return Slope(self.value + other.value, self.by + other.by)
+
+    def of(self, other: Slope) -> Slope:
+        """Their product."""
+        return Slope(self.value * other.value, self.by * other.value[:, None] + other.by * self.value[:, None])
+
+    def times(self, factor: Floats) -> Slope:
+        """The same times a number of every row."""
+        return Slope(self.value * factor, self.by * factor[:, None])
+
+
+def summed(x: Floats, which: npt.NDArray[np.intp], amount: Floats) -> Slope:
+    """Sum over classes of amounts [R, C] times the factors whose terms are `which` [R, C, T]."""
+    each = np.exp(x[which].sum(axis=2)) * amount
+    by = np.zeros((len(each), len(x)))
+    row = np.arange(len(each))[:, None]
+    for term in range(which.shape[2]):
+        np.add.at(by, (row, which[:, :, term]), each)
+    return Slope(each.sum(axis=1), by)
+
+
+def paced(x: Floats, data: Table, which: Sums, time: Slope) -> Slope:
+    """A time at the pace of the release of each row."""
+    pace = np.exp(-x[which.maturity].sum(axis=1) * data.age)
+    by = time.by * pace[:, None]
+    row = np.arange(len(pace))
+    for term in range(which.maturity.shape[1]):
+        by[row, which.maturity[:, term]] -= data.age * time.value * pace
+    return Slope(time.value * pace, by)
+
+
+def predicted(x: Floats, data: Table, which: Sums) -> dict[str, Slope]:
+    """Times and rate of every row under these logarithms; as service/steady.py has them. [R]"""
+    host = summed(x, which.host[:, None, :], np.full((len(data.rows), 1), HOST))
+    hops = Slope(data.other, np.zeros_like(host.by))
+    decode = paced(x, data, which, summed(x, which.decode, data.decode) + hops + host)
+    prompt = paced(x, data, which, summed(x, which.prefill, data.prefill) + host.times(data.steps))
+    running = np.minimum(data.running, data.batch * data.groups)
+    others = np.array([r.prefill is None and not r.phase for r in data.rows]) & (running > 1.0)
+    token = decode + prompt.times(np.where(others, data.batch / data.output, 0.0))
+    request, waits, bunching = (summed(x, which.first[word][:, None, :], np.full((len(data.rows), 1), base))
+                                for word, base in FIRST.items())
+    ahead = np.where(others, np.maximum(data.batch - 1.0, 0.0) ** data.growth, 0.0)
+    first = prompt + decode.times(np.where(others, np.ceil(data.steps), 0.0)) + request + waits.of(decode) + \
+        bunching.times(ahead).of(prompt)
+    whole = first + token.times(data.output - 1.0)
+    rate = running * data.output / whole.value / data.chips
+    return {"tpot": token, "ttft": first,
+            "rate": Slope(rate, -whole.by * (rate / whole.value)[:, None])}
+
+
+def errors(x: Floats, data: Table, which: Sums) -> dict[str, Floats]:
+    """Log of predicted over measured of each metric; nan where it is not used. [R]"""
+    return {metric: e for metric, (e, _) in slopes(x, data, which).items()}
+
+
+def slopes(x: Floats, data: Table, which: Sums) -> dict[str, tuple[Floats, Floats]]:
+    """Log errors of each metric [R] and their derivatives [R, K]."""
+    found = predicted(x, data, which)
+    measured = {"tpot": data.tpot, "rate": data.rate, "ttft": data.ttft}
+    return {metric: (np.log(found[metric].value / measured[metric]), found[metric].by / found[metric].value[:, None])
+            for metric in WEIGHT}
+
+
+def fitted(data: Table, which: Sums, terms: Terms, used: npt.NDArray[np.bool_]) -> Floats:
+    """The logarithms that explain the `used` rows best, in two steps.
+
+    First all of them, with times to the first token of quiet rows alone; then, the steps being known, what a first
+    token waits for, with every row: how prompts queue must not bend what a step costs.
+    """
+    quiet = data.running / data.groups <= UNQUEUED
+    every = np.ones(len(terms.ridge), dtype=bool)
+    x = solved(data, which, terms, {"tpot": used, "rate": used, "ttft": used & quiet}, np.zeros(len(every)), every)
+    waits = np.array([key[0] in FIRST for key in terms.names])
+    return solved(data, which, terms, {"ttft": used}, x, waits)
+
+
+def solved(data: Table, which: Sums, terms: Terms, used: dict[str, npt.NDArray[np.bool_]], start: Floats,
+           free: npt.NDArray[np.bool_]) -> Floats:
+    """Least squares under a ridge, each error by a pseudo-Huber loss; only the `free` logarithms move. [K]"""
+    from scipy.optimize import least_squares
+
+    ridge = np.array(terms.ridge)[free]
+
+    def both(part: Floats) -> tuple[Floats, Floats]:
+        x = start.copy()
+        x[free] = part
+        found = {m: v for m, v in slopes(x, data, which).items() if m in used}
+        kept = {m: used[m] & np.isfinite(e) for m, (e, _) in found.items()}
+        each = np.concatenate([WEIGHT[m] * e[kept[m]] for m, (e, _) in found.items()]) / HUBER
+        by = np.concatenate([WEIGHT[m] * d[kept[m]][:, free] for m, (_, d) in found.items()]) / HUBER
+        root = np.sqrt(1.0 + each * each)
+        soft = np.sign(each) * np.sqrt(2.0 * (root - 1.0))
+        slope = np.where(np.abs(each) > 1e-6, each / root / np.where(soft == 0, 1.0, soft), 1.0)
+        return np.concatenate([soft, part / ridge]), np.concatenate([by * slope[:, None], np.diag(1.0 / ridge)])
+
+    found = least_squares(lambda x: both(x)[0], start[free], jac=lambda x: both(x)[1], max_nfev=60, xtol=1e-5,
+                          ftol=1e-5)
+    x = start.copy()
+    x[free] = found.x
+    return x
+
+
+def left_out(data: Table, which: Sums, terms: Terms) -> dict[str, Floats]:
+    """Errors of each row by a fit that did not see its group: a quarter of the groups at a time."""
+    fold = np.array([digest(f"fold {r.layout_group}") % 4 for r in data.rows])
+    found: dict[str, Floats] = defaultdict(lambda: np.full(len(data.rows), np.nan))
+    for one in range(4):
+        print(f"  left out: quarter {one + 1} of 4", file=sys.stderr)
+        for metric, e in errors(fitted(data, which, terms, fold != one), data, which).items():
+            found[metric][fold == one] = e[fold == one]
     return found
 
 
+def report(name: str, found: dict[str, Floats]) -> None:
+    """A line for each metric."""
+    for metric, each in found.items():
+        e = each[np.isfinite(each)]
+        if len(e):
+            a = np.abs(np.expm1(e))
+            print(f"{name:10s} {metric:5s} rows {len(e):4d}  median {np.median(a):.3f}  mean {a.mean():.3f}  "
+                  f"p90 {np.quantile(a, 0.9):.3f}  bias {math.expm1(np.median(e)):+.3f}")
+
+
+def rows_written(x: Floats, terms: Terms, count: int) -> list[list[str]]:
+    """Facts: at every level of narrowness the product of the factors down to it."""
+    value = {key: float(x[i]) for key, i in terms.names.items()}
+    how = f"tools/fit_serving.py on {count} fit rows of measured_serve.csv"
+
+    def fact(subject: str, term: str, at: str, number: float, unit: str) -> list[str]:
+        return [subject, term, at, f"{number:.4g}", "", "", unit, "inferred", "exafleet",
+                'docs/models/serving.md, "Fit"', DAY, how]
+
+    out = []
+    for key in terms.names:
+        if key[0] in ("decode", "prefill"):
+            phase, name, engine, form, kin = (*key, "", "", "")[:5]
+            parents = dict.fromkeys([(phase, name), (phase, name, engine), (phase, name, "", form, kin), key])
+            total = sum(value[k] for k in parents if k in value and (engine or len(k) != 3))
+            at = "/".join(filter(None, (f"{phase}-{name}", form, kin)))
+            out.append(fact(f"engine-{engine}" if engine else "serving-engine", "serving_slowdown", at,
+                            math.exp(total), "1"))
+        elif key[0] == "maturity":
+            total = sum(value[k] for k in {key[:1], key})
+            out.append(fact(f"engine-{key[1]}" if key[1:] else "serving-engine", "serving_maturity", "", total, "1"))
+        else:
+            total = sum(value[k] for k in {key[:1], key[:2], key})
+            term, base, unit = {"host": ("step_overhead", 1e3 * HOST, "ms"),
+                                "request": ("request_overhead", 1e3 * FIRST["request"], "ms"),
+                                "waits": ("first_token_steps", FIRST["waits"], "1"),
+                                "bunching": ("arrival_bunching", FIRST["bunching"], "1")}[key[0]]
+            out.append(fact(f"engine-{key[1]}" if key[1:] else "serving-engine", term, key[2] if key[2:] else "",
+                            base * math.exp(total), unit))
+    return sorted(out, key=lambda r: (r[0] != "serving-engine", r[0], r[1], r[2]))
+
+
+def write(x: Floats, terms: Terms, count: int) -> None:
+    """The table of facts, anew."""
+    releases = {"oldest": REFERENCE - 1.2, "reference": REFERENCE, "newest": REFERENCE + 0.4}
+    with TARGET.open("w", encoding="utf-8", newline="") as file:
+        out = csv.writer(file, lineterminator="\n")
+        out.writerow(HEADER)
+        out.writerows(["serving-engine", "serving_release", at, f"{v:.5g}", "", "", "1", "inferred", "exafleet",
+                       'docs/models/serving.md, "Fit"', DAY, "range of the fitted rows"] for at, v in releases.items())
+        out.writerows(rows_written(x, terms, count))
+
+
 def main() -> None:
-    """Fit, and print the factors with the spread of what is left."""
-    from scipy.optimize import least_squares
-
-    facts = load_facts(datetime.date.max)
-    rows = [row for row in read_rows() if row.role == "fit"]
-    machines = {(r.system, r.engine): machine(system(facts, r.system), facts, r.engine) for r in rows}
-    start, low, high = (np.array(column) for column in zip(*FACTORS.values(), strict=True))
-
-    def values(unit: Floats) -> dict[str, float]:
-        return dict(zip(FACTORS, (low + (high - low) * unit).tolist(), strict=True))
-
-    def residuals(unit: Floats) -> Floats:
-        found = errors(rows, facts, machines, values(unit))
-        pull = PULL * (unit - (start - low) / (high - low))
-        return np.array([WEIGHT[name] * error for name, error in found] + pull.tolist())
-
-    solved = least_squares(residuals, (start - low) / (high - low), bounds=(0, 1), loss="soft_l1", f_scale=0.2,
-                           diff_step=0.02, max_nfev=15)
-    for name, value in values(solved.x).items():
-        print(f"{name:12s} {value:.5g}")
-    left = errors(rows, facts, machines, values(solved.x))
-    for metric in WEIGHT:
-        these = np.array([e for name, e in left if name == metric])
-        print(f"{metric:14s} rows {len(these):4d}  median error {np.median(abs(np.expm1(these))):.3f}  "
-              f"bias {math.expm1(np.median(these)):+.3f}  spread {np.sqrt(np.mean(np.clip(these, -1, 1) ** 2)):.3f}")
+    """Fit, tell the errors, and write."""
+    facts = load_facts(date.max)
+    every = published()
+    data = table([r for r in every if r.role == "fit"], facts)
+    terms = Terms({}, [])
+    which = sums(data, terms)
+    print(f"{len(data.rows)} fit rows, {len(terms.ridge)} terms", file=sys.stderr)
+    x = fitted(data, which, terms, np.ones(len(data.rows), dtype=bool))
+    report("fit", errors(x, data, which))
+    if "--report" not in sys.argv:
+        write(x, terms, len(data.rows))
 
 
 if __name__ == "__main__":

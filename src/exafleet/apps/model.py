@@ -82,6 +82,10 @@ def _shape(arch: Arch) -> str:
         words.append(f"{arch.experts} experts, {arch.topk} per token, in {arch.moe_layers} layers")
     if arch.ssm_layers:
         words.append(f"{arch.ssm_layers} state-space layers")
+    if arch.delta_layers:
+        words.append(f"{arch.delta_layers} gated delta-net layers")
+    if arch.index_layers:
+        words.append(f"attention to {arch.index_topk:,} {'entries' if arch.csa_layers else 'tokens'} an index picks")
     return ", ".join(words)
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from exafleet.apps.options import AsOf, Dtype, Form, Format, Model, Own
 from exafleet.apps.serve_figures import serve_figures
 from exafleet.apps.serve_options import (
+    Accept,
     Concurrency,
+    Draft,
     Engine,
     EngineName,
     ExpertWays,
@@ -45,6 +47,8 @@ def serve(
     kv_dtype: KvDtype = Dtype.bf16,
     weight_dtype: WeightDtype = None,
     prefix_hit: PrefixHit = 0.0,
+    draft: Draft = 0,
+    accept: Accept = None,
     engine: Engine = None,
     mode: ModeName = Mode.both,
     price: PriceWords = None,
@@ -84,8 +88,8 @@ def serve(
     words = {"gpus": gpus, "rate": rate, "isl": input_tokens, "osl": output_tokens, "ttft": ttft, "tpot": tpot,
              "dtype": dtype.value, "kv_dtype": kv_dtype.value, "mode": mode, "prefix_hit": prefix_hit,
              "weight_dtype": weight_dtype.value if weight_dtype else "",
-             "engine": engine.value if engine and not beside else "", "price": price, "tp": tp,
-             "pp": pp, "dp": dp, "ep": ep, "concurrency": concurrency}
+             "engine": engine.value if engine and not beside else "", "draft": draft, "accept": accept, "price": price,
+             "tp": tp, "pp": pp, "dp": dp, "ep": ep, "concurrency": concurrency}
     asked = read(facts, arch_of(facts, model), system_of(facts, system), words)
     figures = serve_figures(asked.task, asked.system, asked.gpus, facts, rate=asked.rate, kinds=asked.kinds,
                             limits=asked.limits, price=asked.price)

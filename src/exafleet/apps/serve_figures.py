@@ -80,6 +80,8 @@ def _figures(found: Deployment, system: System, facts: Facts, rate: float | None
         "input_tokens": task.input_tokens,
         "output_tokens": task.output_tokens,
         "prefix_hit": task.prefix_hit,
+        "draft": task.draft,
+        "accept": task.accept,
         "ttft_target": task.ttft,
         "tpot_target": task.tpot,
         **_deployment(best),

@@ -25,7 +25,15 @@ class Arch:
     q_lora alone       low-rank queries of attention that is not latent (no kv_lora)
     o_lora, o_groups   low-rank output of attention: each group of heads to o_lora, all of them together to hidden
     window             sliding attention window in tokens, used by window_layers of the attention blocks
+    attention_gate     1 where a projection of its own gates the output of attention
+    shared_kv          1 where keys and values are one projection, cached once
+    csa_*, hca_*       attention blocks that see, beside their window, compressed entries of every `ratio` tokens:
+                       those an index picks (csa) or all of them (hca); counted in window_layers too
+    index_*            sparse attention: heads and width of the index, the tokens (csa: entries) it picks, and the
+                       blocks that compute one; blocks beyond these use the last one again
+    residual_streams   residual streams that maps of their own mix around every block (0: one, as usual)
     ssm_*              Mamba-2 blocks: heads, head dim, state size, groups
+    delta_*            gated delta-net blocks: key and value heads, their widths; the state is a matrix a value head
     latent             width experts work at when it differs from hidden (latent MoE)
     mtp_layers         multi-token-prediction blocks used in training
     positions          learned position embeddings (0 for rotary or ALiBi)
@@ -61,18 +69,39 @@ class Arch:
     v_dim: int = 0
     window: int = 0
     window_layers: int = 0
+    attention_gate: int = 0
+    shared_kv: int = 0
+    csa_layers: int = 0
+    csa_ratio: int = 0
+    hca_layers: int = 0
+    hca_ratio: int = 0
+    index_layers: int = 0
+    index_heads: int = 0
+    index_dim: int = 0
+    index_topk: int = 0
+    residual_streams: int = 0
     ssm_layers: int = 0
     ssm_heads: int = 0
     ssm_head_dim: int = 0
     ssm_state: int = 0
     ssm_groups: int = 0
+    delta_layers: int = 0
+    delta_key_heads: int = 0
+    delta_value_heads: int = 0
+    delta_key_dim: int = 0
+    delta_value_dim: int = 0
     mtp_layers: int = 0
     positions: int = 0
 
     @property
     def kind(self) -> str:
-        """ "hybrid" (has state-space blocks), "moe" (has experts) or "dense"."""
-        return "hybrid" if self.ssm_layers else "moe" if self.moe_layers else "dense"
+        """ "hybrid" (has blocks that keep a state), "moe" (has experts) or "dense"."""
+        return "hybrid" if self.state_layers else "moe" if self.moe_layers else "dense"
+
+    @property
+    def state_layers(self) -> int:
+        """Blocks that keep a state of one size whatever the context: state-space and delta-net."""
+        return self.ssm_layers + self.delta_layers
 
 
 # Of a model whose every block has attention and an MLP these need no row of their own.
@@ -113,6 +142,8 @@ def arch_gaps(facts: Facts, model_id: str) -> list[Problem]:
     if facts.try_get(f"{model_id}.ssm_heads") is not None:
         # A hybrid whose split is not known must not pass for one whose every block has attention.
         needed += ["ssm_layers", *_SAME_AS_LAYERS]
+    if facts.try_get(f"{model_id}.delta_value_heads") is not None:
+        needed += ["delta_layers", "attention_layers"]
     return [missing(facts, f"{model_id}.{t}") for t in needed if facts.try_get(f"{model_id}.{t}") is None]
 
 
@@ -135,7 +166,7 @@ def insane(a: Arch) -> list[str]:
     wrong += [f"{n} must be at least 1" for n in ("layers", "hidden", "vocab") if getattr(a, n) < 1]
     checks = {
         "more attention, MLP or state-space blocks than layers":
-            max(a.attention_layers, a.mlp_layers, a.ssm_layers, a.moe_layers) > a.layers,
+            max(a.attention_layers, a.mlp_layers, a.state_layers, a.moe_layers) > a.layers,
         "attention blocks need heads, kv_heads and a head_dim":
             a.attention_layers > 0 and min(a.heads, a.kv_heads, a.head_dim) < 1,
         f"heads ({a.heads}) are not a multiple of kv_heads ({a.kv_heads})":
@@ -149,6 +180,17 @@ def insane(a: Arch) -> list[str]:
         f"mlp_matrices is {a.mlp_matrices}, not 2 or 3": a.mlp_layers > 0 and a.mlp_matrices not in (2, 3),
         "state-space blocks need ssm_heads, ssm_head_dim and ssm_state":
             a.ssm_layers > 0 and min(a.ssm_heads, a.ssm_head_dim, a.ssm_state) < 1,
+        "delta-net blocks need delta_key_heads, delta_value_heads, delta_key_dim and delta_value_dim":
+            a.delta_layers > 0
+            and min(a.delta_key_heads, a.delta_value_heads, a.delta_key_dim, a.delta_value_dim) < 1,
+        f"delta_value_heads ({a.delta_value_heads}) are not a multiple of delta_key_heads ({a.delta_key_heads})":
+            a.delta_key_heads > 0 and a.delta_value_heads % a.delta_key_heads != 0,
+        "an index needs index_layers, index_heads, index_dim and a q_lora that its queries come from":
+            a.index_topk > 0 and min(a.index_layers, a.index_heads, a.index_dim, a.q_lora) < 1,
+        "more blocks with an index than attention blocks": a.index_layers > a.attention_layers,
+        "compressed blocks need a csa_ratio, an hca_ratio and, for csa, an index":
+            (a.csa_layers > 0 and min(a.csa_ratio, a.index_topk) < 1) or (a.hca_layers > 0 and a.hca_ratio < 1),
+        "more compressed blocks than windowed blocks": a.csa_layers + a.hca_layers > a.window_layers,
         "latent attention needs nope_dim and v_dim": a.kv_lora > 0 and min(a.nope_dim, a.v_dim) < 1,
         f"head_dim ({a.head_dim}) is not nope_dim + rope_dim":
             a.kv_lora > 0 and a.head_dim != a.nope_dim + a.rope_dim,

@@ -138,7 +138,7 @@ def _reader(config: Config) -> Callable[[Config], Sizes]:
     classes = config.values.get("architectures")
     first = classes[0] if isinstance(classes, list) and classes and isinstance(classes[0], str) else ""
     kind = config.values.get("model_type")
-    # Grok-2 was published under a model_type of another model; its class tells it apart.
+    # Grok-2 was published under a model_type of another model, copies of others under one of their own; a class tells.
     if first in CLASSES:
         return CLASSES[first]
     if isinstance(kind, str) and kind in READERS:
@@ -229,9 +229,10 @@ def _cohere(c: Config) -> Sizes:
 
 
 def _experts(c: Config, sizes: Sizes, moe_layers: int, width: int, count: int, shared: int = 0) -> Sizes:
-    """The fields of routed experts in `moe_layers` blocks."""
-    return sizes | {"experts": count, "topk": c.size("num_experts_per_tok", "experts_per_token"), "expert_ffn": width,
-                    "shared_ffn": shared, "moe_layers": moe_layers}
+    """The fields of routed experts in `moe_layers` blocks; a width of dense MLPs that no block has is left out."""
+    dense = {} if sizes["mlp_layers"] > moe_layers else {"ffn": 0}
+    return sizes | dense | {"experts": count, "topk": c.size("num_experts_per_tok", "experts_per_token"),
+                            "expert_ffn": width, "shared_ffn": shared, "moe_layers": moe_layers}
 
 
 def _all_moe(*names: str, tied: bool = False, every: int = 0) -> Callable[[Config], Sizes]:
@@ -273,6 +274,70 @@ def _deepseek(c: Config) -> Sizes:
     sizes |= {"head_dim": nope + rope, "nope_dim": nope, "rope_dim": rope, "v_dim": c.size("v_head_dim"),
               "q_lora": c.size("q_lora_rank", default=0, least=0), "kv_lora": c.size("kv_lora_rank")}
     return _fine_experts(c, sizes)
+
+
+def _indexed(c: Config) -> Sizes:
+    """Latent attention that sees what an index picks; some blocks use the index of the block before."""
+    sizes = _deepseek(c)
+    kinds = c.words("indexer_types")
+    if kinds and len(kinds) != sizes["layers"]:
+        c.wrong("indexer_types", f"{len(kinds)} entries for {sizes['layers']} layers")
+    return sizes | _index(c, kinds.count("full") if kinds else sizes["layers"])
+
+
+def _index(c: Config, layers: int) -> Sizes:
+    return {"index_layers": layers, "index_heads": c.size("index_n_heads"), "index_dim": c.size("index_head_dim"),
+            "index_topk": c.size("index_topk")}
+
+
+# Tokens that a compressed entry of DeepSeek-V4 stands for: of small ones an index picks some, all large ones are seen.
+CSA_RATIO, HCA_RATIO = 4, 128
+
+
+def _deepseek_v4(c: Config) -> Sizes:
+    sizes = _attention(c, kv_heads=1) | {"ffn": 0, "mlp_matrices": 3, "shared_kv": 1,
+                                         "tied_embeddings": c.flag("tie_word_embeddings", False)}
+    layers = sizes["layers"]
+    # A ratio more than layers is that of the block for multi-token prediction.
+    ratios = c.numbers("compress_ratios")[:layers]
+    odd = sorted(set(ratios) - {0, CSA_RATIO, HCA_RATIO})
+    if odd or len(ratios) < layers:
+        c.wrong("compress_ratios", "unknown ratio" if odd else f"{len(ratios)} entries for {layers} layers",
+                ", ".join(map(str, odd)), f"0, {CSA_RATIO} or {HCA_RATIO} for each layer")
+    csa, hca = ratios.count(CSA_RATIO), ratios.count(HCA_RATIO)
+    sizes |= {"q_lora": c.size("q_lora_rank"), "o_lora": c.size("o_lora_rank"), "o_groups": c.size("o_groups"),
+              "window": c.size("sliding_window"), "window_layers": layers,
+              "residual_streams": c.size("hc_mult", default=0, least=0)}
+    sizes |= ({"csa_layers": csa, "csa_ratio": CSA_RATIO} | _index(c, csa)) if csa else {}
+    sizes |= {"hca_layers": hca, "hca_ratio": HCA_RATIO} if hca else {}
+    return _fine_experts(c, sizes)
+
+
+def _delta_net(c: Config, sizes: Sizes) -> Sizes:
+    """Blocks of a gated delta net among those of gated attention: from layer_types, or one attention in an interval."""
+    kinds, layers = c.words("layer_types"), sizes["layers"]
+    odd = sorted(set(kinds) - {"linear_attention", "full_attention"})
+    if odd or (kinds and len(kinds) != layers):
+        c.wrong("layer_types", "unknown kinds of block" if odd else f"{len(kinds)} entries for {layers} layers",
+                ", ".join(odd), "linear_attention, full_attention" if odd else "")
+    attention = kinds.count("full_attention") if kinds else layers // c.size("full_attention_interval", default=4)
+    return sizes | {"attention_layers": attention, "delta_layers": max(layers - attention, 0),
+                    "attention_gate": int(c.flag("attn_output_gate", True)),
+                    "delta_key_heads": c.size("linear_num_key_heads", default=16),
+                    "delta_value_heads": c.size("linear_num_value_heads", default=32),
+                    "delta_key_dim": c.size("linear_key_head_dim", default=128),
+                    "delta_value_dim": c.size("linear_value_head_dim", default=128),
+                    "mtp_layers": c.size("mtp_num_hidden_layers", default=0, least=0)}
+
+
+def _qwen3_next(c: Config) -> Sizes:
+    # Files of Qwen3.5 with experts name no width of a dense MLP, since they have none.
+    c.values.setdefault("intermediate_size", c.values.get("moe_intermediate_size"))
+    return _delta_net(c, _qwen_moe(c))
+
+
+def _qwen3_5(c: Config) -> Sizes:
+    return _delta_net(c, _attention(c) | _mlp(c))
 
 
 def _glm4_moe(c: Config) -> Sizes:
@@ -407,17 +472,22 @@ READERS: dict[str, Callable[[Config], Sizes]] = {
     "mixtral": _all_moe("num_local_experts"), "phimoe": _all_moe("num_local_experts"),
     "olmoe": _all_moe("num_experts"), "gpt_oss": _all_moe("num_local_experts", every=2), "minimax_m2": _minimax_m2,
     "qwen2_moe": _qwen_moe, "qwen3_moe": _qwen_moe, "deepseek_v2": _deepseek, "deepseek_v3": _deepseek,
-    "kimi_k2": _deepseek, "glm4_moe": _glm4_moe, "llama4": _llama4, "llama4_text": _llama4, "grok": _grok,
+    "kimi_k2": _deepseek, "glm4_moe_lite": _deepseek, "deepseek_v32": _indexed, "glm_moe_dsa": _indexed,
+    "deepseek_v4": _deepseek_v4, "qwen3_next": _qwen3_next, "qwen3_5_moe": _qwen3_next, "qwen3_5_moe_text": _qwen3_next,
+    "qwen3_5": _qwen3_5, "qwen3_5_text": _qwen3_5, "qwen3_vl_text": _dense(), "qwen3_vl_moe_text": _qwen_moe,
+    "glm4_moe": _glm4_moe, "llama4": _llama4, "llama4_text": _llama4, "grok": _grok,
     "grok-1": _grok, "grok-2": _grok, "gpt2": _gpt2, "gpt_bigcode": _gpt2, "falcon": _falcon, "opt": _opt,
     "bloom": _bloom, "nemotron_h": _nemotron_h, "bamba": _bamba, "granitemoehybrid": _granite_hybrid,
     "mamba2": _mamba2,
 }
-CLASSES = {"Grok1ForCausalLM": _grok, "Grok1ModelForCausalLM": _grok, "Grok2ForCausalLM": _grok}
+CLASSES = {"Grok1ForCausalLM": _grok, "Grok1ModelForCausalLM": _grok, "Grok2ForCausalLM": _grok,
+           "DeepseekV4ForCausalLM": _deepseek_v4}
 # Known, and refused: their blocks are none of those that Arch describes.
 REFUSED = {
     "mamba": "Mamba-1 blocks", "jamba": "Mamba-1 blocks", "minimax": "lightning attention",
     "minimax_text_01": "lightning attention", "minimax_m1": "lightning attention",
-    "qwen3_next": "gated delta networks", "kimi_linear": "linear attention", "deepseek_v32": "sparse attention",
-    "deepseek_v4": "compressed sparse attention", "rwkv": "no attention at all", "bert": "an encoder",
+    "kimi_linear": "linear attention with a gate for each channel", "nemotron-nas": "blocks that differ in width",
+    "minimax_m3": "attention to picked blocks of tokens", "minimax_m3_vl": "attention to picked blocks of tokens",
+    "rwkv": "no attention at all", "bert": "an encoder",
     "t5": "an encoder and a decoder",
 }

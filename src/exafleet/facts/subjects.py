@@ -21,7 +21,7 @@ KINDS = ("chip", "system", "model", "site", "market", "fleet", "practice", "fabr
 # What a published model's name carries behind its shape: number formats, tuning, releases, accuracy of a benchmark.
 _BEHIND = re.compile(r"[-_ ](bf16|fp16|fp8|fp4|nvfp4|mxfp4|int8|int4|w4a8|w4a16|w8a8|awq|gptq|kv|dynamic|static|"
                      r"pertensor|block|channel|instruct|chat|it|hf|base|original|preview|exp|thinking|reasoning|"
-                     r"speciale|terminus|v\d+(\.\d+)?|\d{4}|99(\.9)?)$", re.IGNORECASE)
+                     r"speciale|terminus|v\d+(\.\d+)?|\d+k|\d{4}|99(\.9)?)$", re.IGNORECASE)
 _BEFORE = ("meta-", "nvidia-")
 
 

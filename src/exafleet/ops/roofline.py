@@ -110,6 +110,9 @@ def _one(work: Work, o: int, chip: Chip, eff: Efficiency) -> Floats:
         curve_ = eff.mla if kind == "mla" else eff.attention
         return attention_time(flops, nbytes, m, peak=peak, hbm_bw=chip.hbm_bw, curve=curve_, moving=eff.moving,
                               backward=work.steps[o] == "dgrad", head=MEASURED_HEAD if kind == "mla" else k)
+    if kind == "index":
+        return decode_time(nbytes, flops, peak=chip.peak_flops.get(dtype, peak), hbm_bw=chip.hbm_bw, curve=eff.decode,
+                           compute=eff.mla.top)
     if kind == "decode":
         return decode_time(nbytes, flops, peak=peak, hbm_bw=chip.hbm_bw, curve=eff.decode, compute=eff.mla.top)
     moved = memory_time(nbytes, hbm_bw=chip.hbm_bw, curve=eff.moving)

@@ -151,7 +151,7 @@ class _Pools:
     entry    the way to the first token
     groups   micro-batches of the whole decode pool                               [C]
     room     sequences that memory leaves room for in each                        [C]
-    steps    logarithm of the time of decode steps, from a batch of 1 to `room`    [C, GRID]
+    steps    logarithm of the time per token, for batches from 1 to `room`          [C, GRID]
     """
 
     task: ServeTask
@@ -181,8 +181,8 @@ class _Pools:
         return np.asarray(running / (max(self.task.output_tokens - 1.0, 1e-6) * step))
 
     def token(self, running: Floats) -> Parts:
-        """Parts of a decode step with so many sequences in decode. [C, P]  [s]"""
-        return decode_parts(self.task, self.decode_on, self.decode, np.maximum(running / self.groups, 1.0))
+        """Parts of the time per output token with so many sequences in decode. [C, P]  [s]"""
+        return token_parts(self.task, self.decode_on, self.decode, np.maximum(running / self.groups, 1.0))
 
     def apart(self, among: Floats, running: Floats, token: Parts, first: Parts, rate: Floats,
               over: npt.NDArray[np.bool_]) -> Apart:
@@ -211,7 +211,7 @@ def _pools(task: ServeTask, prefill_on: Machine, decode_on: Machine, prefill: Se
     room = np.maximum(most_sequences(task, decode_on, decode), 1.0)
     batches = room[:, None] ** (np.arange(GRID) / (GRID - 1.0))
     every = decode.take(np.repeat(np.arange(len(room)), GRID))
-    steps = np.log(decode_parts(task, decode_on, every, batches.ravel()).total).reshape(batches.shape)
+    steps = np.log(token_parts(task, decode_on, every, batches.ravel()).total).reshape(batches.shape)
     return _Pools(task=task, prefill_on=prefill_on, decode_on=decode_on, prefill=prefill, prefill_count=many,
                   decode=decode, decode_count=more, groups=more * decode.dp * decode.pp, room=room, steps=steps,
                   entry=entry_of(task, prefill_on, decode_on, prefill, many, decode, more))
@@ -227,6 +227,11 @@ def entry_of(task: ServeTask, prefill_on: Machine, decode_on: Machine, prefill: 
                  moved=transfer_time(task, prefill_on, decode_on, prefill, decode, together),
                  pairs=np.minimum(prefill_count * prefill.dp, decode_count * decode.dp),
                  outside=prefill_on.engine.request)
+
+
+def token_parts(task: ServeTask, on: Machine, layouts: ServeLayouts, batch: Floats) -> Parts:
+    """Parts of the time per output token of chips that only decode, `batch` sequences in each group. [C, P]  [s]"""
+    return decode_parts(task, on, layouts, batch).scaled(1.0 / task.per_step)
 
 
 def most_sequences(task: ServeTask, on: Machine, layouts: ServeLayouts) -> Floats:

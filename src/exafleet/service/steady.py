@@ -19,6 +19,7 @@ import numpy.typing as npt
 from exafleet.step.serve import Machine, ServeTask, decode_parts, prefill_parts
 from exafleet.step.serve_layouts import ServeLayouts
 from exafleet.step.serve_memory import memory
+from exafleet.step.serving_practice import Engine
 from exafleet.terms.parts import Parts
 from exafleet.terms.why import Why
 
@@ -54,18 +55,32 @@ def serve_step(task: ServeTask, on: Machine, layouts: ServeLayouts, concurrency:
     # Sequences of one micro-batch on one group; fewer sequences than groups leave groups idle, none runs less than one.
     batch = np.maximum(running / (layouts.dp * layouts.pp), 1.0)
     decode, prompt = decode_parts(task, on, layouts, batch), prefill_parts(task, on, layouts, batch)
-    chunks = np.ceil(task.fresh_tokens / task.chunk)
-    others = np.maximum(running - 1.0, 0.0) / running * batch * prompt.total / task.output_tokens
-    token = decode + Parts.of("s", {"prefill of others": others})
-    shared = np.where(running > 1, chunks * decode.total, 0.0)
-    ahead = np.maximum(running / (layouts.dp * layouts.pp) - 1.0, 0.0)
-    queue = waiting(others / token.total, prompt.total + shared, ahead, on.engine.bunching if task.closed else 0.0)
-    first = prompt + Parts.of("s", {"queue": queue, "decode of others": shared, "request": on.engine.request})
+    token, first = loop_times(task, on.engine, decode, prompt, running, batch)
     used = memory(task.arch, layouts, batch, task.weights, task.kv_dtype, task.context, task.chunk)
     rate = running * task.output_tokens / (first.total + (task.output_tokens - 1.0) * token.total)
     why = np.where(full(used, on), Why.HBM_FULL, Why.OK)
     why = np.where(np.isfinite(token.total + first.total), why, Why.NO_DTYPE).astype(np.int64)
     return ServeStep(layouts=layouts, concurrency=running, token=token, first=first, memory=used, rate=rate, why=why)
+
+
+def loop_times(task: ServeTask, engine: Engine, decode: Parts, prompt: Parts, running: Floats,
+               batch: Floats) -> tuple[Parts, Parts]:
+    """(time per output token, time to the first token) of chips that do both phases. [C, P]  [s]
+
+    decode   parts of one decode step of `batch` sequences    [C, P]  [s]
+    prompt   parts of one prompt's prefill                     [C, P]  [s]
+    running  sequences of the replica, batch: of one group     [C]
+    """
+    others = np.maximum(running - 1.0, 0.0) / running * batch * prompt.total / task.output_tokens
+    token = decode.scaled(1.0 / task.per_step) + Parts.of("s", {"prefill of others": others})
+    shared = np.where(running > 1, np.ceil(task.fresh_tokens / task.chunk), 0.0) * decode.total
+    ahead = np.maximum(batch - 1.0, 0.0)
+    if task.closed:
+        queue = engine.bunching * ahead**engine.growth * prompt.total
+    else:
+        queue = waiting(others / token.total, prompt.total + shared, ahead)
+    return token, prompt + Parts.of("s", {"queue": queue, "decode of others": shared,
+                                          "scheduling": engine.waits * decode.total, "request": engine.request})
 
 
 def full(used: Parts, on: Machine) -> npt.NDArray[np.bool_]:
@@ -74,18 +89,16 @@ def full(used: Parts, on: Machine) -> npt.NDArray[np.bool_]:
     return np.asarray(used.total - weights > (on.chip.hbm_bytes - weights) * (1.0 - on.engine.reserve))
 
 
-def waiting(busy: Floats, service: Floats, ahead: Floats, bunching: float) -> Floats:
-    """Mean time a prompt waits for other prompts. [C]  [s]
+def waiting(busy: Floats, service: Floats, ahead: Floats) -> Floats:
+    """Mean time a prompt of an open service waits for other prompts. [C]  [s]
 
     busy      share of engine time spent on prompts                            [C]
     service   time one prompt needs                                             [C]  [s]
     ahead     prompts of the group that could be ahead of it                     [C]
-    bunching  share of them that are, in a closed loop; 0 in an open one         [1]
 
-    Open loop: one server, fixed service time, Poisson arrivals (M/D/1), never more than half of those ahead.
-    >>> float(waiting(np.array(0.5), np.array(2.0), np.array(10.0), 0.0))
+    One server, fixed service time, Poisson arrivals (M/D/1), never more than half of those ahead.
+    >>> float(waiting(np.array(0.5), np.array(2.0), np.array(10.0)))
     1.0
     """
     load = np.minimum(busy, 0.999)
-    queue = np.minimum(service * load / (2.0 * (1.0 - load)), ahead / 2.0 * service)
-    return np.maximum(queue, bunching * ahead * service)
+    return np.asarray(np.minimum(service * load / (2.0 * (1.0 - load)), ahead / 2.0 * service))

@@ -9,7 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from exafleet.facts.architecture import Arch
-from exafleet.work.counts import ELEMENT_BYTES, attention_dims, dense_layers, expert_width
+from exafleet.work.counts import (
+    DELTA_CHUNK,
+    ELEMENT_BYTES,
+    attention_dims,
+    delta_widths,
+    dense_layers,
+    expert_width,
+)
 
 Floats = npt.NDArray[np.float64]
 NONE, SELECTIVE = 0, 1
@@ -96,7 +103,18 @@ def sum_blocks(arch: Arch, shard: Shard, mode: int, keeps: Keeps) -> Floats:
     experts = arch.moe_layers * _moe_bytes(arch, shard, mode, keeps) if arch.moe_layers else 0.0
     inner = arch.ssm_heads * arch.ssm_head_dim
     width = 4.0 * arch.hidden + 2.0 * (5 * inner + 4 * arch.ssm_groups * arch.ssm_state)
-    return np.asarray(attention + dense + experts + arch.ssm_layers * shard.tokens * width / shard.tp)
+    state = arch.ssm_layers * width + arch.delta_layers * _delta_width(arch)
+    return np.asarray(attention + dense + experts + shard.tokens * state / shard.tp)
+
+
+def _delta_width(arch: Arch) -> float:
+    """Bytes a token leaves in a gated delta-net block: residual and norm, projections, convolution, triangle, output.
+
+    With K keys and V values: queries, keys and values before and after the convolution (4K + 2V), the gate, the rule's
+    output and the gated one (3V); a row of the chunk's inverted triangle for each value head.
+    """
+    keys, values = delta_widths(arch)
+    return 4.0 * arch.hidden + 2.0 * (4 * keys + 5 * values + DELTA_CHUNK * arch.delta_value_heads)
 
 
 def _whole(shard: Shard, keeps: Keeps) -> Floats:

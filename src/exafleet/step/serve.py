@@ -20,7 +20,7 @@ from exafleet.ops.collective import Fabric, all_reduce, all_to_all, fabric, p2p
 from exafleet.ops.efficiency import Efficiency, efficiency
 from exafleet.ops.roofline import operator_time
 from exafleet.step.serve_layouts import ServeLayouts
-from exafleet.terms.errors import MissingFact, Problem
+from exafleet.step.serving_practice import CLASS, Engine, Phase, engine_of, form
 from exafleet.terms.parts import Parts
 from exafleet.work.counts import ELEMENT_BYTES, expert_width
 from exafleet.work.operator import Work
@@ -30,7 +30,6 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 # Normal quantile of an 80 % band: 10 % below, 10 % above.
 BAND = 1.2816
-ENGINE = "serving-engine"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +45,8 @@ class ServeTask:
     prefix_hit     share of prompt tokens found in the cache                 [1]
     chunk          most prompt tokens in one engine step, per group           [token]
     engine         whose host overhead counts ("trtllm", "sglang", "vllm"); empty: their middle
+    draft          tokens a draft head or model proposes in each step (MTP, EAGLE); 0: no speculation     [token]
+    accept         probability that a proposed token is right, given that those before it were     [1]
     closed         requests come in a closed loop, as benchmarks send them, and bunch; open (Poisson) otherwise
     """
 
@@ -60,12 +61,32 @@ class ServeTask:
     prefix_hit: float = 0.0
     chunk: float = 8192.0
     engine: str = ""
+    draft: int = 0
+    accept: float = 0.0
     closed: bool = False
+
+    @property
+    def queries(self) -> float:
+        """Tokens of a sequence that one step works on: the sure one and the proposed ones. [token]"""
+        return 1.0 + self.draft
+
+    @property
+    def per_step(self) -> float:
+        """Tokens a sequence gains in one step: a proposal counts only while all before it are right. [token]
+
+        `draft` proposals that are each right with probability a give 1 + a + ... + a^draft.
+        """
+        return sum(self.accept**i for i in range(self.draft + 1)) if self.draft else 1.0
 
     @property
     def weights(self) -> str:
         """Format weights are stored in."""
         return self.weight_dtype or self.dtype
+
+    @property
+    def form(self) -> str:
+        """Number format of products and stored weights, as factors of engines are told by."""
+        return form(self.dtype, self.weights)
 
     @property
     def fresh_tokens(self) -> float:
@@ -76,34 +97,6 @@ class ServeTask:
     def context(self) -> float:
         """Mean cached tokens of a running sequence. [token]"""
         return self.input_tokens + self.output_tokens / 2.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Engine:
-    """What serving engines add to the sum of the operators; fitted on published rows (data/serving.csv).
-
-    overhead   host time of one step that no kernel hides                        [s]
-    request    time a request spends outside the engine's steps                   [s]
-    decode     time of a decode step over the sum of its operators               [1]
-    prefill    the same of prefill                                               [1]
-    hidden     share of kernel launches that graphs and fusion hide in decode    [1]
-    dequantise time of products with narrower weights than the chip computes in  [1]
-    bunching   share of the other prompts of a closed loop that one waits for     [1]
-    oneshot    latency of a small all-reduce inside a scale-up domain            [s]
-    reserve    share of the memory that weights leave which stays free             [1]
-    sigma      relative (log) uncertainty of predicted times, one deviation       [1]
-    """
-
-    overhead: float
-    request: float
-    decode: float
-    prefill: float
-    hidden: float
-    dequantise: float
-    bunching: float
-    oneshot: float
-    reserve: float
-    sigma: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,40 +114,40 @@ class Machine:
         return self.system.chip
 
 
-def machine(system: System, facts: Facts, engine: str = "") -> Machine:
-    """Everything a serving step needs of a system; raises MissingFact naming every missing term."""
+def machine(system: System, facts: Facts, engine: str = "", release: float | None = None) -> Machine:
+    """Everything a serving step needs of a system; raises MissingFact naming every missing term.
+
+    release  year the engine's release is of (2026.25 is the end of March); None is the newest that is known
+    """
     eff, net = efficiency(facts, system.chip), fabric(facts, system)
     if system.domain == 1 and system.chip.link_bw > 0:
         # Cards of one server reach each other over PCIe, which is their link: no scale-up fabric, and no network.
         net = replace(net, domain=system.chips)
-    return Machine(system=system, eff=eff, net=net, engine=_engine(facts, system.chip, engine, net, eff.sigma))
+    latency = net.link["all_reduce"].latency if "all_reduce" in net.link else 0.0
+    return Machine(system=system, eff=eff, net=net, engine=engine_of(facts, system.chip, engine, release,
+                                                                     oneshot=latency, sigma=eff.sigma))
 
 
-def _engine(facts: Facts, chip: Chip, engine: str, net: Fabric, sigma: float) -> Engine:
-    keys = {"overhead": f"{ENGINE}.step_overhead" + (f"@{engine}" if engine else ""),
-            "request": f"{ENGINE}.request_overhead", "hidden": f"{ENGINE}.launch_hidden",
-            "decode": f"{ENGINE}.serving_slowdown@decode", "prefill": f"{ENGINE}.serving_slowdown@prefill",
-            "dequantise": f"{ENGINE}.serving_slowdown@dequantise", "bunching": f"{ENGINE}.arrival_bunching",
-            "reserve": f"{ENGINE}.memory_reserve", "sigma": f"{ENGINE}.serving_sigma"}
-    found = {name: facts.try_value(key) for name, key in keys.items()}
-    gaps = [keys[name] for name, value in found.items() if value is None]
-    if gaps:
-        raise MissingFact([Problem(what=f"no serving figure as of {facts.as_of.isoformat()}", got=key,
-                                   remedy="Name trtllm, sglang or vllm, or no engine.") for key in gaps])
-    value = {name: float(v) for name, v in found.items() if v is not None}
-    oneshot = facts.try_value(f"{chip.id}.oneshot_latency")
-    if oneshot is None:
-        oneshot = net.link["all_reduce"].latency if "all_reduce" in net.link else 0.0
-    # Two independent sources of error: the operators of this chip, and what engines make of them.
-    return Engine(**{**value, "sigma": float(np.hypot(value["sigma"], sigma)), "oneshot": oneshot})
+def decode_parts(task: ServeTask, on: Machine, layouts: ServeLayouts, batch: Floats,
+                 context: npt.ArrayLike | None = None) -> Parts:
+    """Parts of one decode step: a token (with speculation, `per_step`) for each of `batch` sequences of every group.
+
+    [C, P]  [s]
+
+    context  mean cached tokens of a sequence; the task's where it is not given    [C]  [token]
+    """
+    how = on.engine.of("decode", task.form)
+    pieces = _operators(decode_operators(task, layouts, batch, context), task, on, how)
+    pieces |= communication(task, on, layouts, batch * task.queries, how)
+    return _step(pieces | draft(task, pieces), on)
 
 
-def decode_parts(task: ServeTask, on: Machine, layouts: ServeLayouts, batch: Floats) -> Parts:
-    """Parts of one decode step: a token for each of `batch` sequences of every group. [C, P]  [s]"""
-    work = decode_work(task.arch, dtype=task.dtype, kv_dtype=task.kv_dtype, sequences=batch, context=task.context,
-                       tp=layouts.tp, ep=layouts.ep, etp=layouts.etp)
-    pieces = _operators(work, task, on, on.engine.hidden) | communication(task, on, layouts, batch)
-    return _step(pieces, on.engine.decode, on.engine.overhead)
+def draft(task: ServeTask, pieces: Mapping[str, Floats]) -> dict[str, Floats]:
+    """Time of proposing tokens: each costs about one block and one more look at the vocabulary. [C]  [s]"""
+    if not task.draft:
+        return {}
+    blocks = sum((value for part, value in pieces.items() if part != "embedding+loss"), start=np.zeros(1))
+    return {"draft": task.draft * (blocks / task.arch.layers + pieces["embedding+loss"]) / task.queries}
 
 
 def prefill_parts(task: ServeTask, on: Machine, layouts: ServeLayouts, batch: Floats) -> Parts:
@@ -163,34 +156,78 @@ def prefill_parts(task: ServeTask, on: Machine, layouts: ServeLayouts, batch: Fl
     Prompts shorter than a chunk share steps with others that arrive in the same step (`batch` / output of them), so
     their products are larger; the time is the prompt's share.
     """
+    tokens, seq, before = shared_chunk(task, batch)
+    return chunk_parts(task, on, layouts, tokens, seq, before).scaled(task.fresh_tokens / tokens)
+
+
+def shared_chunk(task: ServeTask, batch: Floats) -> tuple[Floats, float, float]:
+    """Prompt tokens of a step in which a prompt is worked on [C], how many are of one prompt, cached ones before them.
+
+    [token]
+    """
     fresh = task.fresh_tokens
     each = min(fresh, task.chunk)
-    tokens = np.clip(batch * fresh / task.output_tokens, each, task.chunk)
-    before = task.input_tokens - fresh + (fresh - each) / 2.0
-    work = prefill_work(task.arch, dtype=task.dtype, tokens=tokens, seq=each, prefix=before, sequences=tokens / each,
-                        tp=layouts.tp, ep=layouts.ep, etp=layouts.etp)
-    pieces = _operators(work, task, on, 0.0) | communication(task, on, layouts, tokens)
-    share = fresh / tokens
-    return _step(pieces, on.engine.prefill, on.engine.overhead).scaled(share)
+    return (np.clip(batch * fresh / task.output_tokens, each, task.chunk), each,
+            task.input_tokens - fresh + (fresh - each) / 2.0)
 
 
-def _step(pieces: Mapping[str, Floats], slowdown: float, overhead: float) -> Parts:
-    return Parts.of("s", {**{name: value * slowdown for name, value in pieces.items()}, "host": overhead})
+def chunk_parts(task: ServeTask, on: Machine, layouts: ServeLayouts, tokens: npt.ArrayLike, seq: npt.ArrayLike,
+                before: npt.ArrayLike) -> Parts:
+    """Parts of one engine step that works on prompts alone. [C, P]  [s]
+
+    tokens  prompt tokens of the step on every group        [C]  [token]
+    seq     tokens of one prompt (or chunk of it) in it      [C]  [token]
+    before  cached tokens before them                        [C]  [token]
+    """
+    how, many = on.engine.of("prefill", task.form), np.asarray(tokens, dtype=np.float64)
+    pieces = _operators(prefill_operators(task, layouts, many, seq, before), task, on, how)
+    return _step(pieces | communication(task, on, layouts, many, how), on)
 
 
-def _operators(work: Work, task: ServeTask, on: Machine, hidden: float) -> dict[str, Floats]:
-    """Operator time by part. [C]  [s]   hidden: share of the launches that is not seen"""
-    time = operator_time(stored(work, task), on.chip, on.eff) - hidden * launches(work, on.eff)
-    if task.weights != task.dtype and task.dtype == "bf16":
-        time = np.where(low_products(work, task), time * on.engine.dequantise, time)
-    time = time * work.count
+def decode_operators(task: ServeTask, layouts: ServeLayouts, batch: Floats,
+                     context: npt.ArrayLike | None = None) -> Work:
+    """Operators of one decode step on one chip."""
+    return decode_work(task.arch, dtype=task.dtype, kv_dtype=task.kv_dtype, sequences=batch,
+                       context=task.context if context is None else context, tp=layouts.tp, ep=layouts.ep,
+                       etp=layouts.etp, queries=task.queries)
+
+
+def prefill_operators(task: ServeTask, layouts: ServeLayouts, tokens: Floats, seq: npt.ArrayLike,
+                      before: npt.ArrayLike) -> Work:
+    """Operators of one step that works on prompts, on one chip."""
+    return prefill_work(task.arch, dtype=task.dtype, tokens=tokens, seq=seq, prefix=before,
+                        sequences=tokens / np.asarray(seq, dtype=np.float64), tp=layouts.tp, ep=layouts.ep,
+                        etp=layouts.etp)
+
+
+def _step(pieces: Mapping[str, Floats], on: Machine) -> Parts:
+    """A step of these pieces and the host's time, in the engine's release."""
+    return Parts.of("s", {**pieces, "host": on.engine.overhead}).scaled(on.engine.pace)
+
+
+def _operators(work: Work, task: ServeTask, on: Machine, how: Phase) -> dict[str, Floats]:
+    """Operator time by part: each class of operators by its factor, the fixed time of kernels by its own. [C]  [s]"""
+    moving, fixed = curve_times(work, task, on)
+    time = moving * np.array([getattr(how, c) for c in classes(work)]) + how.launch * fixed
     return {part: np.asarray(time[..., [p == part for p in work.parts]].sum(axis=-1))
             for part in dict.fromkeys(work.parts)}
 
 
+def classes(work: Work) -> list[str]:
+    """Class of each operator: a field of Phase. [O]"""
+    return [CLASS.get(kind, "elementwise") for kind in work.kinds]
+
+
+def curve_times(work: Work, task: ServeTask, on: Machine) -> tuple[Floats, Floats]:
+    """Time of each operator by its curve as often as it runs [C, O], without and of its fixed time. [s]"""
+    fixed = launches(work, on.eff)
+    return (operator_time(stored(work, task), on.chip, on.eff) - fixed) * work.count, fixed * work.count
+
+
 def launches(work: Work, eff: Efficiency) -> Floats:
     """Launch time inside each operator's time. [O]  [s]"""
-    fixed = {"attention": eff.attention.launch, "mla": eff.mla.launch, "decode": eff.decode.launch}
+    fixed = {"attention": eff.attention.launch, "mla": eff.mla.launch, "decode": eff.decode.launch,
+             "index": eff.decode.launch}
     return np.array([eff.product[d].launch if k in ("gemm", "grouped") and d in eff.product
                      else fixed.get(k, eff.moving.launch) for k, d in zip(work.kinds, work.dtypes, strict=True)])
 
@@ -209,18 +246,18 @@ def stored(work: Work, task: ServeTask) -> Work:
     return replace(work, nbytes=work.nbytes - saved * low_products(work, task) * work.groups * work.n * work.k)
 
 
-def communication(task: ServeTask, on: Machine, layouts: ServeLayouts, tokens: Floats) -> dict[str, Floats]:
+def communication(task: ServeTask, on: Machine, layouts: ServeLayouts, tokens: Floats, how: Phase) -> dict[str, Floats]:
     """Time of a step's messages for `tokens` tokens of every group. [C]  [s]"""
     arch, net = task.arch, on.net
     hidden = ELEMENT_BYTES["bf16"] * arch.hidden * tokens
     # Attention, state-space and MLP blocks each end with one reduction over the tensor-parallel group.
-    reductions = arch.attention_layers + arch.ssm_layers + arch.mlp_layers
-    tensor = reductions * reduction(hidden, layouts.tp, on)
+    reductions = arch.attention_layers + arch.state_layers + arch.mlp_layers
+    tensor = how.reduction * reductions * reduction(hidden, layouts.tp, on)
     # Dispatch in the products' format, combine in bf16; a token goes to each chip at most once.
     copies = np.minimum(arch.topk, layouts.ep)
     sent = tokens / layouts.tp * copies * expert_width(arch)
     there, back = (all_to_all(sent * ELEMENT_BYTES[d], layouts.ep, 1, net) for d in (task.dtype, "bf16"))
-    experts = np.where(layouts.dp > 1, arch.moe_layers * (there + back), 0.0)
+    experts = np.where(layouts.dp > 1, how.exchange * arch.moe_layers * (there + back), 0.0)
     hops = np.where(layouts.pp > 1, (layouts.pp - 1) * p2p(hidden / layouts.tp, layouts.tp * layouts.dp, net), 0.0)
     return {"tensor reduction": tensor, "expert exchange": experts, "pipeline": hops}
 

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from exafleet.facts.architecture import Arch
 from exafleet.step.serve_layouts import ServeLayouts
 from exafleet.terms.parts import Parts
-from exafleet.work.counts import ELEMENT_BYTES, kv_bytes, parameters, weight_bytes
+from exafleet.work.counts import ELEMENT_BYTES, kv_bytes, parameters, state_bytes, weight_bytes
 
 Floats = npt.NDArray[np.float64]
 
@@ -35,7 +35,9 @@ def memory(arch: Arch, layouts: ServeLayouts, batch: Floats, dtype: str, kv_dtyp
     dense = weight_bytes(arch, dtype) - experts
     # A chip holds whole experts: 256 over 72 chips take 4 places on each, some of them twice.
     held = np.ceil(arch.experts / layouts.ep) / max(arch.experts, 1) / layouts.etp if arch.experts else 0.0
-    cache = kv_bytes(arch, context, kv_dtype) * cache_share(arch, layouts) * batch
+    state = state_bytes(arch)
+    each = (kv_bytes(arch, context, kv_dtype) - state) * cache_share(arch, layouts) + state / layouts.tp
+    cache = each * batch
     return Parts.of("B", {
         "dense weights": dense / (layouts.tp * layouts.pp),
         "expert weights": experts * held / layouts.pp,

@@ -128,7 +128,8 @@ def _slower(work: Work, how: Practice) -> Floats:
     """Time over the operator curves by kind: what the stack reaches of them; the busiest rank paces routed experts."""
     grouped = how.imbalance / (how.speed * how.moe_speed)
     slower = {"gemm": 1.0 / how.speed, "grouped": grouped, "attention": 1.0 / how.attention,
-              "mla": 1.0 / how.mla, "memory": 1.0 / how.moving, "scan": 1.0 / how.scan}
+              "mla": 1.0 / how.mla, "memory": 1.0 / how.moving, "scan": 1.0 / how.scan,
+              "index": 1.0 / how.attention}
     return np.array([slower[kind] for kind in work.kinds])
 
 
@@ -138,7 +139,7 @@ def _sum(times: Floats, work: Work, *parts: str, step: str = "") -> Floats:
 
 
 def _tensor_traffic(arch: Arch, tokens: Floats, tp: Floats, net: Fabric) -> tuple[Floats, Floats]:
-    """Sequence-parallel gathers and scatters around attention, dense MLP and state-space blocks.
+    """Sequence-parallel gathers and scatters around attention, dense MLP and blocks with a state.
 
     Forward: one gather and one scatter around each; backward the same, and one more gather for the weight gradient.
     Routed experts work on the tokens a rank owns and need none; shared experts do.
@@ -147,7 +148,7 @@ def _tensor_traffic(arch: Arch, tokens: Floats, tp: Floats, net: Fabric) -> tupl
     gather = collective.all_gather(message, tp, 1.0, net)
     scatter = collective.reduce_scatter(message, tp, 1.0, net)
     beside = arch.moe_layers if arch.shared_ffn + arch.residual_dense_ffn else 0
-    around = arch.attention_layers + dense_layers(arch) + arch.ssm_layers + beside
+    around = arch.attention_layers + dense_layers(arch) + arch.state_layers + beside
     forward = around * (gather + scatter)
     return 2.0 * forward + around * gather, forward
 

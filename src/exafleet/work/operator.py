@@ -9,7 +9,9 @@ Kinds of operator, and what m, n, k mean for them:
   attention  score and value products of training and prefill; m is the sequence length, k the head width
   mla        the same for multi-head latent attention
   decode     attention of one new token per sequence over its cache; bytes are the cache read
-  scan       the small products of a Mamba-2 scan: inside chunks of tokens, and through the states between them
+  index      scores by which sparse attention picks: m queries over n keys of width k, in fp8 where the chip has it
+  scan       the small products of a Mamba-2 scan or of a gated delta rule: inside chunks of tokens, and through the
+             states between them
   memory     everything that only moves bytes (norms, activations, rotary, permutation, quantisation, loss)
 """
 

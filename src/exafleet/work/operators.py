@@ -1,6 +1,6 @@
 """Operators of a whole step: training (forward, activation and weight gradients), prefill, decoding.
 
-Blocks come from blocks.py and ssm.py, attention from attention.py; what an operator is says operator.py.
+Blocks come from blocks.py, ssm.py and delta.py, attention from attention.py; what an operator is says operator.py.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from exafleet.facts.architecture import Arch
 from exafleet.work.attention import context_attention, decode_attention
-from exafleet.work.blocks import attention_projections, dense_mlp, moe
+from exafleet.work.blocks import attention_projections, dense_mlp, moe, streams
 from exafleet.work.counts import ELEMENT_BYTES
+from exafleet.work.delta import delta
 from exafleet.work.operator import Operator, Shard, Work, gather, gemm, memory
 from exafleet.work.recipes import FUSED, Kernels, Recipe
 from exafleet.work.ssm import ssm
@@ -45,6 +46,8 @@ def blocks(arch: Arch, shard: Shard, dtype: str, *, decode: bool = False) -> Ite
     yield from dense_mlp(arch, shard, dtype)
     yield from moe(arch, shard, dtype)
     yield from ssm(arch, shard, dtype, decode=decode)
+    yield from delta(arch, shard, dtype, decode=decode)
+    yield from streams(arch, shard)
 
 
 def _shard(tokens: npt.ArrayLike, tp: npt.ArrayLike, ep: npt.ArrayLike, etp: npt.ArrayLike, sequence: bool,
@@ -159,18 +162,22 @@ def prefill_work(arch: Arch, *, dtype: str, tokens: npt.ArrayLike, seq: npt.Arra
 
 
 def decode_work(arch: Arch, *, dtype: str, kv_dtype: str, sequences: npt.ArrayLike, context: npt.ArrayLike,
-                tp: npt.ArrayLike = 1, ep: npt.ArrayLike = 1, etp: npt.ArrayLike = 1) -> Work:
-    """Operators of one decode step: one new token in each of `sequences` on one tensor-parallel group.
+                tp: npt.ArrayLike = 1, ep: npt.ArrayLike = 1, etp: npt.ArrayLike = 1, queries: float = 1.0) -> Work:
+    """Operators of one decode step: new tokens in each of `sequences` on one tensor-parallel group.
 
     sequences  running sequences of the group                                     [...]
     context    cached tokens of each, mean                                        [...]  [token]
-    Tokens too few to touch every expert read only the experts they touch.
+    queries    tokens each sequence works on: 1, or with speculation the drafted ones too    [token]
+
+    Tokens too few to touch every expert read only the experts they touch; the cache of a sequence is read once
+    however many of its tokens look at it.
     """
-    shard = _shard(sequences, tp, ep, etp, sequence=False)
+    tokens = np.asarray(sequences, dtype=np.float64) * queries
+    shard = _shard(tokens, tp, ep, etp, sequence=False)
     return gather(
         [
             *blocks(arch, shard, dtype, decode=True),
-            *decode_attention(arch, sequences, context, tp, kv_dtype),
-            *head(arch, shard, sequences, loss=False),
+            *decode_attention(arch, sequences, context, tp, kv_dtype, queries),
+            *head(arch, shard, tokens, loss=False),
         ]
     )

@@ -69,8 +69,8 @@ def test_a_demand_is_carried_by_the_fewest_accelerators(mode):
     assert d["units"] == -(-d["gpus"] // 8)
 
 
-@pytest.mark.parametrize("words", [("--gpus", "16", "--mode", "aggregated"), ("--gpus", "16", "--mode", "disaggregated"),
-                                   ("--rate", "7")])
+@pytest.mark.parametrize("words", [("--gpus", "16", "--mode", "aggregated"), ("--rate", "7"),
+                                   ("--gpus", "16", "--mode", "disaggregated")])
 def test_cost_and_energy_of_tokens_in_and_out_add_up_to_those_of_the_pool(words):
     d = figures(*H200, *words, "--price", "2.50 USD/h", "--isl", "3000", "--osl", "700")
     out = d["tokens_per_s"] if d["demand"] is None else d["demand"]
@@ -90,7 +90,7 @@ def test_a_rent_that_is_known_is_named_and_one_that_is_not_is_asked_for():
     assert re.fullmatch(r"h200-sxm\.rent@on-demand:\d{4}-\d{2}", known["cost"]["price_from"])
     rack = ("llama-3-70b", "--system", "gb200-nvl72")
     assert figures(*rack)["cost"] is None
-    assert "give --price" in run(*rack).stdout
+    assert "give --price" in " ".join(run(*rack).stdout.split())
 
 
 def test_a_dearer_accelerator_makes_dearer_tokens_and_nothing_else():
@@ -115,6 +115,13 @@ def test_cached_prompts_and_narrow_weights_carry_more():
     assert narrow < 0.4 * wide
 
 
+def test_drafted_tokens_that_are_right_speed_it_up():
+    one = (*H200, "--gpus", "8", "--tp", "8", "--mode", "aggregated", "--concurrency", "8")
+    plain, drafted, wrong = (figures(*one, *more)["tpot"] for more in (
+        (), ("--draft", "3", "--accept", "0.9"), ("--draft", "3", "--accept", "0")))
+    assert drafted < plain < wrong
+
+
 def test_an_engine_can_be_named():
     assert figures(*H200, "--engine", "vllm")["token_parts"] != figures(*H200, "--engine", "sglang")["token_parts"]
 
@@ -137,6 +144,9 @@ def test_every_mistake_is_told_at_once():
     (("gpt3-175b", "--system", "hgx-h100", "--isl", "4000"), "2,048 learned positions"),
     (("deepseek-v3", "--system", "hgx-h200", "--gpus", "16", "--tp", "8", "--ep", "4"), "--tp, --ep"),
     (("llama-3-70b", "--system", "hgx-h100", "--weight-dtype", "bf16", "--dtype", "fp8"), "--weight-dtype"),
+    (("llama-3-70b", "--system", "hgx-h100", "--draft", "2"), "--accept"),
+    (("llama-3-70b", "--system", "hgx-h100", "--accept", "0.5"), "no tokens are drafted"),
+    (("llama-3-70b", "--system", "hgx-h100", "--draft", "2", "--accept", "1.5"), "not a probability"),
     (("llama-3-70b", "--system", "hgx-h100", "--price", "-1 USD/h"), "--price"),
     (("llama-3-70b", "--system", "hgx-h100", "--mode", "apart"), "--mode"),
 ])

@@ -44,7 +44,9 @@ GOOD = [
     ({**SMALL, "model_type": "qwen2_moe", "num_experts": 60, "num_experts_per_tok": 4, "moe_intermediate_size": 32,
       "shared_expert_intermediate_size": 96, "decoder_sparse_step": 2}, {"moe_layers": 2, "shared_ffn": 96}),
     ({**SMALL, "model_type": "qwen3_moe", "head_dim": 128, "num_experts": 128, "num_experts_per_tok": 8,
-      "moe_intermediate_size": 32, "mlp_only_layers": [0]}, {"moe_layers": 3, "head_dim": 128}),
+      "moe_intermediate_size": 32, "mlp_only_layers": [0]}, {"moe_layers": 3, "head_dim": 128, "ffn": 128}),
+    ({**SMALL, "model_type": "qwen3_moe", "num_experts": 128, "num_experts_per_tok": 8, "moe_intermediate_size": 32},
+     {"moe_layers": 4, "ffn": 0}),
     (DEEPSEEK, {"moe_layers": 58, "shared_ffn": 2048, "head_dim": 192, "q_lora": 1536, "v_dim": 128, "mtp_layers": 1}),
     ({**DEEPSEEK, "model_type": "kimi_k2", "q_lora_rank": None, "n_routed_experts": 384},
      {"q_lora": 0, "experts": 384}),
@@ -86,6 +88,35 @@ GOOD = [
       "head_dim": 16, "state_size": 128}, {"ssm_layers": 3, "attention_layers": 0, "mlp_layers": 0}),
 ]
 
+DELTA = {"linear_num_key_heads": 4, "linear_num_value_heads": 8, "linear_key_head_dim": 16, "linear_value_head_dim": 32}
+INDEX = {"index_n_heads": 64, "index_head_dim": 128, "index_topk": 2048}
+V4 = {"model_type": "deepseek_v4", "hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4, "head_dim": 32,
+      "num_key_value_heads": 1, "vocab_size": 100, "q_lora_rank": 16, "o_lora_rank": 8, "o_groups": 2,
+      "sliding_window": 128, "compress_ratios": [0, 4, 128, 0], "moe_intermediate_size": 32, "n_routed_experts": 8,
+      "n_shared_experts": 1, "num_experts_per_tok": 2, "num_nextn_predict_layers": 1, "hc_mult": 4, **INDEX}
+GOOD += [
+    ({**SMALL, **DELTA, "model_type": "qwen3_next", "head_dim": 32, "num_experts": 8, "num_experts_per_tok": 2,
+      "moe_intermediate_size": 16, "shared_expert_intermediate_size": 16},
+     {"attention_layers": 1, "delta_layers": 3, "attention_gate": 1, "delta_value_heads": 8, "delta_value_dim": 32,
+      "ffn": 0, "moe_layers": 4, "shared_ffn": 16}),
+    ({"model_type": "qwen3_5_moe", "tie_word_embeddings": False,
+      "text_config": {**{k: v for k, v in SMALL.items() if k != "intermediate_size"}, **DELTA, "num_experts": 8,
+                      "model_type": "qwen3_5_moe_text", "moe_intermediate_size": 16, "num_experts_per_tok": 2,
+                      "layer_types": ["linear_attention", "full_attention"] * 2, "mtp_num_hidden_layers": 1}},
+     {"attention_layers": 2, "delta_layers": 2, "ffn": 0, "mtp_layers": 1}),
+    ({"model_type": "qwen3_5", "text_config": {**SMALL, **DELTA, "model_type": "qwen3_5_text"}},
+     {"attention_layers": 1, "delta_layers": 3, "ffn": 128, "experts": 0}),
+    ({**DEEPSEEK, **INDEX, "model_type": "deepseek_v32"}, {"index_layers": 61, "index_heads": 64, "index_topk": 2048}),
+    ({**DEEPSEEK, **INDEX, "model_type": "glm_moe_dsa", "head_dim": 64, "indexer_types": ["full", *["shared"] * 60]},
+     {"index_layers": 1, "index_dim": 128, "head_dim": 192}),
+    (V4, {"csa_layers": 1, "csa_ratio": 4, "hca_layers": 1, "hca_ratio": 128, "index_layers": 1, "window_layers": 3,
+          "shared_kv": 1, "residual_streams": 4, "moe_layers": 3, "ffn": 0, "o_groups": 2}),
+    ({**V4, "model_type": "copy", "architectures": ["DeepseekV4ForCausalLM"]}, {"csa_layers": 1}),
+    ({**DEEPSEEK, "model_type": "glm4_moe_lite"}, {"kv_lora": 512}),
+    ({"model_type": "qwen3_vl", "text_config": {**SMALL, "model_type": "qwen3_vl_text", "head_dim": 32}},
+     {"head_dim": 32, "ffn": 128}),
+]
+
 
 @pytest.mark.parametrize(("config", "has"), GOOD, ids=lambda v: v.get("model_type", "") if isinstance(v, dict) else "")
 def test_a_known_architecture_is_read(tmp_path: Path, config: dict[str, Any], has: dict[str, int]) -> None:
@@ -106,7 +137,13 @@ BAD = [
     ("[1]", "config.json:1: not a JSON object"),
     ("{}", "unknown architecture"),
     ({**LLAMA, "model_type": "llamma"}, "Did you mean 'llama'"),
-    ({"model_type": "qwen3_next"}, 'architecture "qwen3_next" cannot be counted; got gated delta networks'),
+    ({"model_type": "kimi_linear"}, 'architecture "kimi_linear" cannot be counted; got linear attention'),
+    ({**V4, "compress_ratios": [0, 4, 16]}, "compress_ratios: unknown ratio; got 16; allowed: 0, 4 or 128"),
+    ({**V4, "compress_ratios": [0, 4]}, "2 entries for 3 layers"),
+    ({**DEEPSEEK, **INDEX, "model_type": "deepseek_v32", "q_lora_rank": None}, "a q_lora that its queries come from"),
+    ({**DEEPSEEK, "model_type": "deepseek_v32"}, "index_topk: missing"),
+    ({**SMALL, **DELTA, "model_type": "qwen3_5", "linear_num_value_heads": 6}, "not a multiple of delta_key_heads (4)"),
+    ({**SMALL, **DELTA, "model_type": "qwen3_5", "layer_types": ["mamba"] * 4}, "unknown kinds of block; got mamba"),
     ({**LLAMA, "hidden_size": None}, "hidden_size: missing"),
     ({**LLAMA, "num_hidden_layers": -3}, "config.json:8 num_hidden_layers: not a whole number in range; got -3"),
     ({**LLAMA, "num_hidden_layers": 1.5}, "got 1.5"),

@@ -62,7 +62,8 @@ def test_an_unknown_name_shows_the_nearest_of_the_kind(facts: Facts) -> None:
 @pytest.mark.parametrize(("name", "subject"), [
     ("Qwen/Qwen3-32B", "qwen3-32b"), ("nvidia/Qwen3-32B-NVFP4", "qwen3-32b"),
     ("Qwen/Qwen3-32B-FP8-Static-PerTensor", "qwen3-32b"), ("nvidia/DeepSeek-R1-0528-NVFP4-v2", "deepseek-v3"),
-    ("DeepSeek-V3/R1", "deepseek-v3"), ("amd/DeepSeek-R1-MXFP4-Preview", "deepseek-v3"),
+    ("nvidia/Nemotron-H-56B-Base-8K", "nemotron-h-56b"), ("DeepSeek-V3/R1", "deepseek-v3"),
+    ("amd/DeepSeek-R1-MXFP4-Preview", "deepseek-v3"),
     ("Qwen/Qwen3-235B-A22B-Thinking-2507-FP8", "qwen3-235b-a22b"), ("llama2-70b-99.9", "llama-2-70b"),
     ("meta-llama/Meta-Llama-3.1-8B-Instruct", "llama-3-8b"), ("amd/Llama-3.3-70B-Instruct-FP8-KV", "llama-3-70b"),
     ("mistralai/Mixtral-8x7B-Instruct-v0.1", "mixtral-8x7b"), ("moonshotai/Kimi-K2.5", "kimi-k2"),

@@ -30,6 +30,7 @@ ROUNDED = {
                     (0.07, "the name leaves the 256,000-entry embeddings out or rounds")),
     **dict.fromkeys(("nemotron-3-nano", "nemotron-3.5-lightning"), (0.06, "30B is a rounded name of 31.6B")),
     "falcon-40b": (0.035, "40B is a rounded name of 41.3B"),
+    "deepseek-v4-pro": (0.02, "1.6T is a rounded figure, and small parts are left out"),
     "nemotron-super-49b": (0.02, "49B is a rounded name of 49.9B"),
     **dict.fromkeys(("gemma-3-12b", "gemma-4-26b-a4b", "gemma-4-31b"), (0.04, "the name counts the vision tower")),
 }
@@ -59,7 +60,8 @@ def test_exceptions_are_needed() -> None:
         ("grok-1", 86.0, 0.02),
         ("llama-3-8b", 8.03, 0.001),
         ("qwen3-coder-480b-a35b", 35.0, 0.02),
-        ("deepseek-v4-flash", 13.0, 0.03),
+        ("qwen3.5-397b-a17b", 17.0, 0.025),
+        ("qwen3.5-122b-a10b", 10.0, 0.025),
         ("nemotron-3-super", 12.0, 0.07),
         ("nemotron-3-ultra", 55.0, 0.02),
     ],
@@ -70,7 +72,8 @@ def test_active_parameters_agree_with_the_model_card(name: str, billions: float,
 
 # These cards leave the vocabulary out.
 @pytest.mark.parametrize(("name", "billions", "within"), [
-    ("glm-4.5", 32.0, 0.01), ("glm-4.5-air", 12.0, 0.02), ("minimax-m2", 10.0, 0.025)])
+    ("glm-4.5", 32.0, 0.01), ("glm-4.5-air", 12.0, 0.02), ("minimax-m2", 10.0, 0.025), ("glm-5", 40.0, 0.01),
+    ("deepseek-v3.2", 37.0, 0.015), ("deepseek-v4-flash", 13.0, 0.025), ("deepseek-v4-pro", 49.0, 0.025)])
 def test_active_parameters_without_vocabulary_agree_with_the_model_card(name: str, billions: float,
                                                                         within: float) -> None:
     a = arch(FACTS, name)
@@ -97,7 +100,8 @@ def test_dense_flops_are_six_n_and_attention(name: str) -> None:
     assert float(flops_per_token(a, seq)) == pytest.approx(expected, rel=1e-9)
 
 
-@pytest.mark.parametrize("name", ["llama-3-8b", "mixtral-8x7b", "deepseek-v3", "gpt-oss-120b", "nemotron-3-nano"])
+@pytest.mark.parametrize("name", ["llama-3-8b", "mixtral-8x7b", "deepseek-v3", "gpt-oss-120b", "nemotron-3-nano",
+                                  "qwen3.5-27b", "qwen3-next-80b-a3b", "deepseek-v4-flash"])
 def test_operators_do_the_flops_of_the_formula(name: str) -> None:
     a, seq = arch(FACTS, name), 4096
     work = train_work(a, seq=seq, dtype="bf16", micro_batch=2)
@@ -106,10 +110,11 @@ def test_operators_do_the_flops_of_the_formula(name: str) -> None:
     flops = np.where(core, work.flops * 2.0 / 2.5, work.flops)
     expected = float(flops_per_token(a, seq, mtp=True)) * 2 * seq
     # MTP blocks are counted as blocks of the last kind, without their own projection; convolutions are not products.
-    assert float(work.total(flops)) == pytest.approx(expected, rel=0.02 if a.mtp_layers or a.ssm_layers else 1e-6)
+    assert float(work.total(flops)) == pytest.approx(expected, rel=0.02 if a.mtp_layers or a.state_layers else 1e-6)
 
 
-@pytest.mark.parametrize("name", ["llama-3-8b", "mixtral-8x7b", "deepseek-v3"])
+@pytest.mark.parametrize("name", ["llama-3-8b", "mixtral-8x7b", "deepseek-v3", "qwen3.5-397b-a17b", "deepseek-v4-pro",
+                                  "falcon-180b", "nemotron-super-49b"])
 def test_forward_operators_of_serving_do_a_third(name: str) -> None:
     a = arch(FACTS, name)
     prefill = prefill_work(a, dtype="bf16", tokens=4096, seq=4096, sequences=4096)

@@ -18,7 +18,6 @@ from exafleet.facts.hardware import system as system_of
 from exafleet.service.measured import words
 from exafleet.service.measured.runs import METRICS, Served, Unread
 from exafleet.step.measured.cells import Cells, NotUsable, cells_of, first_figure, needed, number, tried
-from exafleet.step.measured.run_words import subject
 from exafleet.terms.errors import FactError, Problem
 
 REQUIRED = ("case_id", "model", "weights_precision", "framework", "accelerator", "system", "gpus", "tp", "pp", "ep",
@@ -73,7 +72,7 @@ def _shape(cells: Cells, facts: Facts) -> Arch:
     name = cells["model"]
     if any(word in name.casefold() for word in KERNEL):
         raise NotUsable(f'"{name}" is a kernel, not a model')
-    return arch(facts, subject(facts, words.model_name(name), "model").id)
+    return arch(facts, name)
 
 
 def _system(cells: Cells, facts: Facts) -> str:

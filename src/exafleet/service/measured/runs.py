@@ -10,7 +10,8 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -71,10 +72,14 @@ class Served:
         return self.decode.chips + (self.prefill.chips if self.prefill else 0)
 
     @property
+    def layout_group(self) -> str:
+        """Model, system and layout: what the split of the package's table keeps together."""
+        return "|".join((self.model, self.system, pool_text(self.prefill), pool_text(self.decode)))
+
+    @property
     def group(self) -> str:
-        """Model x system x layout: what the split keeps together."""
-        return "|".join((self.model, self.system, self.dtype, self.weight_dtype, self.engine, pool_text(self.prefill),
-                         pool_text(self.decode)))
+        """The deployment: the same with formats and engine."""
+        return "|".join((self.layout_group, self.dtype, self.weight_dtype, self.engine, self.version))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,3 +144,15 @@ def written(rows: Iterable[Served]) -> str:
         cells |= {name: "" if math.isnan(getattr(row, name)) else f"{getattr(row, name):.6g}" for name in _NUMBERS}
         table.writerow([cells[column] for column in COLUMNS])
     return out.getvalue()
+
+
+def year(row: Served, releases: Mapping[str, float]) -> float | None:
+    """When the software of a row was current, as a year: its date, else that of its version; None where untold.
+
+    releases  version (or how it begins) -> year
+    """
+    told = re.match(r"(20\d\d)-([01]\d)(?:-([0-3]\d))?", row.date)
+    if told:
+        return int(told[1]) + (int(told[2]) - 1) / 12.0 + (int(told[3] or 15) - 1) / 365.0
+    named = [y for version, y in releases.items() if row.version.startswith(version)]
+    return named[0] if named else (int(row.date[:4]) + 0.5 if row.date else None)

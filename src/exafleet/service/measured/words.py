@@ -151,15 +151,15 @@ def pools(cells: Cells, experts: bool) -> tuple[Pool | None, Pool | None]:
 
 def prefill_pool(count: int, chips: int, experts: bool, cells: Cells) -> Pool:
     """Prefill replicas of so many chips: attention data parallel where decode is, else tensor parallel."""
-    if experts and (whole(cells, "dp") or 1) > 1:
+    if experts and (axis(cells, "dp") or 1) > 1:
         return Pool(count=count, tp=1, dp=chips, ep=chips)
-    return Pool(count=count, tp=chips, ep=chips if experts and (whole(cells, "ep") or 1) > 1 else 1)
+    return Pool(count=count, tp=chips, ep=chips if experts and (axis(cells, "ep") or 1) > 1 else 1)
 
 
 def decode_pool(count: int, chips: int, cells: Cells, experts: bool) -> Pool:
     """Decode replicas of so many chips, by the axes the row states of them."""
-    dp = whole(cells, "dp") or 1
-    ep = chips if experts and max(whole(cells, "ep") or 1, dp if dp > 1 else 1) > 1 else 1
+    dp = axis(cells, "dp") or 1
+    ep = chips if experts and max(axis(cells, "ep") or 1, dp if dp > 1 else 1) > 1 else 1
     if experts and dp > 1:
         dp = chips if dp >= chips or chips % dp else dp
         return Pool(count=count, tp=chips // dp, dp=dp, ep=ep)
@@ -168,8 +168,7 @@ def decode_pool(count: int, chips: int, cells: Cells, experts: bool) -> Pool:
 
 def aggregated(cells: Cells, experts: bool) -> Pool:
     """The replica of an aggregated row; axes that are not stated are 1 or follow from the others."""
-    tp, pp, ep, dp = (whole(cells, axis) if cells.get(axis) not in (None, "0") else None
-                      for axis in ("tp", "pp", "ep", "dp"))
+    tp, pp, ep, dp = (axis(cells, name) for name in ("tp", "pp", "ep", "dp"))
     chips = whole(cells, "gpus")
     if tp is None and dp is None and ep is None:
         if not chips:
@@ -192,6 +191,11 @@ def aggregated(cells: Cells, experts: bool) -> Pool:
     return Pool(count=chips // replica, tp=tp, pp=pp, dp=dp, ep=ep)
 
 
+def axis(cells: Cells, name: str) -> int | None:
+    """Ways of one axis; sources write 0 where an axis is not used. None where it is not told."""
+    return None if cells.get(name) in (None, "0", "0.0") else whole(cells, name)
+
+
 def load(cells: Cells, pool: Pool) -> tuple[float, float]:
     """(requests kept running, requests sent in all): inf and the number queued at once where all are.
 
@@ -210,15 +214,3 @@ def load(cells: Cells, pool: Pool) -> tuple[float, float]:
     if rough:
         return float(rough[1]), float("nan")
     return float(needed(cells, "concurrency_or_batch")), float("nan")
-
-
-def model_name(name: str) -> str:
-    """A model's name without its organisation and without remarks of format and tuning that leave its shape alone.
-
-    >>> model_name("Qwen/Qwen3-235B-A22B-FP8"), model_name("nvidia/DeepSeek-R1-NVFP4"), model_name("DeepSeek-V3/R1")
-    ('Qwen3-235B-A22B', 'DeepSeek-R1', 'DeepSeek-V3')
-    """
-    last = name.rsplit("/", 1)
-    bare = last[1] if len(last) == 2 and (len(last[1]) > 4 or not last[0]) else last[0]
-    return re.sub(r"[-_ ](FP8|NVFP4|FP4|BF16|INT4|AWQ|Instruct|Chat|it|0528|preview|W4A16)\b.*", "", bare,
-                  flags=re.IGNORECASE)
