@@ -19,7 +19,8 @@ from exafleet.facts.hardware import System
 from exafleet.service.deploy import deploy
 from exafleet.service.search import ServeFront
 from exafleet.service.search_apart import ApartFront
-from exafleet.step.serve import ENGINE, ServeTask, machine
+from exafleet.step.serve import ServeTask, machine
+from exafleet.step.serving_practice import ANY_ENGINE
 
 Floats = npt.NDArray[np.float64]
 # Errors looked at, in standard deviations, and how likely each is: steps far finer than the model knows its own error.
@@ -133,4 +134,4 @@ def _quantiles(values: Floats, weights: Floats) -> tuple[float, float]:
 
 def shared_error(facts: Facts) -> float:
     """Share of the variance of throughput's error that two systems have in common for one model and its lengths."""
-    return facts.value(f"{ENGINE}.error_shared")
+    return facts.value(f"{ANY_ENGINE}.error_shared")
