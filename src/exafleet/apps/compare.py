@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from exafleet.apps.compare_words import Curve, Formats, Pools, Systems, formats_of, pools_of
 from exafleet.apps.options import AsOf, Dtype, Form, Format, Model, Own, seconds, sequences
 from exafleet.apps.serve import FirstToken, InputTokens, KvDtype, OutputTokens, PerToken
 
@@ -40,36 +41,11 @@ _SERVE_COLUMNS = {
 
 def compare(
     model: Model,
-    systems: Annotated[
-        str, typer.Option("--systems", metavar="A,B,C", help="Systems to compare, separated by commas.")
-    ],
-    gpus: Annotated[
-        str,
-        typer.Option(
-            "--gpus",
-            metavar="N",
-            help=(
-                "Accelerators of each system: one number for all, or one for each (64,72). With --serve, at most so "
-                "many in one replica."
-            ),
-        ),
-    ],
+    systems: Systems,
+    gpus: Pools,
     serve: Annotated[bool, typer.Option("--serve", help="Compare serving instead of training.")] = False,
-    curve: Annotated[
-        bool,
-        typer.Option(
-            "--curve",
-            help="Serving of two systems: the second over the first at this latency target and at others, and why.",
-        ),
-    ] = False,
-    dtype: Annotated[
-        str,
-        typer.Option(
-            "--dtype",
-            metavar="bf16|fp8|fp4|int8",
-            help="Number format of the matrix products: one for all systems, or one for each (fp8,fp4).",
-        ),
-    ] = "bf16",
+    curve: Curve = False,
+    dtype: Formats = "bf16",
     seq: Annotated[
         int, typer.Option("--seq", min=1, max=2**24, metavar="TOKENS", help="Tokens in a training sequence.")
     ] = 8192,
@@ -93,7 +69,6 @@ def compare(
       exafleet compare deepseek-v3 --systems hgx-h200,gb200-nvl72 --gpus 72 --serve --dtype fp8
       exafleet compare deepseek-v3 --systems hgx-h100,gb200-nvl72 --gpus 64,72 --dtype fp8,fp4 --curve
     """
-    from exafleet.apps.compare_words import formats_of, pools_of
     from exafleet.apps.inputs import arch_of, facts_as_of
     from exafleet.apps.output import show
     from exafleet.apps.serve import serve_figures, serve_task
@@ -106,27 +81,12 @@ def compare(
     arch = arch_of(facts, model)
     machines = [system(facts, name.strip()) for name in systems.split(",") if name.strip()]
     pools, formats = pools_of(gpus, len(machines)), formats_of(dtype, len(machines))
-    services = [
-        serve_task(
-            arch,
-            input_tokens,
-            output_tokens,
-            seconds(ttft, "--ttft"),
-            seconds(tpot, "--tpot"),
-            number,
-            kv_dtype.value,
-        )
-        for number in formats
-    ]
+    first, further = seconds(ttft, "--ttft"), seconds(tpot, "--tpot")
+    services = [serve_task(arch, input_tokens, output_tokens, first, further, f, kv_dtype.value) for f in formats]
     if curve:
         from exafleet.apps.compare_curve import curve_answer
-        from exafleet.service.split import Side
 
-        sides = [
-            Side(task=task, system=machine, chips=pool)
-            for task, machine, pool in zip(services, machines, pools, strict=True)
-        ]
-        show(*curve_answer(sides, facts, form))
+        show(*curve_answer(services, machines, pools, facts, form))
         return
     if serve:
         found = _each(machines, lambda i: serve_figures(services[i], machines[i], pools[i], facts))

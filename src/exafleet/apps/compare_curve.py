@@ -12,9 +12,11 @@ from exafleet.apps.options import Format
 if TYPE_CHECKING:
     from exafleet.facts.catalogue import Facts
     from exafleet.facts.fact import Fact
+    from exafleet.facts.hardware import System
     from exafleet.report.table import Cell, Column, Report, Table
     from exafleet.service.curve import ServePoint
     from exafleet.service.split import Side
+    from exafleet.step.serve import ServeTask
 
 # Times per token along the curve [s], and factors on the time to the first token; inf is no limit.
 TPOTS = (0.020, 0.030, 0.050, 0.075, 0.100, 0.150, 0.200, math.inf)
@@ -28,14 +30,19 @@ _PIECES = {
 }
 
 
-def curve_answer(sides: Sequence[Side], facts: Facts, form: Format) -> tuple[Report, Format, dict[str, Any]]:
-    """Report, format and flat figures of the second side over the first. Raises FactError unless there are two."""
+def curve_answer(tasks: Sequence[ServeTask], systems: Sequence[System], pools: Sequence[int], facts: Facts,
+                 form: Format) -> tuple[Report, Format, dict[str, Any]]:
+    """Report, format and flat figures of the second system over the first. Raises FactError unless there are two.
+
+    tasks, systems, pools   the service, the system and its accelerators, of each side
+    """
+    from exafleet.service.split import Side
     from exafleet.terms.errors import FactError, Problem
 
-    if len(sides) != 2:
+    if len(systems) != 2:
         raise FactError(Problem(where="--systems", what="a curve takes two systems: the base, and the one over it",
-                                got=f"{len(sides)}", remedy='Write e.g. "hgx-h100,gb200-nvl72".'))
-    base, over = sides
+                                got=f"{len(systems)}", remedy='Write e.g. "hgx-h100,gb200-nvl72".'))
+    base, over = (Side(task=t, system=s, chips=n) for t, s, n in zip(tasks, systems, pools, strict=True))
     data = curve_figures(base, over, facts)
     return _report(base, over, data, facts), form, data
 

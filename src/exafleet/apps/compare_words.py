@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
+
+import typer
 
 from exafleet.apps.options import Dtype, span
 from exafleet.terms.errors import FactError, Problem, raise_all
+
+Systems = Annotated[str, typer.Option("--systems", metavar="A,B,C", help="Systems to compare, separated by commas.")]
+Pools = Annotated[str, typer.Option("--gpus", metavar="N", help=(
+    "Accelerators of each system: one number for all, or one for each (64,72). With --serve, at most so many in one "
+    "replica."))]
+Curve = Annotated[bool, typer.Option("--curve", help=(
+    "Serving of two systems: the second over the first at this latency target and at others, and why."))]
+Formats = Annotated[str, typer.Option("--dtype", metavar="|".join(Dtype), help=(
+    "Number format of the matrix products: one for all systems, or one for each (fp8,fp4)."))]
 
 
 def each(words: str, option: str, systems: int) -> list[str]:

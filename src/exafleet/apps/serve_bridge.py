@@ -47,7 +47,7 @@ class Layout(Protocol):
 
     @property
     def pp(self) -> int:
-        """Stages."""
+        """Pipeline stages."""
 
     @property
     def dp(self) -> int:

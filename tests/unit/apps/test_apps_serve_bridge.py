@@ -132,7 +132,7 @@ def test_it_knows_every_name_and_its_models_have_our_shapes(here):
         read, ours = json.loads(config.read_text(encoding="utf-8")), arch(FACTS, model)
         read = read.get("text_config", read)
         assert (read["hidden_size"], read.get("num_hidden_layers", ours.layers)) == (ours.hidden, ours.layers), model
-        if model.startswith("llama-3"):
+        if model.startswith(("llama-3", "qwen3-")):
             other = arch_from_config(config)
             assert replace(other, id=ours.id, name=ours.name) == ours
 
