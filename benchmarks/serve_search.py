@@ -3,9 +3,9 @@
     python benchmarks/serve_search.py
 
 For 4,000 tokens in and 1,000 out, 1 s and 20 ms, on 64 accelerators. Three figures a line: layouts times batches per
-CPU second (all of them, timed together); a whole search of both kinds in this process; and the command
-`exafleet serve` in a process of its own, start-up included. Beside it aiconfigurator 0.12.0, run on a machine like
-this (two shared cores) as
+CPU second (far more batches than a search needs, in blocks); a whole search of both kinds in this process; and the
+command `exafleet serve` in a process of its own, start-up included. Beside it aiconfigurator 0.12.0, run on a machine
+like this (two shared cores) as
 
     aiconfigurator cli default --model MODEL --system SYSTEM --total-gpus 64 --isl 4000 --osl 1000 --ttft 1000 --tpot 20
 """
@@ -27,7 +27,7 @@ from exafleet.facts.architecture import arch
 from exafleet.facts.catalogue import load_facts
 from exafleet.facts.hardware import system
 from exafleet.service.deploy import deploy
-from exafleet.service.search import rungs
+from exafleet.service.search import MOST_BATCH
 from exafleet.service.steady import serve_step
 from exafleet.step.serve import Machine, ServeTask, machine
 from exafleet.step.serve_layouts import ServeLimits, layouts
@@ -37,7 +37,8 @@ SOURCE = Path(__file__).resolve().parent.parent / "src"
 # Model, system, and CPU seconds of aiconfigurator, whole command.
 CASES = (("qwen3-32b", "hgx-h200", "13"), ("deepseek-v3", "hgx-h200", "35 to 82"),
          ("deepseek-v3", "gb200-nvl72", "35 to 82"))
-REPEATS = 5
+# Batches tried with every layout, and points that are timed together.
+BATCHES, BLOCK = 800, 8192
 
 
 def main() -> None:
@@ -67,16 +68,18 @@ def main() -> None:
 
 
 def points_per_second(task: ServeTask, on: Machine, pool: int) -> tuple[int, float]:
-    """Layouts times batches, and how many of them a CPU second times: every layout, every batch, full or not."""
-    every, ladder = layouts(task.arch, on.net.domain, pool, ServeLimits()), rungs()
-    which = np.repeat(np.arange(len(every.tp)), len(ladder))
+    """Layouts times batches, and how many of them a CPU second times: every layout and many batches, full or not."""
+    every = layouts(task.arch, on.net.domain, pool, ServeLimits())
+    ladder = np.unique(np.round(np.geomspace(1.0, MOST_BATCH, BATCHES)))
+    which, batch = np.repeat(np.arange(len(every.tp)), len(ladder)), np.tile(ladder, len(every.tp))
     chosen = every.take(which)
-    running = np.tile(ladder, len(every.tp)) * chosen.dp * chosen.pp
-    serve_step(task, on, chosen, running)
+    running = batch * chosen.dp * chosen.pp
+    blocks = np.array_split(np.arange(len(which)), max(len(which) // BLOCK, 1))
+    serve_step(task, on, chosen.take(blocks[0]), running[blocks[0]])
     began = time.process_time()
-    for _ in range(REPEATS):
-        serve_step(task, on, chosen, running)
-    return len(which), REPEATS * len(which) / (time.process_time() - began)
+    for block in blocks:
+        serve_step(task, on, chosen.take(block), running[block])
+    return len(which), len(which) / (time.process_time() - began)
 
 
 def command(model: str, name: str, pool: int) -> float:
