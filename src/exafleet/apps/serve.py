@@ -9,6 +9,7 @@ from exafleet.apps.serve_options import (
     Concurrency,
     Draft,
     Engine,
+    EngineName,
     ExpertWays,
     FirstToken,
     Gpus,
@@ -78,14 +79,22 @@ def serve(
     from exafleet.apps.serve_report import serve_report
     from exafleet.facts.hardware import system as system_of
 
+    beside = engine is EngineName.aiconfigurator
+    if beside:
+        from exafleet.apps.serve_bridge import installed, with_beside
+
+        installed()
     facts = facts_as_of(as_of, own)
     words = {"gpus": gpus, "rate": rate, "isl": input_tokens, "osl": output_tokens, "ttft": ttft, "tpot": tpot,
              "dtype": dtype.value, "kv_dtype": kv_dtype.value, "mode": mode, "prefix_hit": prefix_hit,
-             "weight_dtype": weight_dtype.value if weight_dtype else "", "engine": engine.value if engine else "",
-             "draft": draft, "accept": accept, "price": price, "tp": tp, "pp": pp, "dp": dp, "ep": ep,
-             "concurrency": concurrency}
+             "weight_dtype": weight_dtype.value if weight_dtype else "",
+             "engine": engine.value if engine and not beside else "", "draft": draft, "accept": accept, "price": price,
+             "tp": tp, "pp": pp, "dp": dp, "ep": ep, "concurrency": concurrency}
     asked = read(facts, arch_of(facts, model), system_of(facts, system), words)
     figures = serve_figures(asked.task, asked.system, asked.gpus, facts, rate=asked.rate, kinds=asked.kinds,
                             limits=asked.limits, price=asked.price)
     data = {"as_of": facts.as_of.isoformat(), **figures}
-    show(serve_report(asked.task.arch.name, data), form, data)
+    report = serve_report(asked.task.arch.name, data)
+    if beside:
+        report, data = with_beside(report, data, asked.task, asked.system)
+    show(report, form, data)

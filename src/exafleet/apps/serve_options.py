@@ -35,11 +35,12 @@ class Stored(StrEnum):
 
 
 class EngineName(StrEnum):
-    """Serving software whose host time counts."""
+    """Serving software whose host time counts; or another tool, whose answer is put beside."""
 
     trtllm = "trtllm"
     sglang = "sglang"
     vllm = "vllm"
+    aiconfigurator = "aiconfigurator"
 
 
 class Mode(StrEnum):
@@ -79,7 +80,8 @@ Draft = Annotated[int, typer.Option("--draft", min=0, max=64, metavar="N", help=
 Accept = Annotated[float | None, typer.Option("--accept", metavar="P", help=(
     "Probability that a proposed token is right, given that those before it were; needs --draft."))]
 Engine = Annotated[EngineName | None, typer.Option("--engine", help=(
-    "Serving software whose host time counts; left out, the middle of them."))]
+    "Serving software whose host time counts; left out, the middle of them. aiconfigurator: the middle of them, and "
+    "beside the answer what that tool says of the same deployment (an extra)."))]
 ModeName = Annotated[Mode, typer.Option("--mode", help=(
     "Whether replicas both prefill and decode, each does one of them, or the better of the two is taken."))]
 PriceWords = Annotated[str | None, typer.Option("--price", metavar="PRICE", help=(
