@@ -36,8 +36,8 @@ SKUS = {"a100_sxm": "a100-80gb-sxm", "h100_sxm": "h100-sxm", "h200_sxm": "h200-s
 # The peak the tables divide by and ours differ here: efficiencies are of the peak in data/chips.csv.
 SIBLINGS = {"a100-40gb-sxm": "a100-80gb-sxm", "a100-80gb-pcie": "a100-80gb-sxm", "h100-pcie": "h100-sxm",
             "h100-nvl": "h100-sxm", "h800-sxm": "h100-sxm", "h20": "h100-sxm", "gh200-96gb": "h100-sxm",
-            "h100-96gb-hbm2e": "h100-sxm", "gh200-141gb": "h200-sxm", "b100": "b200-sxm", "l4": "l40s",
-            "rtx-4090": "l40s", "rtx-5090": "rtx-pro-6000", "gb10": "rtx-pro-6000"}
+            "h200-nvl": "h200-sxm", "h100-96gb-hbm2e": "h100-sxm", "gh200-141gb": "h200-sxm", "b100": "b200-sxm",
+            "l4": "l40s", "rtx-4090": "l40s", "rtx-5090": "rtx-pro-6000", "gb10": "rtx-pro-6000"}
 # The stored B300 tables hold copies of GB300's for some operators; the same die fills the gap.
 TWINS = {"b300_sxm": "gb300"}
 DTYPES = {"bfloat16": "bf16", "fp8": "fp8", "nvfp4": "fp4"}

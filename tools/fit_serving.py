@@ -17,8 +17,8 @@ import csv
 import math
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
 from datetime import date
 from pathlib import Path
 
@@ -28,7 +28,16 @@ import numpy.typing as npt
 sys.path.insert(0, str(Path(__file__).parent.parent / "src"))
 from exafleet.facts.catalogue import Facts, load_facts
 from exafleet.facts.hardware import system
-from exafleet.service.measured.predict import RELEASES, deployed, fitting, task_of
+from exafleet.service.measured.predict import (
+    RELEASES,
+    band_names,
+    compare_served,
+    deployed,
+    fitting,
+    machine_of,
+    task_of,
+)
+from exafleet.service.measured.predict import predicted as predicted_row
 from exafleet.service.measured.runs import Served, digest, published, year
 from exafleet.step.serve import (
     Machine,
@@ -43,11 +52,14 @@ from exafleet.step.serve import (
 )
 from exafleet.step.serving_practice import Phase, family
 from exafleet.terms.units import DATA
+from exafleet.terms.why import Why
 from exafleet.work.operator import Work
 
 Floats = npt.NDArray[np.float64]
 TARGET = DATA / "serving_practice.csv"
-DAY = "2026-11-26"
+ORIGIN = ("inferred", "exafleet", 'docs/models/serving.md, "Fit"', "2026-11-26")
+# Rows a band of its own takes.
+FEWEST = 20
 HEADER = ("subject", "term", "at", "value", "low", "high", "unit", "kind", "source", "where", "as_of", "note")
 CLASSES = tuple(f.name for f in fields(Phase))
 ONES = Phase(**dict.fromkeys(CLASSES, 1.0))
@@ -125,7 +137,7 @@ def timed(row: Served, on: Machine, facts: Facts) -> tuple[Floats, Floats, float
     decode = by_class(decode_operators(task, layout, batch), spoken, task, on)
     tokens, seq, before = shared_chunk(task, batch)
     share = task.fresh_tokens / float(tokens[0])
-    prefill = by_class(prefill_operators(task, layout, tokens, seq, before),
+    prefill = by_class(prefill_operators(task, layout, tokens, seq, before, tokens / seq),
                        communication(task, on, layout, tokens, ONES), task, on)
     return (decode, prefill * share, float(np.ravel(spoken["pipeline"])[0]), share, float(batch[0]), task.form)
 
@@ -150,7 +162,9 @@ def table(rows: Sequence[Served], facts: Facts) -> Table:
     known = [row for row, _, _ in kept]
 
     def given(metric: str, row: Served) -> float:
-        used = not row.draft > 0 and not (metric == "output_tok_s_per_gpu" and row.prefill is not None)
+        # Of pools apart whose recipe stands twice, with and without drafting, nobody knows which one ran.
+        used = row.draft == 0 or (math.isnan(row.draft) and row.prefill is None)
+        used = used and not (metric == "output_tok_s_per_gpu" and row.prefill is not None)
         return row.given.get(metric, math.nan) if used else math.nan
 
     def column(values: Sequence[float]) -> Floats:
@@ -325,8 +339,18 @@ def solved(data: Table, which: Sums, terms: Terms, used: dict[str, npt.NDArray[n
         slope = np.where(np.abs(each) > 1e-6, each / root / np.where(soft == 0, 1.0, soft), 1.0)
         return np.concatenate([soft, part / ridge]), np.concatenate([by * slope[:, None], np.diag(1.0 / ridge)])
 
-    found = least_squares(lambda x: both(x)[0], start[free], jac=lambda x: both(x)[1], max_nfev=60, xtol=1e-5,
-                          ftol=1e-5)
+    last: dict[bytes, tuple[Floats, Floats]] = {}
+
+    def once(part: Floats) -> tuple[Floats, Floats]:
+        """Residuals and slopes come together; SciPy asks for them apart."""
+        key = part.tobytes()
+        if key not in last:
+            last.clear()
+            last[key] = both(part)
+        return last[key]
+
+    found = least_squares(lambda x: once(x)[0], start[free], jac=lambda x: once(x)[1], max_nfev=40, xtol=1e-4,
+                          ftol=1e-4, tr_solver="lsmr")
     x = start.copy()
     x[free] = found.x
     return x
@@ -359,8 +383,7 @@ def rows_written(x: Floats, terms: Terms, count: int) -> list[list[str]]:
     how = f"tools/fit_serving.py on {count} fit rows of measured_serve.csv"
 
     def fact(subject: str, term: str, at: str, number: float, unit: str) -> list[str]:
-        return [subject, term, at, f"{number:.4g}", "", "", unit, "inferred", "exafleet",
-                'docs/models/serving.md, "Fit"', DAY, how]
+        return [subject, term, at, f"{number:.4g}", "", "", unit, *ORIGIN, how]
 
     out = []
     for key in terms.names:
@@ -385,29 +408,104 @@ def rows_written(x: Floats, terms: Terms, count: int) -> list[list[str]]:
     return sorted(out, key=lambda r: (r[0] != "serving-engine", r[0], r[1], r[2]))
 
 
-def write(x: Floats, terms: Terms, count: int) -> None:
+def write(x: Floats, terms: Terms, count: int, more: Sequence[list[str]] = ()) -> None:
     """The table of facts, anew."""
     releases = {"oldest": REFERENCE - 1.2, "reference": REFERENCE, "newest": REFERENCE + 0.4}
     with TARGET.open("w", encoding="utf-8", newline="") as file:
         out = csv.writer(file, lineterminator="\n")
         out.writerow(HEADER)
-        out.writerows(["serving-engine", "serving_release", at, f"{v:.5g}", "", "", "1", "inferred", "exafleet",
-                       'docs/models/serving.md, "Fit"', DAY, "range of the fitted rows"] for at, v in releases.items())
+        out.writerows(["serving-engine", "serving_release", at, f"{v:.5g}", "", "", "1", *ORIGIN,
+                       "range of the fitted rows"] for at, v in releases.items())
         out.writerows(rows_written(x, terms, count))
+        out.writerows(more)
+
+
+def best_of(rows: Sequence[Served], metric: str, grid: Floats, facts: Facts,
+            changed: Callable[[ServeTask, Machine, float], tuple[ServeTask, Machine]]) -> float:
+    """The value of a grid under which a metric of the rows is predicted best, each error by a pseudo-Huber loss."""
+    machines: dict[tuple[str, str, float | None], Machine] = {}
+    cost = np.zeros(len(grid))
+    for row in (r for r in rows if metric in r.given):
+        task, on = task_of(row, facts), machine_of(row, facts, machines)
+        for i, value in enumerate(grid.tolist()):
+            figures, _ = predicted_row(row, *changed(task, on, value))
+            if not isinstance(figures, Why):
+                e = math.log(figures[metric] / row.given[metric]) / HUBER
+                cost[i] += math.sqrt(1.0 + e * e) - 1.0
+    return float(grid[int(np.argmin(cost))])
+
+
+def accepted(rows: Sequence[Served], facts: Facts) -> float:
+    """Probability that a proposed token is right, from the rows that tell how many are proposed."""
+    return best_of([r for r in rows if r.draft > 0], "tpot_ms", np.arange(0.5, 0.96, 0.025), facts,
+                   lambda task, on, value: (replace(task, accept=value), on))
+
+
+def bunched(rows: Sequence[Served], facts: Facts) -> float:
+    """How prompts bunch before a prefill pool, from rows of pools apart."""
+    apart = [r for r in rows if r.prefill is not None and r.draft == 0][::2]
+    return best_of(apart, "ttft_ms", np.array([0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5]), facts,
+                   lambda task, on, value: (task, replace(on, engine=replace(on.engine, apart=value))))
+
+
+def band_rows(rows: Sequence[Served], facts: Facts, inside: dict[str, Floats],
+              outside: dict[str, Floats]) -> list[list[str]]:
+    """80 % bands: what the fit leaves of its rows, widened by how much more it leaves of rows it did not see.
+
+    inside, outside   log errors of the fit, and of rows left out in turn, by metric
+    """
+    def width(found: dict[str, Floats], metric: str) -> float:
+        return float(np.quantile(np.abs(found[metric][np.isfinite(found[metric])]), 0.8))
+
+    wider = {m: max(width(outside, m) / width(inside, m), 1.0) for m in ("tpot", "ttft", "rate")}
+    print("wider by", {m: round(v, 2) for m, v in wider.items()}, file=sys.stderr)
+    by = {"tpot_ms": "tpot", "e2e_ms": "tpot", "ttft_ms": "ttft", "output_tok_s_per_gpu": "rate"}
+    left: defaultdict[str, list[float]] = defaultdict(list)
+    for c in compare_served(rows, facts):
+        for metric, said in c.figures.items():
+            if isinstance(c.row, Served) and metric in c.row.given:
+                for at in band_names(c.row, c.kind, metric):
+                    left[at].append(math.log(c.row.given[metric] / said))
+    out = []
+    for at, logs in sorted(left.items()):
+        if len(logs) < FEWEST:
+            continue
+        low, middle, high = (float(v) for v in np.quantile(logs, (0.1, 0.5, 0.9)))
+        more = wider[by[at.split("/")[0]]]
+        ends = [f"{math.exp(end):.4g}" for end in (middle, middle + (low - middle) * more,
+                                                   middle + (high - middle) * more)]
+        out.append(["serving-engine", "serving_band", at, *ends, "1", *ORIGIN,
+                    f"{len(logs)} fit rows, widened {more:.2f} times for rows left out"])
+    return out
 
 
 def main() -> None:
     """Fit, tell the errors, and write."""
     facts = load_facts(date.max)
-    every = published()
-    data = table([r for r in every if r.role == "fit"], facts)
+    rows = [r for r in published() if r.role == "fit"]
+    data = table(rows, facts)
     terms = Terms({}, [])
     which = sums(data, terms)
     print(f"{len(data.rows)} fit rows, {len(terms.ridge)} terms", file=sys.stderr)
     x = fitted(data, which, terms, np.ones(len(data.rows), dtype=bool))
-    report("fit", errors(x, data, which))
-    if "--report" not in sys.argv:
-        write(x, terms, len(data.rows))
+    inside = errors(x, data, which)
+    report("fit", inside)
+    if "--report" in sys.argv:
+        return
+    outside = left_out(data, which, terms)
+    report("left out", outside)
+    count = len(data.rows)
+    sigma = float(np.quantile(np.abs(outside["tpot"][np.isfinite(outside["tpot"])]), 0.8) / 1.2816)
+    more = [["serving-engine", "serving_sigma", "", f"{sigma:.3g}", "", "", "1", *ORIGIN,
+             f"time per token of {count} fit rows left out in turn"]]
+    write(x, terms, count, more)
+    written = load_facts(date.max)
+    more.append(["serving-engine", "draft_acceptance", "", f"{accepted(rows, written):.3g}", "", "", "1", *ORIGIN,
+                 "fit rows whose recipe tells the tokens proposed"])
+    more.append(["serving-engine", "arrival_bunching_apart", "", f"{bunched(rows, written):.3g}", "", "", "1", *ORIGIN,
+                 "fit rows with prefill and decode apart"])
+    write(x, terms, count, more)
+    write(x, terms, count, [*more, *band_rows(rows, load_facts(date.max), inside, outside)])
 
 
 if __name__ == "__main__":

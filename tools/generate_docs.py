@@ -4,7 +4,7 @@ glossary   docs/glossary.md from data/terms.csv
 commands   docs/commands.md from the commands and options of the CLI itself
 scenario   the tables of keys in docs/scenario.md and the JSON Schema, from the records that read a scenario
 validation docs/validation.md from the package's tables of measured runs
-examples   examples/*/expected.txt from `exafleet plan` on each example
+examples   examples/*/expected.txt from `exafleet plan` on each example, or from the commands in its commands.txt
 
 With --check nothing is written; a stale file is shown as a diff and the exit code is 1. The tests use the same
 functions, so what is generated and what is checked cannot drift apart.
@@ -16,6 +16,7 @@ import argparse
 import difflib
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -196,10 +197,31 @@ def examples() -> list[Path]:
     return sorted(path for path in (ROOT / "examples").iterdir() if path.is_dir() and path.name != "__pycache__")
 
 
-def example_output(name: str) -> str:
-    """What `exafleet plan examples/NAME` prints in a fresh folder; raises RuntimeError when it does not exit with 0."""
+def plans() -> list[Path]:
+    """The examples that are scenarios; the others hold commands.txt."""
+    return [path for path in examples() if not (path / "commands.txt").exists()]
+
+
+def example_output(folder: Path) -> str:
+    """What an example prints, planned or command by command, in a fresh folder; RuntimeError when one fails."""
     with tempfile.TemporaryDirectory() as temporary:
-        return planned(name, Path(temporary)).stdout
+        if folder in plans():
+            return planned(folder.name, Path(temporary)).stdout
+        return "".join(f"$ {line}\n\n{run_example(line, Path(temporary))}" for line in example_commands(folder))
+
+
+def example_commands(folder: Path) -> list[str]:
+    """The commands of an example's commands.txt as they are typed; a line ended by a backslash goes on."""
+    text = (folder / "commands.txt").read_text(encoding="utf-8").replace("\\\n", " ")
+    return [" ".join(line.split()) for line in text.splitlines() if line.startswith("./exafleet ")]
+
+
+def run_example(command: str, folder: Path) -> str:
+    """What one command of commands.txt prints; raises RuntimeError when it does not exit with 0."""
+    done = run_cli(shlex.split(command)[1:], folder)
+    if done.returncode != 0:
+        raise RuntimeError(f"{command}: exit code {done.returncode}\n{done.stderr}")
+    return done.stdout
 
 
 def planned(name: str, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -224,7 +246,7 @@ def generated(kinds: list[str]) -> Iterator[tuple[Path, str]]:
         yield ROOT / "docs" / "validation.md", validation_page()
     if "examples" in kinds:
         for folder in examples():
-            yield folder / "expected.txt", example_output(folder.name)
+            yield folder / "expected.txt", example_output(folder)
 
 
 def difference(path: Path, wanted: str) -> str:

@@ -41,6 +41,12 @@ def same(row: Served) -> tuple[object, ...]:
     return (row.layout_group, row.dtype, row.engine, row.input_tokens, row.output_tokens, row.concurrency, *figures)
 
 
+def prints_throughput(row: Served | Unread) -> bool:
+    """Whether a row has a throughput that its source prints."""
+    derived = row.derived if isinstance(row, Served) else ()
+    return "output_tok_s_per_gpu" in row.given and "output_tok_s_per_gpu" not in derived
+
+
 def main() -> None:
     """Read, tell what is left out, write."""
     from dataclasses import replace
@@ -48,7 +54,7 @@ def main() -> None:
     read = read_served(Path(sys.argv[1]) / "serving.csv", load_facts(date.max))
     left = Counter(r.why for r in read if isinstance(r, Unread))
     kept: dict[tuple[object, ...], Served] = {}
-    for row in sorted(read, key=lambda r: isinstance(r, Served) and "output_tok_s_per_gpu" not in r.derived):
+    for row in sorted(read, key=prints_throughput):
         if isinstance(row, Served):
             # Of two tellings the one that prints its throughput comes last and stays.
             kept[same(row)] = replace(row, role=role(row), note="", where=row.where.rsplit("/", 1)[-1])

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from exafleet.apps.compare_words import Curve, Formats, Pools, Systems, formats_of, pools_of
 from exafleet.apps.options import AsOf, Dtype, Form, Format, Model, Own, seconds, sequences
 from exafleet.apps.serve import FirstToken, InputTokens, KvDtype, OutputTokens, PerToken
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from exafleet.facts.hardware import System
     from exafleet.report.table import Table
@@ -40,21 +41,11 @@ _SERVE_COLUMNS = {
 
 def compare(
     model: Model,
-    systems: Annotated[
-        str, typer.Option("--systems", metavar="A,B,C", help="Systems to compare, separated by commas.")
-    ],
-    gpus: Annotated[
-        int,
-        typer.Option(
-            "--gpus",
-            min=1,
-            max=10**7,
-            metavar="N",
-            help=("Accelerators of each system. With --serve, at most so many in one replica."),
-        ),
-    ],
+    systems: Systems,
+    gpus: Pools,
     serve: Annotated[bool, typer.Option("--serve", help="Compare serving instead of training.")] = False,
-    dtype: Annotated[Dtype, typer.Option("--dtype", help="Number format of the matrix products.")] = Dtype.bf16,
+    curve: Curve = False,
+    dtype: Formats = "bf16",
     seq: Annotated[
         int, typer.Option("--seq", min=1, max=2**24, metavar="TOKENS", help="Tokens in a training sequence.")
     ] = 8192,
@@ -76,6 +67,7 @@ def compare(
     Examples:
       exafleet compare llama-3.1-405b --systems hgx-h100,gb200-nvl72 --gpus 2304
       exafleet compare deepseek-v3 --systems hgx-h200,gb200-nvl72 --gpus 72 --serve --dtype fp8
+      exafleet compare deepseek-v3 --systems hgx-h100,gb200-nvl72 --gpus 64,72 --dtype fp8,fp4 --curve
     """
     from exafleet.apps.inputs import arch_of, facts_as_of
     from exafleet.apps.output import show
@@ -87,25 +79,26 @@ def compare(
 
     facts = facts_as_of(as_of, own)
     arch = arch_of(facts, model)
-    machines = {name.strip(): system(facts, name.strip()) for name in systems.split(",") if name.strip()}
+    machines = [system(facts, name.strip()) for name in systems.split(",") if name.strip()]
+    pools, formats = pools_of(gpus, len(machines)), formats_of(dtype, len(machines))
+    first, further = seconds(ttft, "--ttft"), seconds(tpot, "--tpot")
+    services = [serve_task(arch, input_tokens, output_tokens, first, further, f, kv_dtype.value) for f in formats]
+    if curve:
+        from exafleet.apps.compare_curve import curve_answer
+
+        show(*curve_answer(services, machines, pools, facts, form))
+        return
     if serve:
-        service = serve_task(
-            arch,
-            input_tokens,
-            output_tokens,
-            seconds(ttft, "--ttft"),
-            seconds(tpot, "--tpot"),
-            dtype.value,
-            kv_dtype.value,
-        )
-        found = _each(machines, lambda machine: serve_figures(service, machine, gpus, facts))
+        found = _each(machines, lambda i: serve_figures(services[i], machines[i], pools[i], facts))
         title = f"Serving {arch.name}: {input_tokens:,} tokens in, {output_tokens:,} out, {ttft} and {tpot}"
     else:
-        task = TrainTask(arch=arch, seq=seq, batch=sequences(batch, seq), dtype=dtype.value)
-        found = _each(machines, lambda machine: train_figures(task, machine, gpus, facts))
-        title = f"Training {arch.name} on {gpus:,} accelerators: sequences of {seq:,}, {task.batch:,} in a step"
+        each = sequences(batch, seq)
+        tasks = [TrainTask(arch=arch, seq=seq, batch=each, dtype=name) for name in formats]
+        found = _each(machines, lambda i: train_figures(tasks[i], machines[i], pools[i], facts))
+        sizes = " and ".join(f"{n:,}" for n in dict.fromkeys(pools))
+        title = f"Training {arch.name} on {sizes} accelerators: sequences of {seq:,}, {each:,} in a step"
     report = Report(
-        title=f"{title}, {dtype.value}",
+        title=f"{title}, {' and '.join(dict.fromkeys(formats))}",
         subtitle=f"facts as of {facts.as_of.isoformat()}",
         summary=_refusals(found),
         cards=(),
@@ -114,7 +107,7 @@ def compare(
     show(report, form, {"as_of": facts.as_of.isoformat(), "systems": found})
 
 
-def _each(machines: Mapping[str, System], figures: Callable[[System], dict[str, Any]]) -> list[dict[str, Any]]:
+def _each(machines: list[System], figures: Callable[[int], dict[str, Any]]) -> list[dict[str, Any]]:
     """Figures of each system; a system that lacks a fact or fits nothing says so instead. Raises FactError for none."""
     from exafleet.terms.errors import FactError, MissingFact, NoAnswer, Problem
 
@@ -123,9 +116,9 @@ def _each(machines: Mapping[str, System], figures: Callable[[System], dict[str, 
             Problem(where="--systems", what="no system is named", remedy='Write e.g. "hgx-h100,gb200-nvl72".')
         )
     found = []
-    for machine in machines.values():
+    for i, machine in enumerate(machines):
         try:
-            found.append(figures(machine))
+            found.append(figures(i))
         except (MissingFact, NoAnswer) as error:
             found.append({"system": machine.id, "cannot": "; ".join(p.what for p in error.problems)})
     return found

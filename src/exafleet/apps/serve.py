@@ -5,8 +5,11 @@ from __future__ import annotations
 from exafleet.apps.options import AsOf, Dtype, Form, Format, Model, Own
 from exafleet.apps.serve_figures import serve_figures
 from exafleet.apps.serve_options import (
+    Accept,
     Concurrency,
+    Draft,
     Engine,
+    EngineName,
     ExpertWays,
     FirstToken,
     Gpus,
@@ -44,6 +47,8 @@ def serve(
     kv_dtype: KvDtype = Dtype.bf16,
     weight_dtype: WeightDtype = None,
     prefix_hit: PrefixHit = 0.0,
+    draft: Draft = 0,
+    accept: Accept = None,
     engine: Engine = None,
     mode: ModeName = Mode.both,
     price: PriceWords = None,
@@ -74,13 +79,22 @@ def serve(
     from exafleet.apps.serve_report import serve_report
     from exafleet.facts.hardware import system as system_of
 
+    beside = engine is EngineName.aiconfigurator
+    if beside:
+        from exafleet.apps.serve_bridge import installed, with_beside
+
+        installed()
     facts = facts_as_of(as_of, own)
     words = {"gpus": gpus, "rate": rate, "isl": input_tokens, "osl": output_tokens, "ttft": ttft, "tpot": tpot,
              "dtype": dtype.value, "kv_dtype": kv_dtype.value, "mode": mode, "prefix_hit": prefix_hit,
-             "weight_dtype": weight_dtype.value if weight_dtype else "", "engine": engine.value if engine else "",
-             "price": price, "tp": tp, "pp": pp, "dp": dp, "ep": ep, "concurrency": concurrency}
+             "weight_dtype": weight_dtype.value if weight_dtype else "",
+             "engine": engine.value if engine and not beside else "", "draft": draft, "accept": accept, "price": price,
+             "tp": tp, "pp": pp, "dp": dp, "ep": ep, "concurrency": concurrency}
     asked = read(facts, arch_of(facts, model), system_of(facts, system), words)
     figures = serve_figures(asked.task, asked.system, asked.gpus, facts, rate=asked.rate, kinds=asked.kinds,
                             limits=asked.limits, price=asked.price)
     data = {"as_of": facts.as_of.isoformat(), **figures}
-    show(serve_report(asked.task.arch.name, data), form, data)
+    report = serve_report(asked.task.arch.name, data)
+    if beside:
+        report, data = with_beside(report, data, asked.task, asked.system)
+    show(report, form, data)

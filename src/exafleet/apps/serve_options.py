@@ -35,11 +35,12 @@ class Stored(StrEnum):
 
 
 class EngineName(StrEnum):
-    """Serving software whose host time counts."""
+    """Serving software whose host time counts; or another tool, whose answer is put beside."""
 
     trtllm = "trtllm"
     sglang = "sglang"
     vllm = "vllm"
+    aiconfigurator = "aiconfigurator"
 
 
 class Mode(StrEnum):
@@ -74,8 +75,13 @@ Rate = Annotated[str | None, typer.Option("--rate", metavar="RATE", help=(
     'unit ("20 ktok/s").'))]
 PrefixHit = Annotated[float, typer.Option("--prefix-hit", metavar="SHARE", help=(
     "Share of the tokens of a prompt that are found in the cache, from 0 to below 1."))]
+Draft = Annotated[int, typer.Option("--draft", min=0, max=64, metavar="N", help=(
+    "Tokens a draft head or model proposes in each step (MTP, EAGLE); 0 speculates on nothing."))]
+Accept = Annotated[float | None, typer.Option("--accept", metavar="P", help=(
+    "Probability that a proposed token is right, given that those before it were; needs --draft."))]
 Engine = Annotated[EngineName | None, typer.Option("--engine", help=(
-    "Serving software whose host time counts; left out, the middle of them."))]
+    "Serving software whose host time counts; left out, the middle of them. aiconfigurator: the middle of them, and "
+    "beside the answer what that tool says of the same deployment (an extra)."))]
 ModeName = Annotated[Mode, typer.Option("--mode", help=(
     "Whether replicas both prefill and decode, each does one of them, or the better of the two is taken."))]
 PriceWords = Annotated[str | None, typer.Option("--price", metavar="PRICE", help=(
@@ -156,7 +162,8 @@ def read(facts: Facts, arch: Arch, system: System, words: dict[str, Any]) -> Ask
     ttft, tpot = (told.tried(lambda n=n: seconds(words[n], f"--{n}"), 1.0) for n in ("ttft", "tpot"))  # type: ignore[misc]
     task = replace(serve_task(arch, words["isl"], words["osl"], ttft, tpot, words["dtype"], words["kv_dtype"]),
                    weight_dtype=words["weight_dtype"], engine=words["engine"],
-                   prefix_hit=_share(told, words["prefix_hit"]))
+                   prefix_hit=_share(told, words["prefix_hit"]), draft=words["draft"],
+                   accept=_accepted(told, words["draft"], words["accept"]))
     rate = None if words["rate"] is None else told.tried(lambda: demand(words["rate"], words["osl"]), 1.0)
     if words["rate"] is not None and words["gpus"] is not None:
         told.say("--gpus, --rate", "both the size and the demand are given",
@@ -200,6 +207,18 @@ def _share(told: Mistakes, hit: float) -> float:
         return hit
     told.say("--prefix-hit", "not a share", got=f"{hit:g}", allowed="from 0 to below 1")
     return 0.0
+
+
+def _accepted(told: Mistakes, draft: int, accept: float | None) -> float:
+    """Nobody's acceptance is assumed: it depends on the draft and on what is asked."""
+    if draft and accept is None:
+        told.say("--accept", "drafted tokens are given without the probability that they are right",
+                 remedy="Give e.g. --accept 0.7.")
+    elif accept is not None and not draft:
+        told.say("--accept", "no tokens are drafted", remedy="Give --draft, or leave it out.")
+    elif accept is not None and not 0.0 <= accept <= 1.0:
+        told.say("--accept", "not a probability", got=f"{accept:g}", allowed="from 0 to 1")
+    return accept or 0.0
 
 
 def _formats(told: Mistakes, task: ServeTask, system: System) -> None:

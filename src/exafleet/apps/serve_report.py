@@ -20,6 +20,7 @@ def serve_report(name: str, d: Mapping[str, Any]) -> Report:
     """
     formats = f"{d['dtype']}, cache {d['kv_dtype']}"
     formats += "" if d["weight_dtype"] == d["dtype"] else f", weights {d['weight_dtype']}"
+    formats += f", {d['draft']} tokens drafted and {words.percent(d['accept'])} right" if d["draft"] else ""
     hit = f" ({words.percent(d['prefix_hit'])} of them cached)" if d["prefix_hit"] else ""
     memory = (_memory_table("memory", "Memory of one accelerator", d, d),) if "memory_parts" in d else (
         _memory_table("prefill_memory", "Memory of one accelerator of prefill", d["prefill"], d),

@@ -181,6 +181,60 @@ def serving(
     run(answer, rows, FILE, role, as_of, form, out)
 
 
+@app.command("serving-power")
+def serving_power(
+    rows: RowsFile = None, role: Which = None, as_of: AsOf = None, form: AnswerForm = Answer.table, out: Out = None
+) -> None:
+    """Compare measured joules per token and board watts of serving runs with the prediction.
+
+    Every row has one entry for each figure it states: J per output, input and total token, W of a board.
+
+    \b
+    Examples:
+      exafleet validate serving-power
+      exafleet validate serving-power --rows power.csv --format json
+    """
+    from exafleet.report.validation import serving_power as told
+    from exafleet.service.measured.power_tables import FILE, compare_power, read_power
+
+    def answer(asked: Asked) -> tuple[Report, dict[str, Any]]:
+        read = of_role(read_power(asked.path, asked.facts), asked.role, asked.path)
+        with asked.progress.phase("predicting"):
+            found = compare_power(read, asked.facts, lambda done: asked.progress.count(done, len(read)))
+        judged = told.judge(found, asked.facts)
+        return (told.report(judged, asked.facts, asked.name, asked.rows_hash),
+                told.as_json(judged, asked.facts, asked.rows_hash))
+
+    run(answer, rows, FILE, role, as_of, form, out)
+
+
+@app.command("mlperf-inference")
+def mlperf_inference(
+    rows: RowsFile = None, role: Which = None, as_of: AsOf = None, form: AnswerForm = Answer.table, out: Out = None
+) -> None:
+    """Compare MLPerf Inference results with the best deployment the search finds.
+
+    Offline without a latency limit, Server and Interactive at the limits of the row.
+
+    \b
+    Examples:
+      exafleet validate mlperf-inference
+      exafleet validate mlperf-inference --rows mlperf_inference.csv --format json
+    """
+    from exafleet.report.validation import mlperf_inference as told
+    from exafleet.service.measured.mlperf_tables import FILE, compare_mlperf, read_mlperf
+
+    def answer(asked: Asked) -> tuple[Report, dict[str, Any]]:
+        read = of_role(read_mlperf(asked.path, asked.facts), asked.role, asked.path)
+        with asked.progress.phase("predicting"):
+            found = compare_mlperf(read, asked.facts, lambda done: asked.progress.count(done, len(read)))
+        judged = told.judge(found, asked.facts)
+        return (told.report(judged, asked.facts, asked.name, asked.rows_hash),
+                told.as_json(judged, asked.facts, asked.rows_hash))
+
+    run(answer, rows, FILE, role, as_of, form, out)
+
+
 class Asked:
     """What a validation was asked for: the file, the role of its rows, facts, and where to tell progress."""
 

@@ -2,7 +2,7 @@
 
 Electricity and power limits are paid for the whole: accelerators, the server around them (CPUs, fans, switches of the
 rack), and the cluster around the servers (network, storage, management). The three parts add up. PUE belongs to the
-site and comes later.
+site and comes later; only `served_energy`, which tells a token's energy whole, takes it.
 """
 
 from __future__ import annotations
@@ -53,6 +53,33 @@ def power(system: System, facts: Facts, activity: Activity, chips: npt.ArrayLike
     rated, share = rated_power(system, facts), power_share(facts, activity)
     drawn = rated.values * np.where(np.array(rated.names) == "cluster", 1.0, share)
     return Parts(names=rated.names, values=np.asarray(chips, dtype=np.float64)[..., None] * drawn, unit="W")
+
+
+def serving_power(system: System, facts: Facts, board: npt.ArrayLike, chips: npt.ArrayLike = 1.0) -> Parts:
+    """Mean IT power of chips that serve, from the watts of one accelerator's board. [..., P]  [W]
+
+    board     mean power of a board, from service/energy.py; never more than its part of the unit's rating  [...]  [W]
+    chips     how many                                                                                       [...]  [1]
+
+    The server around the boards and the cluster around the servers draw what they are rated for.
+    """
+    rated = rated_power(system, facts)
+    each = np.minimum(np.asarray(board, dtype=np.float64), rated["accelerators"])
+    around = {name: rated[name] for name in rated.names if name != "accelerators"}
+    return Parts.of("W", {"accelerators": each, **around}).scaled(chips)
+
+
+def served_energy(system: System, facts: Facts, board: npt.ArrayLike, rate: npt.ArrayLike, *,
+                  pue: float = 1.0) -> Parts:
+    """Energy of one token with everything around the accelerators. [..., P]  [J/token]
+
+    board     mean power of a board                                          [...]  [W]
+    rate      tokens per second of one chip                                   [...]  [token/s]
+    pue       facility power over IT power; what it adds is a part of its own  [1]
+    """
+    spent = serving_power(system, facts, board).scaled(1.0 / np.asarray(rate, dtype=np.float64))
+    pieces = {name: spent[name] for name in spent.names} | {"cooling": spent.total * (pue - 1.0)}
+    return Parts.of("J/token", pieces)
 
 
 def _needed(facts: Facts, key: str) -> float:

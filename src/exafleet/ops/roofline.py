@@ -91,7 +91,7 @@ def operator_time(work: Work, chip: Chip, eff: Efficiency) -> Floats:
     A dtype the chip has no peak or no curve for gives inf: the caller turns it into Why.NO_DTYPE.
     """
     columns = [_one(work, o, chip, eff) for o in range(len(work.names))]
-    return np.stack(columns, axis=-1)
+    return np.moveaxis(np.stack(columns), 0, -1)
 
 
 def _one(work: Work, o: int, chip: Chip, eff: Efficiency) -> Floats:

@@ -140,7 +140,8 @@ def _decode(task: ServeTask, on: Machine, one: ServeLayouts, knots: Floats) -> F
 
 
 def _tiled(task: ServeTask, on: Machine, one: ServeLayouts, batch: Floats, context: Floats) -> Floats:
-    return decode_parts(task, on, one.take(np.zeros(len(batch), dtype=np.int64)), batch, context).total
+    step = decode_parts(task, on, one.take(np.zeros(len(batch), dtype=np.int64)), batch, context).total
+    return np.asarray(step / task.per_step)
 
 
 def _knots(task: ServeTask, on: Machine, one: ServeLayouts) -> Floats:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from exafleet.service.disaggregated import Apart, serve_apart_at
-from exafleet.service.pairs import Matched, Pairs, match, pair_up
+from exafleet.service.pairs import Matched, Sides, match
 from exafleet.service.sides import decode_candidates, prefill_candidates
 from exafleet.step.serve import BAND, Machine, ServeTask
 from exafleet.step.serve_layouts import ServeLimits, layouts
@@ -121,29 +121,28 @@ def search_apart(task: ServeTask, prefill_on: Machine, decode_on: Machine, chips
     limits                  ranges of the axes of decode
     prefill_limits          of prefill, where they are others
     """
-    pairs = pairs_within(task, prefill_on, decode_on, chips, ladder, limits, prefill_limits or limits)
-    if isinstance(pairs, ApartResult):
-        return pairs
-    reasons = {Why.HBM_FULL: pairs.prefill.full + pairs.decode.full}
-    found = match(pairs, chips)
-    if not len(found.rate):
-        return ApartResult(task=task, systems=_systems(pairs), chips=chips, why=Why.TOO_FEW,
-                           reasons=reasons | {Why.TOO_FEW: max(len(pairs.left), 1)})
-    good = (pairs.decode.tpot[found.pairs.right] <= task.tpot) & (found.rate > 0)
-    timely = int(((pairs.decode.tpot[pairs.right] <= task.tpot) & (pairs.soonest() <= task.ttft)).sum())
-    reasons |= {Why.TOO_SLOW: len(pairs.left) - timely, Why.OK: timely}
+    sides = sides_within(task, prefill_on, decode_on, chips, ladder, limits, prefill_limits or limits)
+    if isinstance(sides, ApartResult):
+        return sides
+    fits, able = sides.fits(chips), sides.able()
+    reasons = {Why.HBM_FULL: sides.prefill.full + sides.decode.full, Why.TOO_FEW: int((~fits).sum()),
+               Why.TOO_SLOW: int((fits & ~able).sum()), Why.OK: int((fits & able).sum())}
+    if not fits.any():
+        return ApartResult(task=task, systems=_systems(sides), chips=chips, why=Why.TOO_FEW, reasons=reasons)
+    found = match(sides, chips)
+    good = (found.pairs.tpot() <= task.tpot) & (found.rate > 0)
     if not good.any():
-        return too_slow(pairs, chips, reasons)
+        return too_slow(sides, chips, reasons)
     at = int(np.argmax(np.where(good, found.rate, -1.0)))
     one, other = (side.take([at]) for side in found.pairs.layouts())
     exact = serve_apart_at(task, prefill_on, decode_on, one, found.prefill_count[[at]], other,
                            found.decode_count[[at]], found.rate[[at]])
-    return result(pairs, chips, Why.OK, reasons, exact, _front(found, chips))
+    return result(sides, chips, Why.OK, reasons, exact, _front(found, chips))
 
 
-def pairs_within(task: ServeTask, prefill_on: Machine, decode_on: Machine, chips: int, ladder: Floats,
-                 limits: ServeLimits, prefill_limits: ServeLimits) -> Pairs | ApartResult:
-    """What is left of both sides, in pairs of up to `chips` chips; a result that says why where nothing is."""
+def sides_within(task: ServeTask, prefill_on: Machine, decode_on: Machine, chips: int, ladder: Floats,
+                 limits: ServeLimits, prefill_limits: ServeLimits) -> Sides | ApartResult:
+    """What is left of both sides of up to `chips` chips; a result that says why where nothing is."""
     systems = (prefill_on.system.id, decode_on.system.id)
     one = layouts(task.arch, prefill_on.net.domain, chips, prefill_limits)
     other = layouts(task.arch, decode_on.net.domain, chips, limits)
@@ -155,37 +154,38 @@ def pairs_within(task: ServeTask, prefill_on: Machine, decode_on: Machine, chips
     if not len(prefill.layouts.tp) or not len(decode.tpot):
         return ApartResult(task=task, systems=systems, chips=chips, why=Why.HBM_FULL,
                            reasons={Why.HBM_FULL: prefill.full + decode.full})
-    return pair_up(task, prefill_on, decode_on, prefill, decode, chips)
+    return Sides(task=task, prefill_on=prefill_on, decode_on=decode_on, prefill=prefill, decode=decode)
 
 
-def too_slow(pairs: Pairs, chips: int, reasons: Mapping[Why, int]) -> ApartResult:
+def too_slow(sides: Sides, chips: int, reasons: Mapping[Why, int]) -> ApartResult:
     """The pair that misses the targets by the smallest factor, one replica of each, nearly idle."""
-    task, (one, other) = pairs.task, pairs.layouts()
-    miss = np.maximum(pairs.soonest() / task.ttft, pairs.decode.tpot[pairs.right] / task.tpot)
-    at = int(np.argmin(miss))
-    rate = 1e-3 * min(float(pairs.ceiling()[at]), float(pairs.decode.requests[pairs.right[at]]))
-    exact = serve_apart_at(task, pairs.prefill_on, pairs.decode_on, one.take([at]), 1, other.take([at]), 1, rate)
-    return result(pairs, chips, Why.TOO_SLOW, reasons, exact)
+    task = sides.task
+    miss = np.maximum(sides.first / task.ttft, sides.decode.tpot / task.tpot)
+    left, right = np.unravel_index(int(np.argmin(np.where(sides.fits(chips), miss, np.inf))), miss.shape)
+    one, other = sides.prefill.layouts.take([left]), sides.decode.layouts.take([right])
+    rate = 1e-3 * min(float(sides.ceiling[left]), float(sides.decode.requests[right]))
+    exact = serve_apart_at(task, sides.prefill_on, sides.decode_on, one, 1, other, 1, rate)
+    return result(sides, chips, Why.TOO_SLOW, reasons, exact)
 
 
-def result(pairs: Pairs, chips: int, why: Why, reasons: Mapping[Why, int], exact: Apart,
+def result(sides: Sides, chips: int, why: Why, reasons: Mapping[Why, int], exact: Apart,
            front: ApartFront | None = None) -> ApartResult:
     """One candidate as the answer."""
-    task, token, first = pairs.task, exact.token.at(0), exact.first.at(0)
-    spread = float(np.exp(BAND * max(on.engine.sigma for on in (pairs.prefill_on, pairs.decode_on))))
+    task, token, first = sides.task, exact.token.at(0), exact.first.at(0)
+    spread = float(np.exp(BAND * max(on.engine.sigma for on in (sides.prefill_on, sides.decode_on))))
     made = float(exact.rate[0]) if why is Why.OK else 0.0
     missed = first if first.total / task.ttft > token.total / task.tpot else token
     return ApartResult(
-        task=task, systems=_systems(pairs), chips=chips, why=why, reasons=dict(reasons), layout=layout_of(exact),
+        task=task, systems=_systems(sides), chips=chips, why=why, reasons=dict(reasons), layout=layout_of(exact),
         rate=made, low=made / spread, high=made * spread, ttft=float(first.total), tpot=float(token.total),
         token=token, first=first, prefill_memory=exact.prefill_memory.at(0), decode_memory=exact.decode_memory.at(0),
-        busy=float(exact.busy[0]), front=front, soonest=float(pairs.soonest().min()),
-        fastest=float(pairs.decode.tpot.min()),
+        busy=float(exact.busy[0]), front=front, soonest=float(sides.first.min()),
+        fastest=float(sides.decode.tpot.min()),
         limit="" if why is Why.OK else missed.names[int(np.argmax(missed.values))])
 
 
-def _systems(pairs: Pairs) -> tuple[str, str]:
-    return pairs.prefill_on.system.id, pairs.decode_on.system.id
+def _systems(sides: Sides) -> tuple[str, str]:
+    return sides.prefill_on.system.id, sides.decode_on.system.id
 
 
 def layout_of(exact: Apart) -> ApartLayout:
@@ -200,7 +200,7 @@ def layout_of(exact: Apart) -> ApartLayout:
 def _front(found: Matched, chips: int) -> ApartFront:
     """Throughput against speed per user, of pairs whose first token comes in time."""
     pairs = found.pairs
-    speed, rate = 1.0 / pairs.decode.tpot[pairs.right], found.rate * pairs.task.output_tokens / chips
+    speed, rate = 1.0 / pairs.tpot(), found.rate * pairs.task.output_tokens / chips
     index = np.flatnonzero(rate > 0)
     order = index[np.lexsort((-speed[index], -rate[index]))]
     best = np.maximum.accumulate(np.concatenate([[0.0], speed[order][:-1]]))

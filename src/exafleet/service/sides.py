@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from exafleet.service.disaggregated import most_sequences
+from exafleet.service.disaggregated import most_sequences, token_parts
 from exafleet.service.prefill_pool import Prefill, prefill_side
 from exafleet.service.steady import full
 from exafleet.service.transfer import ways
-from exafleet.step.serve import Machine, ServeTask, decode_parts
+from exafleet.step.serve import Machine, ServeTask
 from exafleet.step.serve_layouts import ServeLayouts
 from exafleet.step.serve_memory import memory
 
@@ -83,7 +83,7 @@ def decode_candidates(task: ServeTask, on: Machine, every: ServeLayouts, ladder:
     inside = (running >= concurrency[0]) & (running <= concurrency[1])
     fits = inside & (batch <= most_sequences(task, on, every)[which])
     layouts, batch, running = every.take(which[fits]), batch[fits], running[fits]
-    tpot = decode_parts(task, on, layouts, batch).total
+    tpot = token_parts(task, on, layouts, batch).total
     requests = running / (max(task.output_tokens - 1.0, 1e-6) * tpot)
     kept = unbeaten(layouts.replica, less=(tpot,), more=(requests, layouts.dp, ways(task, layouts)))
     return DecodeSide(layouts=layouts.take(kept), running=running[kept], tpot=tpot[kept], requests=requests[kept],

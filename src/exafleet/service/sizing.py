@@ -14,7 +14,7 @@ from exafleet.service.disaggregated import serve_apart_at
 from exafleet.service.packing import room_for_both, spanned
 from exafleet.service.pairs import Pairs, least_whole
 from exafleet.service.search import ServeResult, answer, scan
-from exafleet.service.search_apart import ApartResult, pairs_within, result, too_slow
+from exafleet.service.search_apart import ApartResult, result, sides_within, too_slow
 from exafleet.service.steady import serve_step
 from exafleet.step.serve import Machine, ServeTask
 from exafleet.step.serve_layouts import ServeLimits
@@ -67,46 +67,46 @@ def size_apart(task: ServeTask, prefill_on: Machine, decode_on: Machine, rate: f
     prefill_limits  of prefill, where they are others
     """
     most = largest(prefill_on, limits) + largest(decode_on, limits)
-    pairs = pairs_within(task, prefill_on, decode_on, most, ladder, limits, prefill_limits or limits)
-    if isinstance(pairs, ApartResult):
-        return pairs
-    timely = (pairs.decode.tpot[pairs.right] <= task.tpot) & (pairs.soonest() <= task.ttft)
-    reasons = {Why.HBM_FULL: pairs.prefill.full + pairs.decode.full, Why.TOO_SLOW: int((~timely).sum()),
-               Why.OK: int(timely.sum())}
-    able, requests = pairs.take(timely), rate / task.output_tokens
-    others = np.ceil(requests / able.decode.requests[able.right] * (1.0 - 1e-12))
-    fewest = np.ceil(requests / able.ceiling())
-    order = np.argsort(_chips(able, fewest, others), kind="stable")
-    best = (np.inf, -1, 0.0)
-    # The bound of a pair is the chips it would take if no prompt had to wait; pairs above the best are not timed.
-    for block in np.array_split(order, max(len(order) // BLOCK, 1)) if len(order) else ():
-        some = able.take(block)
-        if _chips(some, fewest[block], others[block]).min() >= best[0]:
+    sides = sides_within(task, prefill_on, decode_on, most, ladder, limits, prefill_limits or limits)
+    if isinstance(sides, ApartResult):
+        return sides
+    able, requests = sides.able(), rate / task.output_tokens
+    reasons = {Why.HBM_FULL: sides.prefill.full + sides.decode.full, Why.TOO_SLOW: int((~able).sum()),
+               Why.OK: int(able.sum())}
+    fewest = np.ceil(requests / sides.ceiling)
+    others = np.ceil(requests / sides.decode.requests * (1.0 - 1e-12))
+    # Chips that a pair takes at the least: no prompt waits, no chip is left over. Pairs above the best are not timed.
+    bound = np.where(able, (fewest * sides.prefill.layouts.replica)[:, None] + others * sides.decode.layouts.replica,
+                     np.inf)
+    order = np.argsort(bound, axis=None, kind="stable")[:int(able.sum())]
+    best, chosen = np.inf, None
+    for block in np.array_split(order, max(len(order) // BLOCK, 1)):
+        if not len(block) or bound.flat[block[0]] >= best:
             break
-        count, able_to = _keeping_up(some, fewest[block], others[block], requests)
-        chips = np.where(able_to, _chips(some, count, others[block]), np.inf)
+        pairs = sides.pairs(*np.unravel_index(block, bound.shape))
+        count, enough = _keeping_up(pairs, fewest[pairs.left], others[pairs.right], requests)
+        chips = np.where(enough, _chips(pairs, count, others[pairs.right]), np.inf)
         at = int(np.argmin(chips))
-        best = min(best, (float(chips[at]), int(block[at]), float(count[at])))
-    if best[1] < 0:
-        return too_slow(pairs, most, reasons)
-    chosen = able.take([best[1]])
-    one, other = chosen.layouts()
-    exact = serve_apart_at(task, prefill_on, decode_on, one, best[2], other, others[[best[1]]], requests)
-    return result(pairs, int(best[0]), Why.OK, reasons, exact)
+        if chips[at] < best:
+            best, chosen = float(chips[at]), (pairs.take([at]), count[[at]], others[pairs.right[[at]]])
+    if chosen is None:
+        return too_slow(sides, most, reasons)
+    one, other = chosen[0].layouts()
+    exact = serve_apart_at(task, prefill_on, decode_on, one, chosen[1], other, chosen[2], requests)
+    return result(sides, int(best), Why.OK, reasons, exact)
 
 
 def _chips(pairs: Pairs, count: Floats, others: Floats) -> Floats:
     """Chips that hold so many replicas of both sides. [C]"""
     first, second = pairs.sizes()
-    return room_for_both(first, count, second, others, pairs.decode_on.net.domain)
+    return room_for_both(first, count, second, others, pairs.domain)
 
 
 def _keeping_up(pairs: Pairs, fewest: Floats, others: Floats,
                 requests: float) -> tuple[Floats, npt.NDArray[np.bool_]]:
     """Fewest prefill replicas that take the demand in within the target, and whether they do. [C], [C]"""
-    ttft = pairs.task.ttft
-    alone = pairs.carried(np.ones_like(fewest), others, ttft)
+    alone = pairs.carried(np.ones_like(fewest), others)
     with np.errstate(divide="ignore"):
         most = np.maximum(np.where(alone > 0, np.ceil(requests / alone), 0.0), fewest) + 1.0
-    count = least_whole(lambda n: pairs.carried(n, others, ttft) >= requests, fewest, most)
-    return count, pairs.carried(count, others, ttft) >= requests
+    count = least_whole(lambda n: pairs.carried(n, others) >= requests, fewest, most)
+    return count, pairs.carried(count, others) >= requests

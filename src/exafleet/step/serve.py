@@ -172,15 +172,17 @@ def shared_chunk(task: ServeTask, batch: Floats) -> tuple[Floats, float, float]:
 
 
 def chunk_parts(task: ServeTask, on: Machine, layouts: ServeLayouts, tokens: npt.ArrayLike, seq: npt.ArrayLike,
-                before: npt.ArrayLike) -> Parts:
+                before: npt.ArrayLike, sequences: npt.ArrayLike | None = None) -> Parts:
     """Parts of one engine step that works on prompts alone. [C, P]  [s]
 
-    tokens  prompt tokens of the step on every group        [C]  [token]
-    seq     tokens of one prompt (or chunk of it) in it      [C]  [token]
-    before  cached tokens before them                        [C]  [token]
+    tokens     prompt tokens of the step on every group           [C]  [token]
+    seq        tokens of one prompt (or chunk of it) in it         [C]  [token]
+    before     cached tokens before them                           [C]  [token]
+    sequences  prompts among them; as many as `seq` makes of them  [C]
     """
     how, many = on.engine.of("prefill", task.form), np.asarray(tokens, dtype=np.float64)
-    pieces = _operators(prefill_operators(task, layouts, many, seq, before), task, on, how)
+    ends = many / np.asarray(seq, dtype=np.float64) if sequences is None else sequences
+    pieces = _operators(prefill_operators(task, layouts, many, seq, before, ends), task, on, how)
     return _step(pieces | communication(task, on, layouts, many, how), on)
 
 
@@ -193,11 +195,10 @@ def decode_operators(task: ServeTask, layouts: ServeLayouts, batch: Floats,
 
 
 def prefill_operators(task: ServeTask, layouts: ServeLayouts, tokens: Floats, seq: npt.ArrayLike,
-                      before: npt.ArrayLike) -> Work:
+                      before: npt.ArrayLike, sequences: npt.ArrayLike) -> Work:
     """Operators of one step that works on prompts, on one chip."""
-    return prefill_work(task.arch, dtype=task.dtype, tokens=tokens, seq=seq, prefix=before,
-                        sequences=tokens / np.asarray(seq, dtype=np.float64), tp=layouts.tp, ep=layouts.ep,
-                        etp=layouts.etp)
+    return prefill_work(task.arch, dtype=task.dtype, tokens=tokens, seq=seq, prefix=before, sequences=sequences,
+                        tp=layouts.tp, ep=layouts.ep, etp=layouts.etp)
 
 
 def _step(pieces: Mapping[str, Floats], on: Machine) -> Parts:

@@ -64,6 +64,7 @@ class Engine:
     oneshot    latency of a small all-reduce inside a scale-up domain                [s]
     reserve    share of the memory that weights leave which stays free               [1]
     bunching   prompts of a closed loop that one waits for, where two run             [1]
+    apart      the same of a prefill pool, among the requests of one of its servers     [1]
     growth     how that grows with the others that run: as their number to this power   [1]
     waits      decode steps a first token waits for, beside those that share its prompt  [1]
     sigma      relative (log) uncertainty of predicted times, one deviation         [1]
@@ -78,6 +79,7 @@ class Engine:
     oneshot: float
     reserve: float
     bunching: float
+    apart: float
     growth: float
     waits: float
     sigma: float
@@ -125,7 +127,7 @@ def engine_of(facts: Facts, chip: Chip, name: str, release: float | None = None,
     measured = facts.try_value(f"{chip.id}.oneshot_latency")
     found = {
         "overhead": read("step_overhead"), "request": read("request_overhead"), "bunching": read("arrival_bunching"),
-        "growth": read("bunching_growth"), "waits": read("first_token_steps"),
+        "apart": read("arrival_bunching_apart"), "growth": read("bunching_growth"), "waits": read("first_token_steps"),
         "pace": read.pace(release), "reserve": read("memory_reserve"), "sigma": read("serving_sigma"),
     }
     decode, prefill = ({f: read.phase(phase, f) for f in sorted(read.formats())} for phase in ("decode", "prefill"))

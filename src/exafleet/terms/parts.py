@@ -42,7 +42,7 @@ class Parts:
     def of(cls, unit: str, pieces: Mapping[str, npt.ArrayLike]) -> Parts:
         """Parts from name -> array; the arrays broadcast against each other."""
         columns = np.broadcast_arrays(*(np.asarray(v, dtype=np.float64) for v in pieces.values()))
-        return cls(names=tuple(pieces), values=np.stack(columns, axis=-1), unit=unit)
+        return cls(names=tuple(pieces), values=np.moveaxis(np.stack(columns), 0, -1), unit=unit)
 
     @property
     def total(self) -> Array:

@@ -94,7 +94,9 @@ def gather(operators: Sequence[Operator]) -> Work:
         columns = [np.asarray(getattr(o, field), dtype=np.float64) for o in operators]
         fields[field] = columns
     shape = np.broadcast_shapes(*(c.shape for columns in fields.values() for c in columns))
-    arrays = {f: np.stack([np.broadcast_to(c, shape) for c in columns], axis=-1) for f, columns in fields.items()}
+    # Each operator's column lies together in memory: columns are written and read one by one.
+    arrays = {f: np.moveaxis(np.stack([np.broadcast_to(c, shape) for c in columns]), 0, -1)
+              for f, columns in fields.items()}
     return Work(
         names=tuple(o.name for o in operators), parts=tuple(o.part for o in operators),
         kinds=tuple(o.kind for o in operators), layers=tuple(o.layer for o in operators),

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -69,8 +70,8 @@ def test_a_demand_is_carried_by_the_fewest_accelerators(mode):
     assert d["units"] == -(-d["gpus"] // 8)
 
 
-@pytest.mark.parametrize("words", [("--gpus", "16", "--mode", "aggregated"), ("--gpus", "16", "--mode", "disaggregated"),
-                                   ("--rate", "7")])
+@pytest.mark.parametrize("words", [("--gpus", "16", "--mode", "aggregated"), ("--rate", "7"),
+                                   ("--gpus", "16", "--mode", "disaggregated")])
 def test_cost_and_energy_of_tokens_in_and_out_add_up_to_those_of_the_pool(words):
     d = figures(*H200, *words, "--price", "2.50 USD/h", "--isl", "3000", "--osl", "700")
     out = d["tokens_per_s"] if d["demand"] is None else d["demand"]
@@ -90,7 +91,7 @@ def test_a_rent_that_is_known_is_named_and_one_that_is_not_is_asked_for():
     assert re.fullmatch(r"h200-sxm\.rent@on-demand:\d{4}-\d{2}", known["cost"]["price_from"])
     rack = ("llama-3-70b", "--system", "gb200-nvl72")
     assert figures(*rack)["cost"] is None
-    assert "give --price" in run(*rack).stdout
+    assert "give --price" in " ".join(run(*rack).stdout.split())
 
 
 def test_a_dearer_accelerator_makes_dearer_tokens_and_nothing_else():
@@ -115,6 +116,13 @@ def test_cached_prompts_and_narrow_weights_carry_more():
     assert narrow < 0.4 * wide
 
 
+def test_drafted_tokens_that_are_right_speed_it_up():
+    one = (*H200, "--gpus", "8", "--tp", "8", "--mode", "aggregated", "--concurrency", "8")
+    plain, drafted, wrong = (figures(*one, *more)["tpot"] for more in (
+        (), ("--draft", "3", "--accept", "0.9"), ("--draft", "3", "--accept", "0")))
+    assert drafted < plain < wrong
+
+
 def test_an_engine_can_be_named():
     assert figures(*H200, "--engine", "vllm")["token_parts"] != figures(*H200, "--engine", "sglang")["token_parts"]
 
@@ -137,6 +145,9 @@ def test_every_mistake_is_told_at_once():
     (("gpt3-175b", "--system", "hgx-h100", "--isl", "4000"), "2,048 learned positions"),
     (("deepseek-v3", "--system", "hgx-h200", "--gpus", "16", "--tp", "8", "--ep", "4"), "--tp, --ep"),
     (("llama-3-70b", "--system", "hgx-h100", "--weight-dtype", "bf16", "--dtype", "fp8"), "--weight-dtype"),
+    (("llama-3-70b", "--system", "hgx-h100", "--draft", "2"), "--accept"),
+    (("llama-3-70b", "--system", "hgx-h100", "--accept", "0.5"), "no tokens are drafted"),
+    (("llama-3-70b", "--system", "hgx-h100", "--draft", "2", "--accept", "1.5"), "not a probability"),
     (("llama-3-70b", "--system", "hgx-h100", "--price", "-1 USD/h"), "--price"),
     (("llama-3-70b", "--system", "hgx-h100", "--mode", "apart"), "--mode"),
 ])
@@ -165,6 +176,28 @@ def test_what_is_called_near_does_have_an_answer():
     first = next(line for line in run(*words).stderr.splitlines() if line.startswith("  - --ttft"))
     ttft, tpot = re.findall(r'"([^"]+)"', first)
     assert run(*words, "--ttft", ttft, "--tpot", tpot).exit_code == 0
+
+
+def test_every_key_of_the_answer_is_in_the_docs():
+    page = (Path(__file__).resolve().parents[3] / "docs" / "serve.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(\w+)`", page))
+    for words in (("--gpus", "16", "--mode", "aggregated"), ("--gpus", "16", "--mode", "disaggregated")):
+        d = figures(*H200, *words, "--price", "2 USD/h")
+        inner = [d["cost"], d["joules_per_token"], d["kinds"][0], d["front"][0]]
+        inner += [d[side] for side in ("prefill", "decode") if side in d]
+        assert {key for part in (d, *inner) for key in part} <= named
+
+
+def test_figures_have_bands_of_their_own(tmp_path):
+    rows = ["subject,term,at,value,low,high,unit,kind,source,where,as_of,note"]
+    rows += [f"serving-engine,serving_band,{metric}/loop,1,{low},{high},1,inferred,exafleet,test,2026-12-31,"
+             for metric, low, high in (("tpot_ms", 0.9, 1.1), ("ttft_ms", 0.5, 3), ("output_tok_s_per_gpu", 0.8, 1.3))]
+    own = tmp_path / "bands.csv"
+    own.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    d = figures(*H200, "--mode", "aggregated", "--facts", str(own))
+    assert d["tpot_low"] == pytest.approx(0.9 * d["tpot"])
+    assert d["ttft_high"] == pytest.approx(3 * d["ttft"])
+    assert d["tokens_per_s_high"] == pytest.approx(1.3 * d["tokens_per_s"])
 
 
 def test_a_long_front_is_thinned_to_what_a_terminal_holds():

@@ -53,7 +53,8 @@ def best_by_trying(job, chips, limits):
         for i in range(len(every.tp)):
             one = every.take([i])
             for count in range(1, chips + 1):
-                others = float(beside(other.replica, on.net.domain, chips, spanned(one.replica, on.net.domain, count))[0])
+                taken = spanned(one.replica, on.net.domain, count)
+                others = float(beside(other.replica, on.net.domain, chips, taken)[0])
                 if others < 1:
                     break
                 rates = each * others * np.linspace(0.02, 1.0, 99)
@@ -154,7 +155,7 @@ def test_who_cannot_says_why_and_the_best_reachable():
     late = deploy(task(tpot=0.001), H200, 64, FACTS)
     assert late.best == ""
     assert late.answer.why == Why.TOO_SLOW
-    assert 0.001 < late.answer.fastest <= late.answer.tpot
+    assert 0.001 < late.answer.fastest <= late.answer.tpot * (1 + 1e-9)
     assert late.answer.limit
     hasty = deploy(task(ttft=0.06), H200, 64, FACTS).found[APART]
     assert hasty.why == Why.TOO_SLOW
@@ -179,7 +180,8 @@ def test_prefill_may_run_on_another_system():
     assert mixed.rate > 0
 
 
-@given(domain=st.sampled_from([1, 8, 72]), count=st.integers(1, 300), replica=st.sampled_from([1, 2, 4, 8, 16, 64, 144]))
+@given(domain=st.sampled_from([1, 8, 72]), count=st.integers(1, 300),
+       replica=st.sampled_from([1, 2, 4, 8, 16, 64, 144]))
 def test_spanned_is_the_least_pool_that_holds_so_many(domain, count, replica):
     chips = int(spanned(replica, domain, count))
     assert packed(float(replica), domain, chips) >= count

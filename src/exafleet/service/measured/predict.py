@@ -32,8 +32,8 @@ Floats = npt.NDArray[np.float64]
 # When versions without a date in their row came out, as a year (release pages of the projects).
 RELEASES = {"0.9.0": 2024.3, "0.17 (TRT": 2025.1, "0.20 (PyT": 2025.45, "1.x main": 2026.3, "1.0.0rc3": 2025.55,
             "1.3.0rc5": 2026.2, "0.12.0": 2025.93, "0.5.6.post2": 2025.95, "0.17.0": 2026.2}
-# Largest batch any engine runs in one group.
-MOST = 8192
+# Largest batch any engine runs in one group, and where every request is queued at once the largest it is set to.
+MOST, MOST_QUEUED = 8192, 2048
 # Requests of a benchmark over those it keeps running: how much its first round, all at once, weighs.
 ROUNDS = 10.0
 
@@ -147,6 +147,7 @@ def _queued(row: Served, task: ServeTask, on: Machine) -> tuple[dict[str, float]
     if not room:
         return Why.HBM_FULL, None
     groups = pool.dp * pool.pp
+    room = min(room, MOST_QUEUED)
     most = min(room, row.requests / (groups * pool.count)) if row.requests > 0 else room
     batch = np.unique(np.round(np.geomspace(1, max(most, 1), 40)))
     step = serve_step(task, on, layout.take(np.zeros(batch.shape, dtype=int)), batch * groups)

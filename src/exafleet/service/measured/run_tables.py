@@ -16,7 +16,9 @@ from exafleet.facts.architecture import Arch, arch
 from exafleet.facts.catalogue import Facts
 from exafleet.facts.hardware import system as system_of
 from exafleet.service.measured import words
+from exafleet.service.measured.recipes import Setup, resolve, told_of
 from exafleet.service.measured.runs import METRICS, Served, Unread
+from exafleet.service.measured.words import Pool
 from exafleet.step.measured.cells import Cells, NotUsable, cells_of, first_figure, needed, number, tried
 from exafleet.terms.errors import FactError, Problem
 
@@ -50,22 +52,49 @@ def _row(line: int, cells: Cells, read: Callable[[Cells], Served]) -> Served | U
 
 def _served(cells: Cells, facts: Facts) -> Served:
     shape, system, phase = _shape(cells, facts), _system(cells, facts), _phase(cells)
-    blackwell = "fp4" in system_of(facts, system).chip.peak_flops
-    engine = words.engine(cells["framework"])
+    chip, engine = system_of(facts, system).chip, words.engine(cells["framework"])
+    blackwell, experts = "fp4" in chip.peak_flops, bool(shape.moe_layers)
     dtype, weights = words.formats(cells["weights_precision"], cells["model"], shape.id, blackwell)
-    prefill, decode = (None, words.aggregated(cells, bool(shape.moe_layers))) if phase \
-        else words.pools(cells, bool(shape.moe_layers))
-    concurrency, requests = words.load(cells, decode)
+    told = words.draft(cells)
+    setup = _recipe(cells, shape.id, chip.id, engine, told)
+    prefill, decode = _pools(cells, experts, phase, setup)
+    concurrency, requests = words.load(cells, decode, phase)
     share = words.mean_share(cells.get("source", ""), cells.get("notes", ""))
     given, derived = _given(cells, share, phase)
+    kept = cells.get("kv_precision", "") or (setup.kv_dtype if setup else "")
     return Served(
         id="", model=shape.id, system=system, dtype=dtype, weight_dtype=weights, engine=engine,
-        kv_dtype=words.cache_format(cells.get("kv_precision", ""), dtype, weights, engine, blackwell),
+        kv_dtype=words.cache_format(kept, dtype, weights, engine, blackwell),
         version=cells.get("version", ""), prefill=prefill, decode=decode, phase=phase,
         input_tokens=needed(cells, "isl") * share, output_tokens=needed(cells, "osl") * share,
-        concurrency=concurrency, requests=requests, draft=words.draft(cells), given=given,
+        concurrency=concurrency, requests=requests, draft=_draft(told, setup), given=given,
         derived=derived, source=cells.get("source", ""), where=cells.get("source_location", ""),
         date=_day(cells.get("date", "")), role="given", note=cells.get("notes", ""))
+
+
+def _recipe(cells: Cells, model: str, chip: str, engine: str, drafts: float) -> Setup | None:
+    """What the published recipe of a run says of it; None where it is no such run."""
+    speculation = "" if math.isnan(drafts) else "mtp" if drafts else "none"
+    told = told_of(cells, model=model, chip=chip, engine=engine, speculation=speculation)
+    return resolve(told) if told else None
+
+
+def _pools(cells: Cells, experts: bool, phase: str, setup: Setup | None) -> tuple[Pool | None, Pool]:
+    """Pools of a row: as its recipe has them where there is one, for sources list axes by other names; else as told."""
+    if phase:
+        return None, words.aggregated(cells, experts)
+    if setup is not None and setup.decode is not None:
+        return setup.prefill, setup.decode
+    return words.pools(cells, experts)
+
+
+def _draft(told: float, setup: Setup | None) -> float:
+    """Tokens proposed in a step: as the row tells, else as its recipe does; nan for neither."""
+    if setup is None or not setup.speculation or told == 0:
+        return told
+    if setup.speculation == "none":
+        return 0.0
+    return float(setup.drafts or words.USUAL_DRAFT)
 
 
 def _shape(cells: Cells, facts: Facts) -> Arch:

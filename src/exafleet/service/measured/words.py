@@ -201,10 +201,10 @@ def axis(cells: Cells, name: str) -> int | None:
     return None if cells.get(name) in (None, "0", "0.0") else whole(cells, name)
 
 
-def load(cells: Cells, pool: Pool) -> tuple[float, float]:
+def load(cells: Cells, pool: Pool, phase: str) -> tuple[float, float]:
     """(requests kept running, requests sent in all): inf and the number queued at once where all are.
 
-    A batch "per rank" is of each attention group of each decode replica.
+    A batch "per rank" is of each attention group of each decode replica; so is that of a pool measured alone.
     """
     text = cells.get("concurrency_or_batch", cells.get("concurrency", "")).casefold()
     if not text:
@@ -212,7 +212,7 @@ def load(cells: Cells, pool: Pool) -> tuple[float, float]:
     if text.startswith("max load"):
         sent = re.search(r"\((\d+) (?:prompts|requests)", text)
         return float("inf"), float(sent[1]) if sent else float("nan")
-    each = re.match(r"batch (\d+) per rank", text)
+    each = re.match(r"(?:batch )?(\d+)$", text) if phase else re.match(r"batch (\d+) per rank", text)
     if each:
         return float(each[1]) * pool.dp * pool.pp * pool.count, float("nan")
     rough = re.match(r"~?(\d+)", text)
