@@ -190,7 +190,7 @@ def test_the_same_with_prefill_and_decode_apart(seed, prefills, decodes):
              for r, d, o in zip(requests, transfer, trace.output, strict=True) if o > 1]
     simulate(sorted(later, key=lambda r: r["arrival"]), behind, decodes, "least")
     for r in later:
-        r["of"]["finish"] = r["finish"]
+        r["of"] |= {"first": r["arrival"], "finish": r["finish"]}
     compare(trace, ahead, found, requests)
 
 

@@ -140,8 +140,7 @@ def _decode(task: ServeTask, on: Machine, one: ServeLayouts, knots: Floats) -> F
 
 
 def _tiled(task: ServeTask, on: Machine, one: ServeLayouts, batch: Floats, context: Floats) -> Floats:
-    step = decode_parts(task, on, one.take(np.zeros(len(batch), dtype=np.int64)), batch, context).total
-    return np.asarray(step / task.per_step)
+    return decode_parts(task, on, one.take(np.zeros(len(batch), dtype=np.int64)), batch, context).total
 
 
 def _knots(task: ServeTask, on: Machine, one: ServeLayouts) -> Floats:

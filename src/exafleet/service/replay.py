@@ -8,7 +8,7 @@ fewest requests not yet answered, or in turn. An arrival at the very instant of 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from math import inf
 
@@ -107,7 +107,8 @@ def replay_apart(trace: Trace, prefill: Pace, decode: Pace, *, prefills: int, de
 
     transfer  time the cache of each request travels between them      [R]  [s]
 
-    The first token comes from the prefill replica; it never waits for room on the decode side.
+    The first token is told by the decode replica, as `disaggregated.later` has it: when the cache is there, without
+    waiting for room. An answer of one token never travels.
     """
     refused = ((prefill.held(trace.input + 1) > int(prefill.capacity))
                | (decode.held(trace.input + trace.output) > int(decode.capacity)))
@@ -120,8 +121,13 @@ def replay_apart(trace: Trace, prefill: Pace, decode: Pace, *, prefills: int, de
     longer = some[(trace.output[some] > 1) & np.isfinite(first[some])]
     order = longer[np.argsort(np.array(behind.arrival)[longer], kind="stable")]
     later, stopped = _run(behind, order.tolist(), decode, decodes * decode.lanes, router, progress)
-    finish = np.where(trace.output > 1, behind.finish, first).tolist()
-    return _replayed(trace, prefill.request, ahead, finish, refused, [(uses, prefill), (later, decode)],
+    moves = trace.output > 1
+    step = np.zeros(trace.count)
+    step[longer] = (np.array(behind.finish)[longer] - np.array(behind.arrival)[longer]) / np.array(behind.steps)[longer]
+    seen = replace(behind, first=np.where(moves, behind.arrival, first).tolist(),
+                   late=(decode.waits * step).tolist())
+    finish = np.where(moves, behind.finish, first).tolist()
+    return _replayed(trace, prefill.request, seen, finish, refused, [(uses, prefill), (later, decode)],
                      partial or stopped)
 
 
