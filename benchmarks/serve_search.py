@@ -3,9 +3,9 @@
     python benchmarks/serve_search.py
 
 For 4,000 tokens in and 1,000 out, 1 s and 20 ms, on 64 accelerators. Three figures a line: layouts times batches per
-CPU second (far more batches than a search needs, in blocks); a whole search of both kinds in this process; and the command
-`exafleet serve` in a process of its own, start-up included. Beside it aiconfigurator 0.12.0, run on a machine like
-this (two shared cores) as
+CPU second (far more batches than a search needs, in blocks); a whole search of both kinds in this process; and the
+command `exafleet serve` in a process of its own, start-up included. Beside it aiconfigurator 0.12.0, run on a machine
+like this (two shared cores) as
 
     aiconfigurator cli default --model MODEL --system SYSTEM --total-gpus 64 --isl 4000 --osl 1000 --ttft 1000 --tpot 20
 """

@@ -1,4 +1,4 @@
-"""Fits the factors of serving engines to the `fit` rows of data/measured_serve.csv and writes data/serving_practice.csv.
+"""Fits factors of serving engines to the `fit` rows of data/measured_serve.csv; writes data/serving_practice.csv.
 
     python tools/fit_serving.py [--report]
 
@@ -18,7 +18,7 @@ import math
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from datetime import date
 from pathlib import Path
 
@@ -26,14 +26,10 @@ import numpy as np
 import numpy.typing as npt
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "src"))
-sys.path.insert(0, str(Path(__file__).parent))
-
-from prepare_served import digest
-
 from exafleet.facts.catalogue import Facts, load_facts
 from exafleet.facts.hardware import system
 from exafleet.service.measured.predict import RELEASES, deployed, fitting, task_of
-from exafleet.service.measured.runs import Served, published, year
+from exafleet.service.measured.runs import Served, digest, published, year
 from exafleet.step.serve import (
     Machine,
     ServeTask,
@@ -154,7 +150,7 @@ def table(rows: Sequence[Served], facts: Facts) -> Table:
     known = [row for row, _, _ in kept]
 
     def given(metric: str, row: Served) -> float:
-        used = row.speculation in ("", "none") and not (metric == "output_tok_s_per_gpu" and row.prefill is not None)
+        used = not row.draft > 0 and not (metric == "output_tok_s_per_gpu" and row.prefill is not None)
         return row.given.get(metric, math.nan) if used else math.nan
 
     def column(values: Sequence[float]) -> Floats:

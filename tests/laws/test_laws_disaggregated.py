@@ -68,12 +68,14 @@ def test_far_below_capacity_times_are_those_of_the_parts_alone():
     found = apart(job, loads=np.array([1.0]))
     alone = prefill_side(job, H200, fixed(4)).alone.total
     assert found.token.total == pytest.approx(decode_parts(job, H200, fixed(8), np.ones(1)).total)
-    assert found.first.total == pytest.approx(alone + found.first["transfer"] + found.first["request"])
+    assert found.first.total == pytest.approx(alone + sum(found.first[part] for part in (
+        "transfer", "scheduling", "request")))
     assert found.first["queue"][0] == 0
 
 
-def test_far_above_capacity_the_slower_pool_sets_the_traffic():
-    job = task()
+@pytest.mark.parametrize("draft", [0, 2])
+def test_far_above_capacity_the_slower_pool_sets_the_traffic(draft):
+    job = task(draft=draft, accept=0.7 if draft else 0.0)
     side = prefill_side(job, H200, fixed(4))
     prefill_bound = apart(job, prefill=1, decode=8)
     assert prefill_bound.rate[-1] / 500 == pytest.approx(float(1 / side.least[0]), rel=0.01)
@@ -81,7 +83,8 @@ def test_far_above_capacity_the_slower_pool_sets_the_traffic():
     decode_bound = apart(job, prefill=64, decode=1)
     full = decode_bound.running[-1]
     step = float(decode_parts(job, H200, fixed(8), np.array([full])).total[0])
-    assert decode_bound.rate[-1] / 500 == pytest.approx(full / (499 * step), rel=0.01)
+    assert decode_bound.token.total[-1] == pytest.approx(step / job.per_step)
+    assert decode_bound.rate[-1] / 500 == pytest.approx(full / (499 * step / job.per_step), rel=0.01)
     assert decode_bound.first["place in decode"][-1] > 10
     assert (decode_bound.why == Why.OK).all()
 

@@ -28,7 +28,8 @@ def stations(prefill, decode):
     """Service time of prefill, delay of all else, and completions per second of decode by sequences in it."""
     service = float(prefill_side(TASK, ON, PREFILL).alone.total[0])
     moved = float(transfer_time(TASK, ON, ON, PREFILL, DECODE, prefill * 4 + decode * 8 <= 8)[0])
-    delay = ON.engine.request + float(exposed_transfer(moved, service, TASK.arch.layers))
+    told = ON.engine.waits * float(decode_parts(TASK, ON, DECODE, np.ones(1)).total[0])
+    delay = ON.engine.request + told + float(exposed_transfer(moved, service, TASK.arch.layers))
 
     def finished(n):
         step = float(decode_parts(TASK, ON, DECODE, np.array([max(n / decode, 1.0)])).total[0])
@@ -61,11 +62,11 @@ def _with_servers(prefill, decode):
     return service, prefill, delay, finished
 
 
-def simulated(customers, service, servers, delay, answer, rng, requests=6000):
-    """Mean wait before prefill of a closed loop of fixed service times; answers differ as in benchmarks."""
+def simulated(customers, service, servers, delay, answer, rng, requests=6000, burst=False):
+    """Waits before prefill in a closed loop of fixed service times; answers differ as in benchmarks."""
     free, queue, events, waits = servers, deque(), [], []
     for _ in range(customers):
-        heapq.heappush(events, (float(rng.uniform(0, answer)), 0, 0.0))
+        heapq.heappush(events, (0.0 if burst else float(rng.uniform(0, answer)), 0, 0.0))
     while len(waits) < requests:
         now, kind, _ = heapq.heappop(events)
         if kind == 0:
@@ -77,7 +78,7 @@ def simulated(customers, service, servers, delay, answer, rng, requests=6000):
             free -= 1
             waits.append(now - queue.popleft())
             heapq.heappush(events, (now + service, 1, 0.0))
-    return float(np.mean(waits[requests // 3:]))
+    return waits
 
 
 @pytest.mark.parametrize("prefill", [1, 2, 4])
@@ -88,8 +89,24 @@ def test_waiting_is_that_of_single_requests(prefill, busy):
     found = serve_apart(TASK, ON, ON, fixed(4 * wide), prefill, fixed(8 * wide), 4, load, answers=0.4 / 12**0.5)
     at = int(np.argmin(np.abs(found.busy - busy)))
     answer = float((TASK.output_tokens - 1) * found.token.total[at])
-    waited = simulated(int(load[at]), service, prefill, delay, answer, np.random.default_rng(7))
+    waits = simulated(int(load[at]), service, prefill, delay, answer, np.random.default_rng(7))
+    waited = float(np.mean(waits[len(waits) // 3:]))
     assert float(found.first["queue"][at]) == pytest.approx(waited, abs=0.1 * service + 0.15 * waited)
+
+
+@pytest.mark.parametrize("prefill", [1, 2, 4])
+@pytest.mark.parametrize("busy", [0.3, 0.6, 0.8])
+def test_a_run_that_starts_all_at_once_waits_as_single_requests_do(prefill, busy):
+    service, delay, _ = stations(prefill, 4)
+    load, wide, rounds = np.arange(1, 400), np.ones(399), 10
+    found = serve_apart(TASK, ON, ON, fixed(4 * wide), prefill, fixed(8 * wide), 4, load, answers=0.4 / 12**0.5,
+                        rounds=rounds)
+    at = int(np.argmin(np.abs(found.busy - busy)))
+    many, answer = int(load[at]), float((TASK.output_tokens - 1) * found.token.total[at])
+    waits = [simulated(many, service, prefill, delay, answer, np.random.default_rng(seed), rounds * many, burst=True)
+             for seed in range(20)]
+    ours = float(found.first["queue"][at] + found.first["first round"][at])
+    assert ours == pytest.approx(float(np.mean(waits)), rel=0.25, abs=0.1 * service)
 
 
 def test_an_open_service_waits_as_queues_with_fixed_service_do():

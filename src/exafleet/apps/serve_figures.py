@@ -67,7 +67,7 @@ def _figures(found: Deployment, system: System, facts: Facts, rate: float | None
     assert first is not None
     carried = best.rate if rate is None else rate
     watts = drawn(system, facts, best.chips)
-    spread = best.high / best.rate
+    bands = figure_bands(found, facts)
     return {
         "model": task.arch.id,
         "system": system.id,
@@ -86,18 +86,12 @@ def _figures(found: Deployment, system: System, facts: Facts, rate: float | None
         "tpot_target": task.tpot,
         **_deployment(best),
         "demand": rate,
-        "tokens_per_s": best.rate,
-        "tokens_per_s_low": best.low,
-        "tokens_per_s_high": best.high,
+        **_banded("tokens_per_s", best.rate, bands["output_tok_s_per_gpu"]),
         "tokens_per_s_per_gpu": best.rate_per_chip,
         "tokens_per_s_per_user": 1.0 / best.tpot,
         "requests_per_s": best.rate / task.output_tokens,
-        "ttft": best.ttft,
-        "ttft_low": best.ttft / spread,
-        "ttft_high": best.ttft * spread,
-        "tpot": best.tpot,
-        "tpot_low": best.tpot / spread,
-        "tpot_high": best.tpot * spread,
+        **_banded("ttft", best.ttft, bands["ttft_ms"]),
+        **_banded("tpot", best.tpot, bands["tpot_ms"]),
         "token_parts": token.as_dict(),
         "first_parts": first.as_dict(),
         "memory_of_chip": system.chip.hbm_bytes,
@@ -110,6 +104,27 @@ def _figures(found: Deployment, system: System, facts: Facts, rate: float | None
         "kinds": [_kind(kind, r) for kind, r in found.found.items()],
         "front": _front(found),
     }
+
+
+def figure_bands(found: Deployment, facts: Facts) -> dict[str, tuple[float, float]]:
+    """80 % band of each figure, as factors of it: what published runs of this kind gave, else that of the operators.
+
+    found   what `deploy` answered
+    """
+    best = found.answer
+    spread = best.high / best.rate
+    known = facts.find("serving-engine", "serving_band")
+    service, kind = "apart" if found.best == "disaggregated" else "loop", found.task.arch.kind
+    bands = {}
+    for metric in ("tpot_ms", "ttft_ms", "output_tok_s_per_gpu"):
+        names = (f"{metric}/{service}/{kind}", f"{metric}/{service}", metric)
+        fact = next((known[at] for at in names if at in known), None)
+        bands[metric] = (1.0 / spread, spread) if fact is None else (fact.low, fact.high)
+    return bands
+
+
+def _banded(name: str, value: float, band: tuple[float, float]) -> dict[str, float]:
+    return {name: value, f"{name}_low": value * band[0], f"{name}_high": value * band[1]}
 
 
 def _deployment(best: ServeResult | ApartResult) -> dict[str, Any]:

@@ -150,6 +150,37 @@ def memory(
     run(answer, rows, FILE, role, as_of, form, out)
 
 
+@app.command()
+def serving(
+    rows: RowsFile = None, role: Which = None, as_of: AsOf = None, form: AnswerForm = Answer.table, out: Out = None
+) -> None:
+    """Compare published serving points with the prediction: time per token, to the first token, throughput.
+
+    Every row has an entry for each figure it states; one without a prediction says why. The order of layouts, engines
+    and accelerators is judged too. Without --rows: rows the fit never saw.
+
+    \b
+    Examples:
+      exafleet validate serving
+      exafleet validate serving --rows serving.csv --format json --out errors.json
+    """
+    from exafleet.report.validation import serving as told
+    from exafleet.service.measured.predict import compare_served
+    from exafleet.service.measured.run_tables import read_served
+    from exafleet.service.measured.runs import FILE, published
+
+    def answer(asked: Asked) -> tuple[Report, dict[str, Any]]:
+        read = published(FILE) if asked.path == FILE else read_served(asked.path, asked.facts)
+        kept = of_role(read, asked.role, asked.path)
+        with asked.progress.phase("predicting"):
+            found = compare_served(kept, asked.facts, lambda done: asked.progress.count(done, len(kept)))
+        judged, order = told.judge(found, asked.facts), told.ordered(found)
+        return (told.report(judged, order, asked.facts, asked.name, asked.rows_hash),
+                told.as_json(judged, order, asked.facts, asked.rows_hash))
+
+    run(answer, rows, FILE, role, as_of, form, out)
+
+
 class Asked:
     """What a validation was asked for: the file, the role of its rows, facts, and where to tell progress."""
 

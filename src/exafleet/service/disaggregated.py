@@ -13,7 +13,7 @@ bottleneck, or memory bounds the sequences that decode, the rest waits there. Ev
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -97,23 +97,41 @@ def serve_apart(task: ServeTask, prefill_on: Machine, decode_on: Machine, prefil
     """
     pools = _pools(task, prefill_on, decode_on, prefill, prefill_count, decode, decode_count)
     among = np.broadcast_to(np.asarray(concurrency, dtype=np.float64), decode.tp.shape)
-    entry, capacity = pools.entry, pools.entry.capacity
+    capacity, many = pools.entry.capacity, np.asarray(rounds, dtype=np.float64)
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         def come(running: Floats, rate: Floats) -> Arrivals:
-            return Arrivals(among=among, scatter=answers * running / rate, spread=spread)
+            scatter = answers * running / rate
+            return Arrivals(among=among, scatter=scatter, spread=spread,
+                            rush=_rush(among / rate, among / capacity, scatter, many))
 
         def crowded(running: Floats) -> npt.NDArray[np.bool_]:
             rate = pools.requests(running)
-            return np.asarray((rate > capacity) | (rate * entry.time(rate, come(running, rate)) + running > among))
+            first = pools.way(running).time(rate, come(running, rate))
+            return np.asarray((rate > capacity) | (rate * first + running > among))
 
         running = _bisect(crowded, np.minimum(among, pools.most))
         rate, token = pools.requests(running), pools.token(running)
-        first = entry.parts(rate, come(running, rate))
+        first = pools.way(running).parts(rate, come(running, rate))
         first = first + _left_over(pools, among, running, rate, first, token)
-        burst = np.maximum(np.maximum(among - entry.servers, 0.0) / (2.0 * capacity) - first["queue"], 0.0)
-        first = first + Parts.of("s", {"first round": burst / np.asarray(rounds, dtype=np.float64)})
+        burst = np.maximum(np.maximum(among - pools.entry.servers, 0.0) / (2.0 * capacity) - first["queue"], 0.0)
+        first = first + Parts.of("s", {"first round": burst / many})
         made = among * task.output_tokens / (first.total + (task.output_tokens - 1.0) * token.total)
     return pools.apart(among, running, token, first, made, np.zeros(decode.tp.shape, dtype=bool))
+
+
+def _rush(period: Floats, drained: Floats, scatter: Floats, rounds: Floats) -> Floats:
+    """How much closer together requests come than on average, because all of them came at once at the start. [C]
+
+    period   time of a round                                       [C]  [s]
+    drained  time in which prefill lets all requests through        [C]  [s]
+    scatter  deviation of a request's round from the mean           [C]  [s]
+    rounds   of the whole run
+
+    The first round leaves prefill evenly over the time it takes to drain, and comes back so; each round widens that
+    by the scatter. Half-way through the run counts.
+    """
+    window = np.sqrt(drained**2 + 6.0 * rounds * scatter**2)
+    return np.asarray(np.where(np.isinf(rounds), 1.0, period / np.clip(window, drained, period)))
 
 
 def _left_over(pools: _Pools, among: Floats, running: Floats, rate: Floats, first: Parts, token: Parts) -> Parts:
@@ -139,7 +157,7 @@ def serve_apart_at(task: ServeTask, prefill_on: Machine, decode_on: Machine, pre
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         running = _bisect(lambda n: pools.requests(n) > asked, pools.most)
         over = (pools.requests(pools.most) < asked * (1.0 - 1e-9)) | (pools.entry.capacity <= asked)
-        first = pools.entry.parts(asked) + Parts.of("s", {"place in decode": np.where(over, np.inf, 0.0)})
+        first = pools.way(running).parts(asked) + Parts.of("s", {"place in decode": np.where(over, np.inf, 0.0)})
         among, made = asked * first.total + running, np.where(over, 0.0, asked * task.output_tokens)
     return pools.apart(among, running, pools.token(running), first, made, over)
 
@@ -171,14 +189,21 @@ class _Pools:
         """Most sequences that decode at once. [C]"""
         return np.asarray(self.groups * self.room)
 
+    def way(self, running: Floats) -> Entry:
+        """The way to the first token with so many sequences in decode, whose engine then tells it. [C]"""
+        return replace(self.entry, later=later(self.task, self.decode_on, self.step(running)))
+
     def requests(self, running: Floats) -> Floats:
         """Requests per second that leave decode with so many sequences in it. [C]  [1/s]"""
+        return np.asarray(running / (max(self.task.output_tokens - 1.0, 1e-6) * self.step(running)))
+
+    def step(self, running: Floats) -> Floats:
+        """Time per output token with so many sequences in decode. [C]  [s]"""
         place = np.log(np.maximum(running / self.groups, 1.0)) / np.maximum(np.log(self.room), 1e-12) * (GRID - 1)
         low = np.clip(place.astype(np.int64), 0, GRID - 2)
         row = np.arange(len(low))
         before, after = self.steps[row, low], self.steps[row, low + 1]
-        step = np.exp(before + (after - before) * np.clip(place - low, 0.0, 1.0))
-        return np.asarray(running / (max(self.task.output_tokens - 1.0, 1e-6) * step))
+        return np.asarray(np.exp(before + (after - before) * np.clip(place - low, 0.0, 1.0)))
 
     def token(self, running: Floats) -> Parts:
         """Parts of the time per output token with so many sequences in decode. [C, P]  [s]"""
@@ -226,7 +251,15 @@ def entry_of(task: ServeTask, prefill_on: Machine, decode_on: Machine, prefill: 
     return Entry(side=side, servers=prefill_count * side.servers, layers=float(task.arch.layers),
                  moved=transfer_time(task, prefill_on, decode_on, prefill, decode, together),
                  pairs=np.minimum(prefill_count * prefill.dp, decode_count * decode.dp),
-                 outside=prefill_on.engine.request)
+                 outside=prefill_on.engine.request, later=np.zeros_like(prefill_count))
+
+
+def later(task: ServeTask, decode_on: Machine, tpot: Floats) -> Floats:
+    """Time from the arrival of the cache until the decode engine has told the first token. [C]  [s]
+
+    tpot   time per output token     [C]  [s]
+    """
+    return np.asarray(decode_on.engine.waits * task.per_step * tpot)
 
 
 def token_parts(task: ServeTask, on: Machine, layouts: ServeLayouts, batch: Floats) -> Parts:

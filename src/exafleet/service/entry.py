@@ -26,6 +26,7 @@ class Entry:
     pairs    transfers that run at once                 [C]
     layers   of the model                               [1]
     outside  time a request spends outside the engine   [1]  [s]
+    later    time until the decode engine has told it   [C]  [s]
     """
 
     side: Prefill
@@ -34,6 +35,7 @@ class Entry:
     pairs: Floats
     layers: float
     outside: float
+    later: Floats
 
     @property
     def capacity(self) -> Floats:
@@ -53,16 +55,16 @@ class Entry:
 
     def time(self, rate: Floats, come: Arrivals = OPEN) -> Floats:
         """Time to first token at so many requests per second. [C]  [s]"""
-        prompts = self.prompts(rate)
+        prompts = self.prompts(rate * come.rush)
         queue, transfer = self.waits(rate, prompts, come)
-        return np.asarray(self.side.time(prompts) + queue + transfer + self.outside)
+        return np.asarray(self.side.time(prompts) + queue + transfer + self.outside + self.later)
 
     def parts(self, rate: Floats, come: Arrivals = OPEN) -> Parts:
         """Parts of the same. [C, P]  [s]"""
-        prompts = self.prompts(rate)
+        prompts = self.prompts(rate * come.rush)
         queue, transfer = self.waits(rate, prompts, come)
         return self.side.parts(prompts) + Parts.of("s", {"queue": queue, "transfer": transfer,
-                                                         "request": self.outside})
+                                                         "scheduling": self.later, "request": self.outside})
 
     def within(self, ttft: float) -> Floats:
         """Most requests per second whose first token comes within `ttft` seconds; 0 where none does. [C]  [1/s]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from exafleet.service.disaggregated import later
 from exafleet.service.entry import Entry
 from exafleet.service.packing import beside, spanned
 from exafleet.service.sides import DecodeSide, PrefillSide
@@ -36,7 +37,7 @@ class Sides:
 
     @property
     def soonest(self) -> Floats:
-        """Time to first token of a request that is alone, but for the transfer. [I]  [s]"""
+        """Time until a request that is alone has its first token made. [I]  [s]"""
         return np.asarray(self.prefill.steps.first + self.prefill_on.engine.request)
 
     @property
@@ -50,7 +51,15 @@ class Sides:
 
     def able(self) -> npt.NDArray[np.bool_]:
         """Pairs that could meet the targets if none had to wait. [I, J]"""
-        return np.asarray((self.soonest <= self.task.ttft)[:, None] & (self.decode.tpot <= self.task.tpot))
+        return np.asarray((self.first <= self.task.ttft) & (self.decode.tpot <= self.task.tpot))
+
+    @property
+    def first(self) -> Floats:
+        """Time to first token of a request that is alone with a decode engine so busy, but for the transfer. [I, J]
+
+        [s]
+        """
+        return np.asarray(self.soonest[:, None] + later(self.task, self.decode_on, self.decode.tpot))
 
     def chip_time(self) -> Floats:
         """Chips times seconds that a request takes at the least, of both sides together. [I, J]  [s]"""
@@ -122,7 +131,8 @@ class Pairs:
         together = same & (count * first + others * second <= self.domain)
         return Entry(side=steps, servers=count * steps.servers, moved=np.where(together, self.near, self.far),
                      pairs=np.minimum(count * one.dp, others * other.dp), layers=float(self.task.arch.layers),
-                     outside=sides.prefill_on.engine.request)
+                     outside=sides.prefill_on.engine.request,
+                     later=later(self.task, sides.decode_on, self.tpot()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +157,7 @@ def match(sides: Sides, chips: int) -> Matched:
     chip time for their time per token are paired and timed first; then every pair whose bound is above all that was
     found at least as fast for its users.
     """
-    fits = sides.fits(chips) & (sides.soonest <= sides.task.ttft)[:, None]
+    fits = sides.fits(chips) & (sides.first <= sides.task.ttft)
     bound = np.where(fits, chips / sides.chip_time(), 0.0)
     # Small replicas come close to their bound, large ones leave chips over.
     likely = bound * (1.0 - sides.prefill.layouts.replica[:, None] / (2.0 * chips))

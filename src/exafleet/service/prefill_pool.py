@@ -97,11 +97,13 @@ class Arrivals:
 
     among    customers of a closed loop, of whom one who arrives meets only the others                   [C]
     scatter  how far they stray from the order and spacing they left in, in time: one deviation          [C]  [s]
+    rush     how much closer together they come than on average, while they come at all                  [C]
     spread   squared coefficient of variation of the servers' time: 0 fixed, 1 exponential               [1]
     """
 
     among: npt.ArrayLike = np.inf
     scatter: npt.ArrayLike = np.inf
+    rush: Floats | float = 1.0
     spread: float = 0.0
 
 
@@ -127,9 +129,9 @@ def queueing(load: Floats, service: Floats, servers: Floats, come: Arrivals = OP
         line = load ** (np.sqrt(2.0 * (servers + 1.0)) - 1.0) / np.maximum(1.0 - load, 1e-12)
         return np.where(load >= 1.0, np.inf, 0.5 * (service / servers) * line)
     loop = np.asarray(come.among, dtype=np.float64)
-    met = load * (1.0 - 1.0 / np.maximum(loop, 1.0))
+    met = np.minimum(load * come.rush, 1.0) * (1.0 - 1.0 / np.maximum(loop, 1.0))
     line = met ** (np.sqrt(2.0 * (servers + 1.0)) - 1.0) / np.maximum(1.0 - met, 1e-12)
-    wait = (1.0 + come.spread) / 2.0 * (service / servers) * line * _evened(load, servers / service, come)
+    wait = (1.0 + come.spread) / 2.0 * (service / servers) * line * _evened(met, servers / service, come)
     return np.asarray(np.minimum(wait, np.maximum(loop - servers, 0.0) * (service / servers)))
 
 

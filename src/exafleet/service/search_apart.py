@@ -160,7 +160,7 @@ def sides_within(task: ServeTask, prefill_on: Machine, decode_on: Machine, chips
 def too_slow(sides: Sides, chips: int, reasons: Mapping[Why, int]) -> ApartResult:
     """The pair that misses the targets by the smallest factor, one replica of each, nearly idle."""
     task = sides.task
-    miss = np.maximum((sides.soonest / task.ttft)[:, None], sides.decode.tpot / task.tpot)
+    miss = np.maximum(sides.first / task.ttft, sides.decode.tpot / task.tpot)
     left, right = np.unravel_index(int(np.argmin(np.where(sides.fits(chips), miss, np.inf))), miss.shape)
     one, other = sides.prefill.layouts.take([left]), sides.decode.layouts.take([right])
     rate = 1e-3 * min(float(sides.ceiling[left]), float(sides.decode.requests[right]))
@@ -179,7 +179,7 @@ def result(sides: Sides, chips: int, why: Why, reasons: Mapping[Why, int], exact
         task=task, systems=_systems(sides), chips=chips, why=why, reasons=dict(reasons), layout=layout_of(exact),
         rate=made, low=made / spread, high=made * spread, ttft=float(first.total), tpot=float(token.total),
         token=token, first=first, prefill_memory=exact.prefill_memory.at(0), decode_memory=exact.decode_memory.at(0),
-        busy=float(exact.busy[0]), front=front, soonest=float(sides.soonest.min()),
+        busy=float(exact.busy[0]), front=front, soonest=float(sides.first.min()),
         fastest=float(sides.decode.tpot.min()),
         limit="" if why is Why.OK else missed.names[int(np.argmax(missed.values))])
 

@@ -56,6 +56,11 @@ def serve_step(task: ServeTask, on: Machine, layouts: ServeLayouts, concurrency:
     batch = np.maximum(running / (layouts.dp * layouts.pp), 1.0)
     decode, prompt = decode_parts(task, on, layouts, batch), prefill_parts(task, on, layouts, batch)
     token, first = loop_times(task, on.engine, decode, prompt, running, batch)
+    if task.closed:
+        # Of the requests that are kept running, those that still wait for their first token do not decode.
+        rest = (task.output_tokens - 1.0) * token.total
+        busy = np.maximum(batch * np.where(running > 1, rest / (first.total + rest), 1.0), 1.0)
+        token, first = loop_times(task, on.engine, decode_parts(task, on, layouts, busy), prompt, running, batch)
     used = memory(task.arch, layouts, batch, task.weights, task.kv_dtype, task.context, task.chunk)
     rate = running * task.output_tokens / (first.total + (task.output_tokens - 1.0) * token.total)
     why = np.where(full(used, on), Why.HBM_FULL, Why.OK)

@@ -98,7 +98,7 @@ def form(dtype: str, weights: str) -> str:
 
 
 def family(chip: Chip) -> str:
-    """Family of chips whose kernels are alike: "hopper", "blackwell" (Ultra too), "cdna3" ...; "card" without a fabric."""
+    """Chips whose kernels are alike: "hopper", "blackwell" (Ultra too), "cdna", ...; "card" without a fabric."""
     if 0 < chip.link_bw < CARD_LINK:
         return CARD
     return (chip.family or chip.id).casefold().split(" ")[0]
@@ -128,14 +128,15 @@ def engine_of(facts: Facts, chip: Chip, name: str, release: float | None = None,
         "growth": read("bunching_growth"), "waits": read("first_token_steps"),
         "pace": read.pace(release), "reserve": read("memory_reserve"), "sigma": read("serving_sigma"),
     }
-    phases = {phase: {f: read.phase(phase, f) for f in read.formats()} for phase in ("decode", "prefill")}
+    decode, prefill = ({f: read.phase(phase, f) for f in sorted(read.formats())} for phase in ("decode", "prefill"))
     if read.missing:
         raise MissingFact([Problem(what=f"no serving figure as of {facts.as_of.isoformat()}", got=key,
                                    remedy="Give it in a table of your own, with its source and date.")
                            for key in dict.fromkeys(read.missing)])
     # Two independent sources of error: the operators of this chip, and what engines make of them.
     total = float(np.hypot(found.pop("sigma"), sigma))
-    return Engine(name=name, **phases, **found, sigma=total, oneshot=oneshot if measured is None else measured)
+    return Engine(name=name, decode=decode, prefill=prefill, **found, sigma=total,
+                  oneshot=oneshot if measured is None else measured)
 
 
 class _Reader:

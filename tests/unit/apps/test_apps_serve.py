@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -175,6 +176,28 @@ def test_what_is_called_near_does_have_an_answer():
     first = next(line for line in run(*words).stderr.splitlines() if line.startswith("  - --ttft"))
     ttft, tpot = re.findall(r'"([^"]+)"', first)
     assert run(*words, "--ttft", ttft, "--tpot", tpot).exit_code == 0
+
+
+def test_every_key_of_the_answer_is_in_the_docs():
+    page = (Path(__file__).resolve().parents[3] / "docs" / "serve.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(\w+)`", page))
+    for words in (("--gpus", "16", "--mode", "aggregated"), ("--gpus", "16", "--mode", "disaggregated")):
+        d = figures(*H200, *words, "--price", "2 USD/h")
+        inner = [d["cost"], d["joules_per_token"], d["kinds"][0], d["front"][0]]
+        inner += [d[side] for side in ("prefill", "decode") if side in d]
+        assert {key for part in (d, *inner) for key in part} <= named
+
+
+def test_figures_have_bands_of_their_own(tmp_path):
+    rows = ["subject,term,at,value,low,high,unit,kind,source,where,as_of,note"]
+    rows += [f"serving-engine,serving_band,{metric}/loop,1,{low},{high},1,inferred,exafleet,test,2026-12-31,"
+             for metric, low, high in (("tpot_ms", 0.9, 1.1), ("ttft_ms", 0.5, 3), ("output_tok_s_per_gpu", 0.8, 1.3))]
+    own = tmp_path / "bands.csv"
+    own.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    d = figures(*H200, "--mode", "aggregated", "--facts", str(own))
+    assert d["tpot_low"] == pytest.approx(0.9 * d["tpot"])
+    assert d["ttft_high"] == pytest.approx(3 * d["ttft"])
+    assert d["tokens_per_s_high"] == pytest.approx(1.3 * d["tokens_per_s"])
 
 
 def test_a_long_front_is_thinned_to_what_a_terminal_holds():

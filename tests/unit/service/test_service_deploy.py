@@ -155,7 +155,7 @@ def test_who_cannot_says_why_and_the_best_reachable():
     late = deploy(task(tpot=0.001), H200, 64, FACTS)
     assert late.best == ""
     assert late.answer.why == Why.TOO_SLOW
-    assert 0.001 < late.answer.fastest <= late.answer.tpot
+    assert 0.001 < late.answer.fastest <= late.answer.tpot * (1 + 1e-9)
     assert late.answer.limit
     hasty = deploy(task(ttft=0.06), H200, 64, FACTS).found[APART]
     assert hasty.why == Why.TOO_SLOW

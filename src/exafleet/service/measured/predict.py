@@ -1,36 +1,104 @@
-"""What the model says of a published serving point: the same deployment, load and lengths, as the benchmark ran it.
+"""What the model says of a published serving point: the same deployment, load and lengths, in the engine of its time.
 
-A closed loop is replayed (service/closed_loop.py); requests queued all at once are the plateau of a full engine
-(service/steady.py); prefill and decode apart are two pools (service/disaggregated.py).
+Chips that do both phases are service/steady.py's closed loop; requests queued all at once are the plateau of a full
+engine; prefill and decode apart are two pools (service/disaggregated.py); a pool measured alone is its step.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from exafleet.facts.architecture import arch
 from exafleet.facts.catalogue import Facts
-from exafleet.service.measured.runs import Served
+from exafleet.facts.hardware import system
+from exafleet.service.disaggregated import serve_apart
+from exafleet.service.measured.runs import Served, Unread, year
 from exafleet.service.measured.words import Pool
-from exafleet.service.steady import full
-from exafleet.step.serve import Machine, ServeTask
+from exafleet.service.steady import full, serve_step
+from exafleet.step.serve import Machine, ServeTask, decode_parts, machine
 from exafleet.step.serve_layouts import ServeLayouts, fixed
 from exafleet.step.serve_memory import memory
+from exafleet.step.serving_practice import ANY_ENGINE, engines
+from exafleet.terms.errors import ExafleetError
+from exafleet.terms.parts import Parts
+from exafleet.terms.why import SENTENCES, Why
 
+Floats = npt.NDArray[np.float64]
 # When versions without a date in their row came out, as a year (release pages of the projects).
 RELEASES = {"0.9.0": 2024.3, "0.17 (TRT": 2025.1, "0.20 (PyT": 2025.45, "1.x main": 2026.3, "1.0.0rc3": 2025.55,
             "1.3.0rc5": 2026.2, "0.12.0": 2025.93, "0.5.6.post2": 2025.95, "0.17.0": 2026.2}
 # Largest batch any engine runs in one group.
 MOST = 8192
+# Requests of a benchmark over those it keeps running: how much its first round, all at once, weighs.
+ROUNDS = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """A row beside its prediction.
+
+    figures   metric -> predicted value in base units; {} where nothing is predicted
+    band      metric -> (low, high) as factors of the prediction: 80 % of measured values lie between
+    why       why nothing is predicted; "" where something is
+    kind      "dense", "moe" or "hybrid"; "" where the row could not be read
+    parts     of the time per output token  [P]  [s]
+    """
+
+    row: Served | Unread
+    figures: Mapping[str, float]
+    band: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    why: str = ""
+    kind: str = ""
+    parts: Parts | None = None
+
+
+def compare_served(rows: Iterable[Served | Unread], facts: Facts,
+                   told: Callable[[int], None] = lambda done: None) -> list[Compared]:
+    """Every row beside its prediction, in their order; one entry for every row.
+
+    told   is called with the number of rows done, now and then
+    """
+    machines: dict[tuple[str, str, float | None], Machine] = {}
+    found = []
+    for row in rows:
+        found.append(Compared(row=row, figures={}, why=row.why) if isinstance(row, Unread)
+                     else _compared(row, facts, machines))
+        told(len(found))
+    return found
+
+
+def _compared(row: Served, facts: Facts, machines: dict[tuple[str, str, float | None], Machine]) -> Compared:
+    try:
+        on, task = machine_of(row, facts, machines), task_of(row, facts)
+        figures, parts = predicted(row, task, on)
+    except ExafleetError as error:
+        return Compared(row=row, figures={}, why="; ".join(dict.fromkeys(p.what for p in error.problems)))
+    if isinstance(figures, Why):
+        return Compared(row=row, figures={}, why=SENTENCES[figures], kind=task.arch.kind)
+    return Compared(row=row, figures=figures, band=bands(row, task.arch.kind, on, facts), kind=task.arch.kind,
+                    parts=parts)
+
+
+def machine_of(row: Served, facts: Facts, known: dict[tuple[str, str, float | None], Machine]) -> Machine:
+    """The row's system and engine in the release of its day; an engine nobody has factors of runs as any does."""
+    key = (row.system, row.engine if row.engine in engines(facts) else "", year(row, RELEASES))
+    if key not in known:
+        known[key] = machine(system(facts, row.system), facts, key[1], key[2])
+    return known[key]
 
 
 def task_of(row: Served, facts: Facts) -> ServeTask:
-    """The service a row ran, without a target."""
+    """The service a row ran, without a target. Speculation that is not told is taken as none."""
+    drafts = int(row.draft) if row.draft > 0 else 0
     return ServeTask(arch=arch(facts, row.model), input_tokens=row.input_tokens, output_tokens=row.output_tokens,
                      ttft=math.inf, tpot=math.inf, dtype=row.dtype, weight_dtype=row.weight_dtype,
-                     kv_dtype=row.kv_dtype, engine=row.engine, closed=True)
+                     kv_dtype=row.kv_dtype, engine=row.engine, closed=True, draft=drafts,
+                     accept=facts.value(f"{ANY_ENGINE}.draft_acceptance") if drafts else 0.0)
 
 
 def deployed(pool: Pool) -> ServeLayouts:
@@ -45,3 +113,87 @@ def fitting(task: ServeTask, on: Machine, layout: ServeLayouts) -> int:
     used = memory(task.arch, every, batch, task.weights, task.kv_dtype, task.context, task.chunk)
     fits = batch[~full(used, on)]
     return int(fits.max()) if len(fits) else 0
+
+
+def predicted(row: Served, task: ServeTask, on: Machine) -> tuple[dict[str, float] | Why, Parts | None]:
+    """(metric -> value in base units, parts of the time per token), or the reason why it cannot run."""
+    if row.phase:
+        return _alone(row, task, on)
+    if row.prefill is not None:
+        return _apart(row, row.prefill, task, on)
+    return _queued(row, task, on) if math.isinf(row.concurrency) else _closed(row, task, on)
+
+
+def _closed(row: Served, task: ServeTask, on: Machine) -> tuple[dict[str, float] | Why, Parts | None]:
+    """A closed loop on chips that do both phases; requests whose cache does not fit wait for a place."""
+    layout, pool = deployed(row.decode), row.decode
+    room = fitting(task, on, layout)
+    if not room:
+        return Why.HBM_FULL, None
+    each = row.concurrency / pool.count
+    running = min(each, float(room * pool.dp * pool.pp))
+    step = serve_step(task, on, layout, [running])
+    if step.why[0] == Why.NO_DTYPE:
+        return Why.NO_DTYPE, None
+    token, first, rate = float(step.token.total[0]), float(step.first.total[0]), float(step.rate[0])
+    waiting = (each - running) * task.output_tokens / rate
+    return _figures(task, token, first + waiting, rate / pool.replica), step.token.at(0)
+
+
+def _queued(row: Served, task: ServeTask, on: Machine) -> tuple[dict[str, float] | Why, Parts | None]:
+    """Every request queued at once: the engine runs as many as it does best with, and has no latency to speak of."""
+    layout, pool = deployed(row.decode), row.decode
+    room = fitting(task, on, layout)
+    if not room:
+        return Why.HBM_FULL, None
+    groups = pool.dp * pool.pp
+    most = min(room, row.requests / (groups * pool.count)) if row.requests > 0 else room
+    batch = np.unique(np.round(np.geomspace(1, max(most, 1), 40)))
+    step = serve_step(task, on, layout.take(np.zeros(batch.shape, dtype=int)), batch * groups)
+    best = int(np.argmax(np.where(step.why == Why.NO_DTYPE, -1.0, step.rate)))
+    if step.why[best] == Why.NO_DTYPE:
+        return Why.NO_DTYPE, None
+    return {"output_tok_s_per_gpu": float(step.rate[best]) / pool.replica}, step.token.at(best)
+
+
+def _apart(row: Served, pool: Pool, task: ServeTask, on: Machine) -> tuple[dict[str, float] | Why, Parts | None]:
+    """Prefill and decode on pools of their own."""
+    found = serve_apart(task, on, on, deployed(pool), [pool.count], deployed(row.decode), [row.decode.count],
+                        [row.concurrency], rounds=ROUNDS)
+    if found.why[0] != Why.OK:
+        return Why(int(found.why[0])), None
+    rate = float(found.rate_per_chip[0])
+    return _figures(task, float(found.token.total[0]), float(found.first.total[0]), rate), found.token.at(0)
+
+
+def _alone(row: Served, task: ServeTask, on: Machine) -> tuple[dict[str, float] | Why, Parts | None]:
+    """A decode pool that its source measured alone, at the batch it tells."""
+    layout, pool = deployed(row.decode), row.decode
+    batch = row.concurrency / (pool.count * pool.dp * pool.pp)
+    step = decode_parts(task, on, layout, np.array([max(batch, 1.0)])).scaled(1.0 / task.per_step)
+    token = float(step.total[0])
+    if row.phase == "prefill" or not math.isfinite(token):
+        return Why.NO_DTYPE if not math.isfinite(token) else Why.NO_FACTS, None
+    return {"tpot_ms": token, "output_tok_s_per_gpu": row.concurrency / token / pool.chips}, step.at(0)
+
+
+def _figures(task: ServeTask, token: float, first: float, rate: float) -> dict[str, float]:
+    return {"tpot_ms": token, "ttft_ms": first, "e2e_ms": first + (task.output_tokens - 1.0) * token,
+            "output_tok_s_per_gpu": rate}
+
+
+def bands(row: Served, kind: str, on: Machine, facts: Facts) -> dict[str, tuple[float, float]]:
+    """80 % band of each metric, as factors of the prediction; of the chip's operators where no fact tells more."""
+    known = facts.find(ANY_ENGINE, "serving_band")
+    found = {}
+    for metric in ("tpot_ms", "ttft_ms", "e2e_ms", "output_tok_s_per_gpu"):
+        fact = next((known[at] for at in band_names(row, kind, metric) if at in known), None)
+        wide = math.exp(1.2816 * on.engine.sigma)
+        found[metric] = (1.0 / wide, wide) if fact is None else (fact.low, fact.high)
+    return found
+
+
+def band_names(row: Served, kind: str, metric: str) -> tuple[str, str, str]:
+    """Qualifiers of the band of a figure, narrowest first: by kind of model and of service, by kind of service, any."""
+    service = "apart" if row.prefill is not None or row.phase else "queued" if math.isinf(row.concurrency) else "loop"
+    return f"{metric}/{service}/{kind}", f"{metric}/{service}", metric

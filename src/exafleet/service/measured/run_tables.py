@@ -63,7 +63,7 @@ def _served(cells: Cells, facts: Facts) -> Served:
         kv_dtype=words.cache_format(cells.get("kv_precision", ""), dtype, weights, engine, blackwell),
         version=cells.get("version", ""), prefill=prefill, decode=decode, phase=phase,
         input_tokens=needed(cells, "isl") * share, output_tokens=needed(cells, "osl") * share,
-        concurrency=concurrency, requests=requests, speculation=words.speculation(cells), given=given,
+        concurrency=concurrency, requests=requests, draft=words.draft(cells), given=given,
         derived=derived, source=cells.get("source", ""), where=cells.get("source_location", ""),
         date=_day(cells.get("date", "")), role="given", note=cells.get("notes", ""))
 

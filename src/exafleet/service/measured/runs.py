@@ -8,12 +8,14 @@ Tables of a user's own are read by run_tables.py.
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from exafleet.service.measured.words import Pool
 from exafleet.terms.units import DATA
@@ -36,7 +38,7 @@ class Served:
     input_tokens, output_tokens   mean lengths (nominal times the share that was drawn)               [token]
     concurrency   requests kept running; inf where all were queued at once                             [1]
     requests      requests sent in all; nan where not told                                             [1]
-    speculation   "none", "mtp" ..., "" where not told
+    draft         tokens proposed in a step by speculation, 0 for none; nan where not told            [token]
     given         metric of METRICS -> measured value in base units
     derived       metrics the source does not print itself
     role          "fit", "held_out" or "given" (a user's own row)
@@ -57,7 +59,7 @@ class Served:
     output_tokens: float
     concurrency: float
     requests: float
-    speculation: str
+    draft: float
     given: dict[str, float]
     derived: tuple[str, ...]
     source: str
@@ -92,10 +94,15 @@ class Unread:
     given: dict[str, float]
 
 
-_TEXT = ("id", "model", "system", "dtype", "weight_dtype", "kv_dtype", "engine", "version", "phase", "speculation",
-         "source", "where", "date", "role", "note")
-_NUMBERS = ("input_tokens", "output_tokens", "concurrency", "requests")
-COLUMNS = (*_TEXT[:8], "prefill", "decode", "phase", *_NUMBERS, "speculation", *METRICS, "derived", *_TEXT[10:])
+_NAMES = ("id", "model", "system", "dtype", "weight_dtype", "kv_dtype", "engine", "version")
+_TOLD = ("source", "where", "date", "role", "note")
+_NUMBERS = ("input_tokens", "output_tokens", "concurrency", "requests", "draft")
+COLUMNS = (*_NAMES, "prefill", "decode", "phase", *_NUMBERS, *METRICS, "derived", *_TOLD)
+
+
+def digest(text: str) -> int:
+    """A number that any machine computes alike from a text: what rows are split by."""
+    return int(hashlib.sha256(text.encode()).hexdigest(), 16)
 
 
 def pool_text(pool: Pool | None) -> str:
@@ -125,9 +132,10 @@ def published(path: Path = FILE) -> list[Served]:
 def _row(cells: dict[str, str]) -> Served:
     decode = pool_of(cells["decode"])
     assert decode is not None
+    text: dict[str, Any] = {name: cells[name] for name in (*_NAMES, "phase", *_TOLD)}
+    numbers: dict[str, Any] = {name: float(cells[name] or math.nan) for name in _NUMBERS}
     return Served(
-        **{name: cells[name] for name in _TEXT}, prefill=pool_of(cells["prefill"]), decode=decode,
-        **{name: float(cells[name] or math.nan) for name in _NUMBERS}, derived=tuple(cells["derived"].split()),
+        **text, **numbers, prefill=pool_of(cells["prefill"]), decode=decode, derived=tuple(cells["derived"].split()),
         given={metric: float(cells[metric]) * unit for metric, unit in METRICS.items() if cells[metric]})
 
 

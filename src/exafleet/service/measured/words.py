@@ -6,6 +6,7 @@ documented (the format of the cache), and left open elsewhere (speculative decod
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -20,6 +21,8 @@ ENGINES = (("tensorrt-llm", "trtllm"), ("trt", "trtllm"), ("dynamo-trt", "trtllm
            ("dynamo-sglang", "sglang"), ("vllm", "vllm"), ("dynamo-vllm", "vllm"))
 # Chips of servers that are named apart from their chip.
 SERVER = 8
+# Tokens that deployments with multi-token prediction propose, between one (many users) and three (few).
+USUAL_DRAFT = 2.0
 # Formats of stored weights that are narrower than what the chip multiplies in.
 MIXED = ("gpt-oss",)
 
@@ -111,15 +114,17 @@ def cache_format(told: str, dtype: str, weights: str, engine_name: str, blackwel
     return "fp8" if narrow and (blackwell or (engine_name == "trtllm" and not weights)) else "bf16"
 
 
-def speculation(cells: Cells) -> str:
-    """"none", "mtp" (or another name), or "" where the row does not tell."""
+def draft(cells: Cells) -> float:
+    """Tokens that speculation proposes in a step: 0 for none, USUAL_DRAFT where only its name is told, nan for nothing.
+    """
     own = cells.get("spec_decode", "").casefold()
-    if own:
-        return "none" if own in ("none", "no", "off", "false") else own
-    text = f"{cells.get('framework', '')} {cells.get('notes', '')}".casefold()
-    if "no spec" in text or "no mtp" in text:
-        return "none"
-    return "mtp" if re.search(r"\bmtp speculative|framework.*mtp|dynamo-trt mtp|simulated mtp", text) else ""
+    text = f"{own} {cells.get('framework', '')} {cells.get('notes', '')}".casefold()
+    if own in ("none", "no", "off", "false") or "no spec" in text or "no mtp" in text:
+        return 0.0
+    told = re.search(r"\b(mtp|eagle)[- ]?(\d)?", own) or re.search(r"\b(mtp) speculative|dynamo-trt mtp", text)
+    if not told:
+        return math.nan
+    return float(told[2]) if told.lastindex == 2 and told[2] else USUAL_DRAFT
 
 
 def mean_share(source: str, notes: str) -> float:
@@ -127,7 +132,7 @@ def mean_share(source: str, notes: str) -> float:
     return 0.9 if "inferencex" in source.casefold() or "random with ratio 0.8" in notes else 1.0
 
 
-def pools(cells: Cells, experts: bool) -> tuple[Pool | None, Pool | None]:
+def pools(cells: Cells, experts: bool) -> tuple[Pool | None, Pool]:
     """(prefill, decode) pools of a disaggregated row; (None, pool) of one that decodes and prefills on all its chips.
 
     Raises NotUsable where the row does not say what it ran on.
