@@ -113,6 +113,9 @@ CASES = (
          arguments=("--months", "30", "--systems", "7", "--sites", "4", "--owners", "2", "--jobs", "8", "--draws", "5"),
          smaller=("--months", "6", "--systems", "2", "--sites", "1", "--owners", "1", "--jobs", "2", "--draws", "2"),
          measures="the solver alone, on an invented instance"),
+    Case(name="serve-replay", phase="replay", script="serve_replay.py", shows=True, arguments=(),
+         smaller=("--requests", "2000"),
+         measures="request-level replays of made-up traces: 50,000 requests per CPU second and more"),
     Case(name="plan-university", phase="replay", arguments=("plan", "examples/university-one-node"),
          measures="the smallest example, where what is fixed in load, replay and report shows"),
 )
