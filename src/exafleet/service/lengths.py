@@ -47,7 +47,7 @@ def lengths_of(trace: Trace, points: int = POINTS) -> Lengths:
                              for group in np.array_split(order, side)])
 
     def exact(values: npt.NDArray[np.int64]) -> Floats:
-        return values[picked] * (values.mean() / values[picked].mean())
+        return np.asarray(values[picked] * (values.mean() / values[picked].mean()))
 
     fresh = np.maximum(exact(trace.fresh), 1.0)
     return Lengths(input=fresh + exact(trace.input - trace.fresh + 1) - 1.0, fresh=fresh,

@@ -169,3 +169,14 @@ def test_faster_and_spread():
     assert trace.spread().arrival.tolist() == [0, 1, 2, 3, 9, 9]
     with pytest.raises(ValueError, match="read-only"):
         trace.arrival[0] = 1
+
+
+def test_lines_that_are_no_csv(tmp_path):
+    told, = problems(tmp_path, AZURE + '2023-11-16 18:00:00,10,5\n"' + "9" * 200_000 + "\n")
+    assert "t.csv:3: not CSV" in told
+
+
+def test_columns_between_and_windows_line_ends(tmp_path):
+    text = "\ufeff" + AZURE.replace(",C", ",who,C").strip() + "\r\n2023-11-16 18:00:00,\"a, b\",10,5\r\n\r\n"
+    trace = read_trace(written(tmp_path, text))
+    assert (trace.input.tolist(), trace.output.tolist()) == ([10], [5])
