@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from exafleet.facts.catalogue import Facts
 from exafleet.facts.hardware import System
-from exafleet.service.packing import packed
+from exafleet.service.packing import packed as packed
 from exafleet.service.steady import ServeStep, full, serve_step
 from exafleet.step.serve import BAND, Machine, ServeTask, machine
 from exafleet.step.serve_layouts import ServeLayouts, ServeLimits, layouts
