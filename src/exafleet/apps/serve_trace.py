@@ -150,7 +150,7 @@ def _deployment(
     replicas: int | None,
 ) -> tuple[ServeLayouts, int, int]:
     """Layout, replicas and accelerators; raises NothingFits."""
-    from exafleet.service.search import packed
+    from exafleet.service.packing import packed
 
     chosen = _searched(task, system, facts, gpus) if asked is None else _named(task, system, on, asked)
     each = int(chosen.replica[0])

@@ -126,6 +126,6 @@ def _chunks(task: ServeTask, on: Machine, layouts: ServeLayouts, tokens: Floats,
     many = len(layouts.tp)
     every = layouts.take(np.repeat(np.arange(many), len(tokens)))
     n, s, b = (np.tile(v, many) for v in (tokens, seq, before))
-    parts = chunk_parts(task, on, every, n, s, b, 1.0)
+    parts = chunk_parts(task, on, every, n, s, b)
     core = parts["attention core"] if "attention core" in parts.names else np.zeros_like(n)
     return parts.total.reshape(many, -1), core.reshape(many, -1)

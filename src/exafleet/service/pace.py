@@ -164,14 +164,14 @@ def _straight(at: Floats, time: Floats, low: int, high: int) -> bool:
 
 def _scores(task: ServeTask, on: Machine, one: ServeLayouts, tokens: Floats, before: Floats) -> Floats:
     tiled = one.take(np.zeros(len(tokens), dtype=np.int64))
-    parts = chunk_parts(task, on, tiled, tokens, tokens, before, 1.0)
+    parts = chunk_parts(task, on, tiled, tokens, tokens, before)
     return parts["attention core"] if "attention core" in parts.names else np.zeros(len(tokens))
 
 
 def _chunk(task: ServeTask, on: Machine, one: ServeLayouts, tokens: Floats) -> Floats:
     """A step of prompt tokens, less the attention among them. [N]  [s]"""
     tiled = one.take(np.zeros(len(tokens), dtype=np.int64))
-    parts = chunk_parts(task, on, tiled, tokens, tokens, 0.0, 1.0)
+    parts = chunk_parts(task, on, tiled, tokens, tokens, 0.0)
     core = parts["attention core"] if "attention core" in parts.names else 0.0
     return np.asarray(parts.total - core)
 

@@ -49,7 +49,7 @@ def test_steps_of_prompts_are_those_of_the_operators(model, chunk):
     size = np.round(np.exp(rng.uniform(0, np.log(chunk), n)))
     many = np.minimum(rng.integers(1, 9, n), chunk // size)
     before = np.round(np.exp(rng.uniform(0, np.log(1e6), n)) * (rng.random(n) < 0.8))
-    direct = chunk_parts(job, ON, tiled(lay, 0, n), size * many, size, before, many).total
+    direct = chunk_parts(job, ON, tiled(lay, 0, n), size * many, size, before).total
     ours = table.linear[(size * many).astype(int)] + many * table.scores(size, before)
     assert ours == pytest.approx(direct, rel=0.01)
 
