@@ -13,7 +13,7 @@ from exafleet.facts.catalogue import load_facts
 from exafleet.facts.hardware import system
 from exafleet.service.search import packed, search_serve
 from exafleet.service.steady import serve_step
-from exafleet.step.serve import Machine, ServeTask, machine
+from exafleet.step.serve import Machine, ServeTask, decode_parts, machine, prefill_parts
 from exafleet.step.serve_layouts import ServeLimits, fixed, layouts
 from exafleet.terms.why import Why
 
@@ -141,3 +141,14 @@ def test_layouts_divide_the_model_and_stay_in_the_pool(model):
     assert (a.heads % every.tp == 0).all()
     assert ((every.ep == 1) | (every.ep == every.tp * every.dp)).all()
     assert len({tuple(r) for r in np.stack([every.tp, every.pp, every.dp, every.ep], axis=1)}) == len(every.tp)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_candidates_that_share_operators_are_timed_as_if_alone(model):
+    on, job = machine(RACK, FACTS), task(model)
+    every = layouts(job.arch, 72, 64, ServeLimits())
+    which, batch = np.repeat(np.arange(len(every.tp)), 3), np.tile([1.0, 17.0, 300.0], len(every.tp))
+    for parts in (decode_parts, prefill_parts):
+        at_once = parts(job, on, every.take(which), batch).total
+        alone = [float(parts(job, on, every.take([w]), batch[[n]]).total[0]) for n, w in enumerate(which)]
+        assert at_once == pytest.approx(alone, rel=1e-12)

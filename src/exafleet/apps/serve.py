@@ -6,6 +6,7 @@ from exafleet.apps.options import AsOf, Dtype, Form, Format, Model, Own
 from exafleet.apps.serve_figures import serve_figures
 from exafleet.apps.serve_options import (
     Accept,
+    CacheBlocks,
     Concurrency,
     Draft,
     Engine,
@@ -24,8 +25,12 @@ from exafleet.apps.serve_options import (
     PriceWords,
     Products,
     Rate,
+    Replicas,
+    Router,
+    Speed,
     Stages,
     TensorWays,
+    TraceFile,
     WeightDtype,
     serve_task,
 )
@@ -57,6 +62,11 @@ def serve(
     dp: Groups = None,
     ep: ExpertWays = None,
     concurrency: Concurrency = None,
+    trace: TraceFile = None,
+    replicas: Replicas = None,
+    router: Router = "least",
+    speed: Speed = 1.0,
+    cache_blocks: CacheBlocks = None,
     as_of: AsOf = None,
     own: Own = None,
     form: Form = Format.table,
@@ -75,7 +85,7 @@ def serve(
     """
     from exafleet.apps.inputs import arch_of, facts_as_of
     from exafleet.apps.output import show
-    from exafleet.apps.serve_options import read
+    from exafleet.apps.serve_options import named_layout, read
     from exafleet.apps.serve_report import serve_report
     from exafleet.facts.hardware import system as system_of
 
@@ -90,7 +100,18 @@ def serve(
              "weight_dtype": weight_dtype.value if weight_dtype else "",
              "engine": engine.value if engine and not beside else "", "draft": draft, "accept": accept, "price": price,
              "tp": tp, "pp": pp, "dp": dp, "ep": ep, "concurrency": concurrency}
-    asked = read(facts, arch_of(facts, model), system_of(facts, system), words)
+    arch, machine = arch_of(facts, model), system_of(facts, system)
+    if trace is not None:
+        from exafleet.apps.serve_trace import trace_figures, trace_report
+
+        words |= {"mode": Mode.aggregated}
+        layout = named_layout(words)
+        asked = read(facts, arch, machine, words)
+        told = trace_figures(asked.task, machine, facts, trace, gpus=gpus, layout=layout, replicas=replicas,
+                             router=router, speed=speed, cache_blocks=cache_blocks)
+        show(trace_report(data := {"as_of": facts.as_of.isoformat(), **told}), form, data)
+        return
+    asked = read(facts, arch, machine, words)
     figures = serve_figures(asked.task, asked.system, asked.gpus, facts, rate=asked.rate, kinds=asked.kinds,
                             limits=asked.limits, price=asked.price)
     data = {"as_of": facts.as_of.isoformat(), **figures}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -88,6 +89,19 @@ PriceWords = Annotated[str | None, typer.Option("--price", metavar="PRICE", help
     'Rent of one accelerator, "2.50 USD/h". Default: the newest on-demand fact, where one is known.'))]
 
 
+TraceFile = Annotated[Path | None, typer.Option("--trace", metavar="FILE", help=(
+    "Replay the requests of a trace (Azure, BurstGPT or Mooncake columns) on aggregated replicas: of the layout that "
+    "--tp, --pp, --dp and --ep name, else of the best at the trace's mean lengths."))]
+Replicas = Annotated[int | None, typer.Option("--replicas", min=1, max=10**6, metavar="N", help=(
+    "Replicas of a replay; left out, as many as --gpus holds."))]
+Router = Annotated[str, typer.Option("--router", metavar="NAME", help=(
+    "Who gets a request of a trace: the replica with the fewest (least), or each in turn (turn)."))]
+Speed = Annotated[float, typer.Option("--speed", metavar="FACTOR", help=(
+    "Requests of a trace come so many times as fast as in the file."))]
+CacheBlocks = Annotated[int | None, typer.Option("--cache-blocks", min=1, metavar="N", help=(
+    "Blocks of 512 tokens that the prefix cache of a Mooncake trace holds; left out, any number."))]
+
+
 def ways(name: str, what: str) -> Any:
     """An option that holds an axis to a number or a range."""
     return typer.Option(name, metavar="A..B", help=f"{what}: a number, or a range such as 1..8.")
@@ -143,6 +157,12 @@ class Mistakes:
             self.problems += error.problems
             return otherwise
 
+    def done(self) -> None:
+        """Raises FactError with every problem that was kept."""
+        from exafleet.terms.errors import FactError, raise_all
+
+        raise_all(FactError, self.problems)
+
     def say(self, where: str, what: str, got: str = "", allowed: str = "", remedy: str = "") -> None:
         """Keep one problem."""
         from exafleet.terms.errors import Problem
@@ -156,7 +176,6 @@ def read(facts: Facts, arch: Arch, system: System, words: dict[str, Any]) -> Ask
     words   values by option, as `apps/serve.py` gathers them
     """
     from exafleet.apps.serve_cost import price_of
-    from exafleet.terms.errors import FactError, raise_all
 
     told = Mistakes()
     ttft, tpot = (told.tried(lambda n=n: seconds(words[n], f"--{n}"), 1.0) for n in ("ttft", "tpot"))  # type: ignore[misc]
@@ -172,9 +191,28 @@ def read(facts: Facts, arch: Arch, system: System, words: dict[str, Any]) -> Ask
     _positions(told, task)
     limits = _limits(told, facts, task, system, words)
     price = told.tried(lambda: price_of(facts, system.chip, words["price"]), None)
-    raise_all(FactError, told.problems)
+    told.done()
     kinds = ("aggregated", "disaggregated") if words["mode"] is Mode.both else (words["mode"].value,)
     return Asked(task=task, system=system, gpus=words["gpus"], rate=rate, kinds=kinds, limits=limits, price=price)
+
+
+def named_layout(words: dict[str, Any]) -> str | None:
+    """The layout that the axes name, "TP8 EP8", as a replay takes it; None where they name none. Raises FactError.
+
+    words   values by option
+    """
+    told = Mistakes()
+    named = []
+    for axis in ("tp", "pp", "dp", "ep"):
+        limit = told.tried(lambda n=axis: span(words[n], f"--{n}"), None)  # type: ignore[misc]
+        if limit and limit[0] != limit[1]:
+            told.say(f"--{axis}", "a replay runs one layout, not a range", got=words[axis])
+        named += [f"{axis.upper()}{limit[0]}"] if limit else []
+    for option in ("rate", "concurrency", "price"):
+        if words[option] is not None:
+            told.say(f"--{option}", "is not asked where a trace is replayed", remedy="Leave it out, or --trace.")
+    told.done()
+    return " ".join(named) or None
 
 
 def demand(words: str, output_tokens: float) -> float:

@@ -137,7 +137,9 @@ def decode_parts(task: ServeTask, on: Machine, layouts: ServeLayouts, batch: Flo
     context  mean cached tokens of a sequence; the task's where it is not given    [C]  [token]
     """
     how = on.engine.of("decode", task.form)
-    pieces = _operators(decode_operators(task, layouts, batch, context), task, on, how)
+    some, (sequences, cached), where = distinct(layouts, batch, task.context if context is None else context)
+    pieces = _operators(decode_operators(task, some, sequences, cached), task, on, how)
+    pieces = {part: time[where] for part, time in pieces.items()}
     pieces |= communication(task, on, layouts, batch * task.queries, how)
     return _step(pieces | draft(task, pieces), on)
 
@@ -182,8 +184,27 @@ def chunk_parts(task: ServeTask, on: Machine, layouts: ServeLayouts, tokens: npt
     """
     how, many = on.engine.of("prefill", task.form), np.asarray(tokens, dtype=np.float64)
     ends = many / np.asarray(seq, dtype=np.float64) if sequences is None else sequences
-    pieces = _operators(prefill_operators(task, layouts, many, seq, before, ends), task, on, how)
+    some, (own, length, cached, ended), where = distinct(layouts, many, seq, before, ends)
+    pieces = _operators(prefill_operators(task, some, own, length, cached, ended), task, on, how)
+    pieces = {part: time[where] for part, time in pieces.items()}
     return _step(pieces | communication(task, on, layouts, many, how), on)
+
+
+def distinct(layouts: ServeLayouts, *load: npt.ArrayLike) -> tuple[ServeLayouts, list[Floats], Ints]:
+    """Candidates whose operators differ, their loads, and which of them every candidate is. [U], [U], [...]
+
+    load    what the operators depend on beside the layout     [C]
+
+    Pipelines of any number of stages run the same operators, and so do loads that fill the same step.
+    """
+    axes = np.broadcast_arrays(*(np.asarray(v, dtype=np.float64) for v in (layouts.tp, layouts.dp, layouts.ep, *load)))
+    rows = np.stack([axis.ravel() for axis in axes])
+    order = np.lexsort(rows)
+    new = np.concatenate([[True], (np.diff(rows[:, order]) != 0).any(axis=0)])[:rows.shape[1]]
+    where = np.empty(rows.shape[1], dtype=np.int64)
+    where[order] = np.cumsum(new) - 1
+    tp, dp, ep, *others = rows[:, order[new]]
+    return ServeLayouts(tp=tp, pp=np.ones_like(tp), dp=dp, ep=ep), others, where.reshape(axes[0].shape)
 
 
 def decode_operators(task: ServeTask, layouts: ServeLayouts, batch: Floats,

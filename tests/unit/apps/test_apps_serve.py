@@ -200,6 +200,20 @@ def test_figures_have_bands_of_their_own(tmp_path):
     assert d["tokens_per_s_high"] == pytest.approx(1.3 * d["tokens_per_s"])
 
 
+def test_a_trace_is_replayed_on_a_layout_or_on_the_best(tmp_path):
+    path = tmp_path / "trace.csv"
+    rows = [f"2024-01-01 00:00:{s:02d},{900 + s},{100 + s}" for s in range(40)]
+    path.write_text("\n".join(["TIMESTAMP,ContextTokens,GeneratedTokens", *rows]) + "\n", encoding="utf-8")
+    d = figures(*H200, "--trace", str(path), "--tp", "4", "--gpus", "8")
+    assert (d["layout"], d["replicas"]) == ("TP4", 2)
+    assert d["replay"]["finished"] == 40
+    assert figures(*H200, "--trace", str(path))["replay"]["finished"] == 40
+    done = run(*H200, "--trace", str(path), "--tp", "1..8", "--rate", "3")
+    assert done.exit_code == 2
+    assert "not a range" in done.stderr
+    assert "--rate" in done.stderr
+
+
 def test_a_long_front_is_thinned_to_what_a_terminal_holds():
     front = [{"n": n} for n in range(101)]
     assert [f["n"] for f in thinned(front)] == [0, 11, 22, 33, 44, 56, 67, 78, 89, 100]
