@@ -30,6 +30,8 @@ QUANTILES = ("p50", "p90", "p99")
 ROWS = 60
 # A lane whose cache was reserved to this share was full; one in steps for this share of the time had no rest.
 FULL, BUSY = 0.98, 0.95
+# Arrivals that vary this many times as much as by chance come in bursts.
+BUNCHED = 2.0
 _AXIS = re.compile(r"(TP|PP|DP|EP)([1-9]\d{0,4})", re.IGNORECASE)
 
 
@@ -284,11 +286,13 @@ def limit(found: Agreement, ttft: float, tpot: float) -> str:
     if run.peak >= FULL:
         return "the key-value cache, which was full"
     late = {"first": np.nanmean(run.ttft > ttft), "token": np.nanmean(run.tpot > tpot)}
-    if run.utilisation < BUSY and late["first"] > late["token"]:
+    if run.utilisation < BUSY and (late["first"] > late["token"] or found.dispersion > BUNCHED):
         return "bursts of prompts, with engines idle at other times"
     if late["first"] > late["token"]:
         return "waiting for other prompts"
-    return "prompts of others between two tokens" if run.prompts > run.busy / 3 else "the size of the decode batch"
+    # Where the middle request is in time, decoding is fast enough, and it is prompts that delay the others.
+    prompts = told.tpot[0] <= tpot or run.prompts > run.busy / 3
+    return "prompts of others between two tokens" if prompts else "the size of the decode batch"
 
 
 def _over_time(run: Replay) -> list[dict[str, Any]]:
@@ -360,7 +364,7 @@ def _sentences(d: dict[str, Any]) -> tuple[str, ...]:
     if trace["unanswered"]:
         none = f"{trace['unanswered']:,} requests of the file have no answer"
         told.append(f"{none} (0 output tokens); they are not replayed.")
-    if (trace["dispersion"] or 0) > 2:
+    if (trace["dispersion"] or 0) > BUNCHED:
         told.append(
             f"Arrivals bunch (variance over mean in a second {words.significant(trace['dispersion'])}, by chance 1): "
             "trust the replay, not the reckoning."

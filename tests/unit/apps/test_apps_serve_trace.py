@@ -114,3 +114,26 @@ def test_an_interrupt_is_told():
     json.dumps(d, allow_nan=False)
     assert d["replay"]["partial"]
     assert trace_report(d).summary[0].startswith("Interrupted")
+
+
+def bursts(path, each):
+    """Twenty bursts a minute apart, of so many requests in a tenth of a second."""
+    rows = [f"2024-01-01 00:{i:02d}:00.{j * 100 // each:03d},6000,40\n" for i in range(20) for j in range(each)]
+    path.write_text("TIMESTAMP,ContextTokens,GeneratedTokens\n" + "".join(rows))
+    return path
+
+
+def test_bursts_are_named_where_engines_are_idle_most_of_the_time(tmp_path):
+    d = trace_figures(task(), H100, FACTS, bursts(tmp_path / "t.csv", 30), layout="TP1", targets=(5.0, 0.02))
+    assert d["limit"] == "bursts of prompts, with engines idle at other times"
+    assert d["replay"]["utilisation"] < 0.5
+    assert any("trust the replay" in s for s in trace_report(d).summary)
+
+
+def test_a_large_decode_batch_is_named(tmp_path):
+    rows = [f"2024-01-01 00:{i // 600:02d}:{i % 600 / 10:06.3f},8,900\n" for i in range(6000)]
+    path = tmp_path / "t.csv"
+    path.write_text("TIMESTAMP,ContextTokens,GeneratedTokens\n" + "".join(rows))
+    d = trace_figures(task(), H100, FACTS, path, layout="TP1", targets=(5.0, 0.006))
+    assert d["replay"]["batch"] > 20
+    assert d["limit"] == "the size of the decode batch"
