@@ -31,13 +31,13 @@ import numpy as np
 from exafleet.facts.architecture import arch
 from exafleet.facts.catalogue import load_facts
 from exafleet.facts.hardware import system
-from exafleet.service.agreement import TIMES, agreement
-from exafleet.service.curves import curves
-from exafleet.service.lengths import lengths_of
-from exafleet.service.open_loop import open_loop
-from exafleet.service.pace import Pace, pace
-from exafleet.service.replay import Replay, replay, replay_apart
-from exafleet.service.trace import Trace, read_trace
+from exafleet.service.requests.agreement import TIMES, agreement
+from exafleet.service.requests.curves import curves
+from exafleet.service.requests.lengths import lengths_of
+from exafleet.service.requests.open_loop import open_loop
+from exafleet.service.requests.pace import Pace, pace
+from exafleet.service.requests.replay import Replay, replay, replay_apart
+from exafleet.service.requests.trace import Trace, read_trace
 from exafleet.step.serve import Machine, ServeTask, machine
 from exafleet.step.serve_layouts import ServeLayouts, fixed
 

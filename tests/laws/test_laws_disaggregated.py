@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from exafleet.facts.architecture import arch
 from exafleet.facts.catalogue import load_facts
 from exafleet.facts.hardware import system
-from exafleet.service.disaggregated import serve_apart, serve_apart_at
-from exafleet.service.prefill_pool import prefill_side
-from exafleet.service.transfer import transfer_time
+from exafleet.service.apart.disaggregated import serve_apart, serve_apart_at
+from exafleet.service.apart.prefill_pool import prefill_side
+from exafleet.service.apart.transfer import transfer_time
 from exafleet.step.serve import ServeTask, decode_parts, machine
 from exafleet.step.serve_layouts import fixed
 from exafleet.terms.why import Why

@@ -10,9 +10,9 @@ import pytest
 from exafleet.facts.architecture import arch
 from exafleet.facts.catalogue import load_facts
 from exafleet.facts.hardware import system
-from exafleet.service.disaggregated import serve_apart, serve_apart_at
-from exafleet.service.prefill_pool import prefill_side
-from exafleet.service.transfer import exposed_transfer, transfer_time
+from exafleet.service.apart.disaggregated import serve_apart, serve_apart_at
+from exafleet.service.apart.prefill_pool import prefill_side
+from exafleet.service.apart.transfer import exposed_transfer, transfer_time
 from exafleet.step.serve import ServeTask, decode_parts, machine
 from exafleet.step.serve_layouts import fixed
 

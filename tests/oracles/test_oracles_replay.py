@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exafleet.facts.architecture import Arch
-from exafleet.service.pace import Pace
-from exafleet.service.replay import replay, replay_apart
-from exafleet.service.trace import Trace
+from exafleet.service.requests.pace import Pace
+from exafleet.service.requests.replay import replay, replay_apart
+from exafleet.service.requests.trace import Trace
 from exafleet.step.serve_layouts import fixed
 
 PLAIN = Arch(id="plain", name="plain", layers=1, attention_layers=1, mlp_layers=1, hidden=8, heads=1, kv_heads=1,

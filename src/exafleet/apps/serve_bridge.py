@@ -21,7 +21,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from exafleet.service.search_apart import ApartLayout
+from exafleet.service.apart.search_apart import ApartLayout
 from exafleet.terms.errors import ExafleetError, Problem, raise_all
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from exafleet.facts.catalogue import Facts
     from exafleet.facts.hardware import Chip, System
+    from exafleet.service.apart.search_apart import ApartResult
     from exafleet.service.search import ServeResult
-    from exafleet.service.search_apart import ApartResult
     from exafleet.terms.parts import Parts
 
 MILLION = 1e6
@@ -76,7 +76,7 @@ def _rent(words: str) -> float:
 
 def shares(found: ServeResult | ApartResult) -> dict[str, float]:
     """Share of the pool's chip time that prompts and answers take. [1]"""
-    from exafleet.service.search_apart import ApartResult
+    from exafleet.service.apart.search_apart import ApartResult
 
     into, out = _pools(found) if isinstance(found, ApartResult) else _phases(found)
     return {"input": into / (into + out), "output": out / (into + out)}

@@ -9,9 +9,9 @@ from exafleet.apps.serve_cost import Price, cost_figures, drawn, energy_figures
 if TYPE_CHECKING:
     from exafleet.facts.catalogue import Facts
     from exafleet.facts.hardware import System
+    from exafleet.service.apart.search_apart import ApartResult
     from exafleet.service.deploy import Deployment
     from exafleet.service.search import ServeResult
-    from exafleet.service.search_apart import ApartResult
     from exafleet.step.serve import ServeTask
     from exafleet.step.serve_layouts import ServeLimits
     from exafleet.terms.parts import Parts
@@ -129,7 +129,7 @@ def _banded(name: str, value: float, band: tuple[float, float]) -> dict[str, flo
 
 def _deployment(best: ServeResult | ApartResult) -> dict[str, Any]:
     """Layout, replicas and memory: of the replicas, or of each side where they are apart."""
-    from exafleet.service.search_apart import ApartResult
+    from exafleet.service.apart.search_apart import ApartResult
 
     if isinstance(best, ApartResult):
         return _sides(best)

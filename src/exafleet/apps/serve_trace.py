@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from exafleet.facts.catalogue import Facts
     from exafleet.facts.hardware import System
     from exafleet.report.table import Report, Table
-    from exafleet.service.agreement import Agreement
-    from exafleet.service.open_loop import OpenLoop
-    from exafleet.service.pace import Pace
-    from exafleet.service.replay import Replay, Summary
-    from exafleet.service.trace import Trace
+    from exafleet.service.requests.agreement import Agreement
+    from exafleet.service.requests.open_loop import OpenLoop
+    from exafleet.service.requests.pace import Pace
+    from exafleet.service.requests.replay import Replay, Summary
+    from exafleet.service.requests.trace import Trace
     from exafleet.step.serve import Machine, ServeTask
     from exafleet.step.serve_layouts import ServeLayouts
 
@@ -62,9 +62,9 @@ def trace_figures(
     cache_blocks  512-token blocks in the prefix cache of a Mooncake trace; None: any number
     progress      told how many requests of how many have arrived
     """
-    from exafleet.service.agreement import agreement
-    from exafleet.service.pace import pace
-    from exafleet.service.trace import read_trace
+    from exafleet.service.requests.agreement import agreement
+    from exafleet.service.requests.pace import pace
+    from exafleet.service.requests.trace import read_trace
     from exafleet.step.serve import machine
 
     _check(router, speed, targets, replicas, gpus)
@@ -107,7 +107,7 @@ def trace_figures(
 
 def _check(router: str, speed: float, targets: Targets | None, replicas: int | None, gpus: int | None) -> None:
     """Every option that cannot be meant; raises FactError."""
-    from exafleet.service.replay import ROUTERS
+    from exafleet.service.requests.replay import ROUTERS
     from exafleet.terms.errors import FactError, Problem, raise_all
 
     told = []

@@ -16,9 +16,9 @@ import numpy.typing as npt
 
 from exafleet.facts.catalogue import Facts
 from exafleet.facts.hardware import System
+from exafleet.service.apart.search_apart import ApartFront
 from exafleet.service.deploy import deploy
 from exafleet.service.search import ServeFront
-from exafleet.service.search_apart import ApartFront
 from exafleet.step.serve import ServeTask, machine
 from exafleet.step.serving_practice import ANY_ENGINE
 

@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from exafleet.facts.catalogue import Facts
 from exafleet.facts.hardware import System
+from exafleet.service.apart.search_apart import ApartResult, search_apart
 from exafleet.service.search import ServeResult, refused, rungs, search_on
-from exafleet.service.search_apart import ApartResult, search_apart
 from exafleet.service.sizing import size_apart, size_serve
 from exafleet.step.serve import ServeTask, machine
 from exafleet.step.serve_layouts import ServeLimits

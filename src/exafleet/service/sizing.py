@@ -10,11 +10,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from exafleet.service.disaggregated import serve_apart_at
+from exafleet.service.apart.disaggregated import serve_apart_at
+from exafleet.service.apart.pairs import Pairs, least_whole
+from exafleet.service.apart.search_apart import ApartResult, result, sides_within, too_slow
 from exafleet.service.packing import room_for_both, spanned
-from exafleet.service.pairs import Pairs, least_whole
 from exafleet.service.search import ServeResult, answer, scan
-from exafleet.service.search_apart import ApartResult, result, sides_within, too_slow
 from exafleet.service.steady import serve_step
 from exafleet.step.serve import Machine, ServeTask
 from exafleet.step.serve_layouts import ServeLimits

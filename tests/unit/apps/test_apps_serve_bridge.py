@@ -16,7 +16,7 @@ from exafleet.apps.serve_bridge import PACKAGE, Ways, beside, beside_all, bridge
 from exafleet.facts.architecture import arch
 from exafleet.facts.hardware import chip_ids, system
 from exafleet.facts.huggingface import arch_from_config
-from exafleet.service.search_apart import ApartLayout
+from exafleet.service.apart.search_apart import ApartLayout
 from exafleet.service.steady import serve_step
 from exafleet.step.serve import ServeTask, machine
 from exafleet.step.serve_layouts import fixed

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from exafleet.facts.architecture import arch
 from exafleet.facts.catalogue import load_facts
 from exafleet.facts.hardware import system
+from exafleet.service.apart.disaggregated import most_sequences, serve_apart_at
+from exafleet.service.apart.sides import unbeaten
 from exafleet.service.deploy import APART, KINDS, TOGETHER, deploy, deploy_for
-from exafleet.service.disaggregated import most_sequences, serve_apart_at
 from exafleet.service.packing import beside, packed, room_for_both, spanned
 from exafleet.service.search import rungs, search_serve
-from exafleet.service.sides import unbeaten
 from exafleet.step.serve import ServeTask, decode_parts, machine
 from exafleet.step.serve_layouts import ServeLimits, layouts
 from exafleet.terms.why import Why

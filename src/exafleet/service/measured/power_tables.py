@@ -18,7 +18,7 @@ import numpy as np
 from exafleet.facts.architecture import Arch, arch
 from exafleet.facts.catalogue import Facts
 from exafleet.facts.hardware import Chip, system
-from exafleet.service.disaggregated import serve_apart
+from exafleet.service.apart.disaggregated import serve_apart
 from exafleet.service.energy import Pool, TokenEnergy, energy_per_token, split_energy
 from exafleet.service.measured.predict import RELEASES, ROUNDS
 from exafleet.service.measured.words import cache_format, mean_share

@@ -1,7 +1,7 @@
 """What the model says of a published serving point: the same deployment, load and lengths, in the engine of its time.
 
 Chips that do both phases are service/steady.py's closed loop; requests queued all at once are the plateau of a full
-engine; prefill and decode apart are two pools (service/disaggregated.py); a pool measured alone is its step.
+engine; prefill and decode apart are two pools (service/apart/disaggregated.py); a pool measured alone is its step.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from exafleet.facts.architecture import arch
 from exafleet.facts.catalogue import Facts
 from exafleet.facts.hardware import system
-from exafleet.service.disaggregated import serve_apart
+from exafleet.service.apart.disaggregated import serve_apart
 from exafleet.service.measured.runs import Served, Unread, year
 from exafleet.service.measured.words import Pool
 from exafleet.service.steady import full, serve_step

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from exafleet.service.disaggregated import Apart, serve_apart_at
-from exafleet.service.pairs import Matched, Sides, match
-from exafleet.service.sides import decode_candidates, prefill_candidates
+from exafleet.service.apart.disaggregated import Apart, serve_apart_at
+from exafleet.service.apart.pairs import Matched, Sides, match
+from exafleet.service.apart.sides import decode_candidates, prefill_candidates
 from exafleet.step.serve import BAND, Machine, ServeTask
 from exafleet.step.serve_layouts import ServeLimits, layouts
 from exafleet.terms.parts import Parts

@@ -22,7 +22,7 @@ from math import ceil, inf, sqrt
 import numpy as np
 import numpy.typing as npt
 
-from exafleet.service.pace import Pace
+from exafleet.service.requests.pace import Pace
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from exafleet.service.disaggregated import later
-from exafleet.service.entry import Entry
+from exafleet.service.apart.disaggregated import later
+from exafleet.service.apart.entry import Entry
+from exafleet.service.apart.sides import DecodeSide, PrefillSide
+from exafleet.service.apart.transfer import transfer_time
 from exafleet.service.packing import beside, spanned
-from exafleet.service.sides import DecodeSide, PrefillSide
-from exafleet.service.transfer import transfer_time
 from exafleet.step.serve import Machine, ServeTask
 from exafleet.step.serve_layouts import ServeLayouts
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from exafleet.service.curves import Curves
-from exafleet.service.lengths import Lengths, spread
+from exafleet.service.requests.curves import Curves
+from exafleet.service.requests.lengths import Lengths, spread
 
 Floats = npt.NDArray[np.float64]
 QUANTILES = (0.5, 0.9, 0.99)

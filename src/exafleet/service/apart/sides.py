@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from exafleet.service.disaggregated import most_sequences, token_parts
-from exafleet.service.prefill_pool import Prefill, prefill_side
+from exafleet.service.apart.disaggregated import most_sequences, token_parts
+from exafleet.service.apart.prefill_pool import Prefill, prefill_side
+from exafleet.service.apart.transfer import ways
 from exafleet.service.steady import full
-from exafleet.service.transfer import ways
 from exafleet.step.serve import Machine, ServeTask
 from exafleet.step.serve_layouts import ServeLayouts
 from exafleet.step.serve_memory import memory

@@ -18,10 +18,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from exafleet.service.entry import Entry
-from exafleet.service.prefill_pool import Arrivals, prefill_side
+from exafleet.service.apart.entry import Entry
+from exafleet.service.apart.prefill_pool import Arrivals, prefill_side
+from exafleet.service.apart.transfer import transfer_time
 from exafleet.service.steady import full
-from exafleet.service.transfer import transfer_time
 from exafleet.step.serve import Machine, ServeTask, decode_parts
 from exafleet.step.serve_layouts import ServeLayouts
 from exafleet.step.serve_memory import memory

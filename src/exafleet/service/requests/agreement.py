@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from exafleet.service.curves import curves
-from exafleet.service.lengths import lengths_of
-from exafleet.service.open_loop import OpenLoop, open_loop, open_loop_over
-from exafleet.service.pace import Pace
-from exafleet.service.replay import Progress, Replay, Summary, replay, summary
-from exafleet.service.trace import Trace
+from exafleet.service.requests.curves import curves
+from exafleet.service.requests.lengths import lengths_of
+from exafleet.service.requests.open_loop import OpenLoop, open_loop, open_loop_over
+from exafleet.service.requests.pace import Pace
+from exafleet.service.requests.replay import Progress, Replay, Summary, replay, summary
+from exafleet.service.requests.trace import Trace
 from exafleet.step.serve import Machine, ServeTask
 from exafleet.step.serve_layouts import ServeLayouts
 

@@ -8,8 +8,8 @@ import pytest
 from exafleet.facts.architecture import arch
 from exafleet.facts.catalogue import load_facts
 from exafleet.facts.hardware import system
-from exafleet.service.lane import _score, tables
-from exafleet.service.pace import MOST_SEQUENCES, PAGE, capacity, pace
+from exafleet.service.requests.lane import _score, tables
+from exafleet.service.requests.pace import MOST_SEQUENCES, PAGE, capacity, pace
 from exafleet.service.steady import full, serve_step
 from exafleet.step.serve import ServeTask, chunk_parts, decode_parts, machine, prefill_parts
 from exafleet.step.serve_layouts import fixed

@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from exafleet.facts.architecture import Arch
-from exafleet.service.lane import FIRE, Load, Use, lane, load, tables
-from exafleet.service.pace import Pace
-from exafleet.service.trace import Trace
+from exafleet.service.requests.lane import FIRE, Load, Use, lane, load, tables
+from exafleet.service.requests.pace import Pace
+from exafleet.service.requests.trace import Trace
 from exafleet.work.counts import kv_bytes
 
 Floats = npt.NDArray[np.float64]

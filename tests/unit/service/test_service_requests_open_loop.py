@@ -9,13 +9,13 @@ import pytest
 from exafleet.facts.architecture import arch
 from exafleet.facts.catalogue import load_facts
 from exafleet.facts.hardware import system
-from exafleet.service.agreement import TIMES, agreement, dispersion
-from exafleet.service.curves import curves
-from exafleet.service.lengths import lengths, lengths_of, spread
-from exafleet.service.open_loop import open_loop, open_loop_over
-from exafleet.service.pace import pace
-from exafleet.service.replay import replay
-from exafleet.service.trace import Trace
+from exafleet.service.requests.agreement import TIMES, agreement, dispersion
+from exafleet.service.requests.curves import curves
+from exafleet.service.requests.lengths import lengths, lengths_of, spread
+from exafleet.service.requests.open_loop import open_loop, open_loop_over
+from exafleet.service.requests.pace import pace
+from exafleet.service.requests.replay import replay
+from exafleet.service.requests.trace import Trace
 from exafleet.step.serve import ServeTask, machine
 from exafleet.step.serve_layouts import fixed
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from exafleet.service.trace import Trace
+from exafleet.service.requests.trace import Trace
 
 Floats = npt.NDArray[np.float64]
 # Sample requests that stand for a distribution.

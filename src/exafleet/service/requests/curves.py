@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from exafleet.service.lengths import Lengths
-from exafleet.service.pace import MOST_SEQUENCES, capacity
+from exafleet.service.requests.lengths import Lengths
+from exafleet.service.requests.pace import MOST_SEQUENCES, capacity
 from exafleet.step.serve import Machine, ServeTask, chunk_parts, decode_parts
 from exafleet.step.serve_layouts import ServeLayouts
 from exafleet.work.counts import kv_bytes

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exafleet.service import trace as traces
-from exafleet.service.trace import TOLD, Trace, _Blocks, read_trace
+from exafleet.service.requests import trace as traces
+from exafleet.service.requests.trace import TOLD, Trace, _Blocks, read_trace
 from exafleet.terms.errors import FactError
 from tests.conftest import ROOT
 

@@ -9,9 +9,9 @@ import pytest
 from exafleet.facts.architecture import arch
 from exafleet.facts.catalogue import load_facts
 from exafleet.facts.hardware import system
-from exafleet.service.pace import pace
-from exafleet.service.replay import BLOCK, replay, replay_apart, summary, travel_time
-from exafleet.service.trace import Trace
+from exafleet.service.requests.pace import pace
+from exafleet.service.requests.replay import BLOCK, replay, replay_apart, summary, travel_time
+from exafleet.service.requests.trace import Trace
 from exafleet.step.serve import ServeTask, decode_parts, machine
 from exafleet.step.serve_layouts import fixed
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from exafleet.service.prefill_pool import OPEN, Arrivals, Prefill, prefill_wait, queueing
-from exafleet.service.transfer import exposed_transfer
+from exafleet.service.apart.prefill_pool import OPEN, Arrivals, Prefill, prefill_wait, queueing
+from exafleet.service.apart.transfer import exposed_transfer
 from exafleet.terms.parts import Parts
 
 Floats = npt.NDArray[np.float64]

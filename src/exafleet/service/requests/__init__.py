@@ -1,0 +1,1 @@
+"""Single requests: traces read, replayed batch by batch, and the open loop whose percentiles the replay confirms."""
