@@ -11,10 +11,10 @@ import re
 from dataclasses import dataclass
 
 from exafleet.facts.catalogue import Facts
-from exafleet.facts.hardware import systems_of
 from exafleet.facts.subjects import fold
 from exafleet.step.measured import run_words
 from exafleet.step.measured.cells import Cells, NotUsable, needed, whole
+from exafleet.step.measured.chip_words import holder, spoken_chip
 
 # Engines by how sources begin their name; the others are called as they are written.
 ENGINES = (("tensorrt-llm", "trtllm"), ("trt", "trtllm"), ("dynamo-trt", "trtllm"), ("sglang", "sglang"),
@@ -49,28 +49,9 @@ class Pool:
 
 
 def system(facts: Facts, accelerator: str, name: str) -> str:
-    """Id of the system a row names: by its own name, else the usual one of its accelerator (an 8-chip server first)."""
+    """Id of the system a row names: by its own name, else its accelerator's rack if there is one, else its server."""
     own = [s for s in facts.subjects.by_name.get(fold(name), ()) if s.kind == "system"]
-    if len(own) == 1:
-        return own[0].id
-    chip = _chip(facts, accelerator)
-    held = systems_of(facts, chip)
-    racks = [s for s in held if "nvl72" in s and "nvl72" in fold(name)]
-    servers = [s for s in held if s.startswith("hgx-") or s.endswith(f"-{SERVER}")]
-    racked = [s for s in held if s.endswith("nvl72")]
-    found = [*racks, *servers, *racked, *held]
-    if not found:
-        raise NotUsable(f'no system holds "{accelerator}"')
-    return found[0]
-
-
-def _chip(facts: Facts, accelerator: str) -> str:
-    """Id of a chip: as sources write it, or one GPU of a board or rack named like it ("GB200")."""
-    for spoken in (accelerator, f"{accelerator} GPU", re.sub(r"\s+(SXM|BSE|OAM)\b.*", "", accelerator)):
-        found = [s for s in facts.subjects.by_name.get(fold(spoken), ()) if s.kind == "chip"]
-        if found:
-            return found[-1].id if "80" in accelerator else found[0].id
-    raise NotUsable(f'unknown accelerator "{accelerator}"')
+    return own[0].id if len(own) == 1 else holder(facts, spoken_chip(facts, accelerator), SERVER, name)
 
 
 def engine(name: str) -> str:
