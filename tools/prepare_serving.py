@@ -67,7 +67,7 @@ def power(path: Path, facts: Facts) -> list[dict[str, str]]:
         found.append(taken(cells[row.id], POWER) | {
             "role": role(row.group, HELD_POWER), "source": "inferencex-dump" if from_dump else "inferencex-power",
             "where": f"id={cells[row.id]['source_location'].rpartition('id=')[2]}",
-            "date": cells[row.id]["date"].lstrip("<="), "note": note})
+            "note": note})
     return found
 
 
