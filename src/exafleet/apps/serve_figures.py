@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from exafleet.apps.serve_cost import Price, cost_figures, drawn, energy_figures
+from exafleet.apps.serve_cost import Price, cost_figures, drawn, energy_figures, power_figures
 
 if TYPE_CHECKING:
     from exafleet.facts.catalogue import Facts
@@ -66,7 +66,7 @@ def _figures(found: Deployment, system: System, facts: Facts, rate: float | None
     assert token is not None
     assert first is not None
     carried = best.rate if rate is None else rate
-    watts = drawn(system, facts, best.chips)
+    power = drawn(best, system, facts, rate)
     bands = figure_bands(found, facts)
     return {
         "model": task.arch.id,
@@ -95,9 +95,8 @@ def _figures(found: Deployment, system: System, facts: Facts, rate: float | None
         "token_parts": token.as_dict(),
         "first_parts": first.as_dict(),
         "memory_of_chip": system.chip.hbm_bytes,
-        "power": float(watts.total),
-        "power_parts": watts.as_dict(),
-        "joules_per_token": energy_figures(best, carried, watts),
+        **power_figures(power),
+        "joules_per_token": energy_figures(best, power),
         "cost": cost_figures(best, carried, price),
         "candidates": sum(r.candidates for r in found.found.values()),
         "why": _reasons(found),
