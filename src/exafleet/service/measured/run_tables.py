@@ -54,7 +54,7 @@ def _served(cells: Cells, facts: Facts) -> Served:
     shape, system, phase = _shape(cells, facts), _system(cells, facts), _phase(cells)
     chip, engine = system_of(facts, system).chip, words.engine(cells["framework"])
     blackwell, experts = "fp4" in chip.peak_flops, bool(shape.moe_layers)
-    dtype, weights = words.formats(cells["weights_precision"], cells["model"], shape.id, blackwell)
+    dtype, weights = words.formats(cells["weights_precision"], cells["model"], shape.id, chip.peak_flops)
     told = words.draft(cells)
     setup = _recipe(cells, shape.id, chip.id, engine, told)
     prefill, decode = _pools(cells, experts, phase, setup)
