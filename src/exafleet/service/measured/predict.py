@@ -146,7 +146,8 @@ def predicted(rows: Sequence[Served], task: ServeTask, on: Machine) -> list[Said
     if first.prefill is not None:
         return _apart(rows, first.prefill, task, on)
     if math.isinf(first.concurrency):
-        return [_queued(row, task, on) for row in rows]
+        said = {sent: _queued(row, task, on) for sent, row in {repr(row.requests): row for row in rows}.items()}
+        return [said[repr(row.requests)] for row in rows]
     return _closed(rows, task, on)
 
 
