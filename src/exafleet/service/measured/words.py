@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from exafleet.facts.catalogue import Facts
@@ -25,6 +26,8 @@ SERVER = 8
 USUAL_DRAFT = 2.0
 # Formats of stored weights that are narrower than what the chip multiplies in.
 MIXED = ("gpt-oss",)
+# Precisions that are of the weights alone, of four bits.
+WEIGHTS_ALONE = ("int4", "uint4", "w4a16", "awq", "gptq")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,21 +67,29 @@ def engine(name: str) -> str:
     return next((found for start, found in ENGINES if low.startswith(start)), low.replace(" ", "-"))
 
 
-def formats(precision: str, model: str, arch: str, blackwell: bool) -> tuple[str, str]:
+def formats(precision: str, model: str, arch: str, peaks: Collection[str]) -> tuple[str, str]:
     """(dtype of products, of stored weights where narrower, else "") as sources write a precision.
 
-    A precision that is not told is the one in the model's name, else bf16.
+    peaks   number formats the chip multiplies in
 
-    >>> formats("fp4 (gemm nvfp4, moe nvfp4)", "", "deepseek-v3", True), formats("FP4", "", "gpt-oss-120b", False)
-    (('fp4', ''), ('bf16', 'fp4'))
+    A precision that is not told is the one in the model's name, else bf16. Formats of weights alone are multiplied in
+    bf16, or in FP8 where the name says so; so is a format that the chip has no hardware for.
+
+    >>> formats("fp4 (gemm nvfp4, moe nvfp4)", "", "deepseek-v3", {"bf16", "fp8", "fp4"})
+    ('fp4', '')
+    >>> formats("FP4", "", "gpt-oss-120b", {"bf16", "fp8"}), formats("w4afp8", "", "deepseek-v3", {"bf16", "fp8"})
+    (('bf16', 'fp4'), ('fp8', 'int4'))
     """
-    told = precision or next((f for f in ("nvfp4", "fp8", "int4") if f in model.casefold()), "")
+    told = precision or next((f for f in ("nvfp4", "fp8", "int4", "awq", "gptq") if f in model.casefold()), "")
     low = told.casefold()
     if arch.startswith(MIXED):
-        return ("fp8" if blackwell else "bf16"), "fp4"
-    if low.startswith(("int4", "uint4", "w4a16")):
+        return ("fp8" if "fp4" in peaks else "bf16"), "fp4"
+    if low.startswith("w4afp8"):
+        return "fp8", "int4"
+    if low.startswith(WEIGHTS_ALONE):
         return "bf16", "int4"
-    return (run_words.precision(told)[0] if told else "bf16"), ""
+    dtype = run_words.precision(told)[0] if told else "bf16"
+    return (dtype, "") if dtype in peaks or dtype == "bf16" else ("bf16", dtype)
 
 
 def cache_format(told: str, dtype: str, weights: str, engine_name: str, blackwell: bool) -> str:
