@@ -51,10 +51,14 @@ class Pool:
 def system(facts: Facts, accelerator: str, name: str) -> str:
     """Id of the system a row names: by its own name, else the usual one of its accelerator (an 8-chip server first)."""
     own = [s for s in facts.subjects.by_name.get(fold(name), ()) if s.kind == "system"]
-    if len(own) == 1:
+    if len(own) == 1 and not accelerator:
         return own[0].id
-    chip = _chip(facts, accelerator)
-    held = systems_of(facts, chip)
+    chips = _chips(facts, accelerator)
+    if len(own) == 1:
+        if not any(own[0].id in systems_of(facts, chip) for chip in chips):
+            raise NotUsable(f'"{name}" holds no "{accelerator}"')
+        return own[0].id
+    held = systems_of(facts, chips[-1] if "80" in accelerator else chips[0])
     racks = [s for s in held if "nvl72" in s and "nvl72" in fold(name)]
     servers = [s for s in held if s.startswith("hgx-") or s.endswith(f"-{SERVER}")]
     racked = [s for s in held if s.endswith("nvl72")]
@@ -64,12 +68,12 @@ def system(facts: Facts, accelerator: str, name: str) -> str:
     return found[0]
 
 
-def _chip(facts: Facts, accelerator: str) -> str:
-    """Id of a chip: as sources write it, or one GPU of a board or rack named like it ("GB200")."""
+def _chips(facts: Facts, accelerator: str) -> list[str]:
+    """Ids of the chips of a name: as sources write it, or one GPU of a board or rack named like it ("GB200")."""
     for spoken in (accelerator, f"{accelerator} GPU", re.sub(r"\s+(SXM|BSE|OAM)\b.*", "", accelerator)):
         found = [s for s in facts.subjects.by_name.get(fold(spoken), ()) if s.kind == "chip"]
         if found:
-            return found[-1].id if "80" in accelerator else found[0].id
+            return [s.id for s in found]
     raise NotUsable(f'unknown accelerator "{accelerator}"')
 
 
@@ -213,9 +217,7 @@ def load(cells: Cells, pool: Pool, phase: str) -> tuple[float, float]:
         sent = re.search(r"\((\d+) (?:prompts|requests)", text)
         return float("inf"), float(sent[1]) if sent else float("nan")
     each = re.match(r"(?:batch )?(\d+)$", text) if phase else re.match(r"batch (\d+) per rank", text)
-    if each:
-        return float(each[1]) * pool.dp * pool.pp * pool.count, float("nan")
-    rough = re.match(r"~?(\d+)", text)
-    if rough:
-        return float(rough[1]), float("nan")
-    return float(needed(cells, "concurrency_or_batch")), float("nan")
+    told = each or re.match(r"~?(\d{1,3}(?:,\d{3})+|\d+)(?![\w.,])", text)
+    stated = told[1].replace(",", "") if told else text
+    many = float(needed({"concurrency_or_batch": stated}, "concurrency_or_batch"))
+    return many * (pool.dp * pool.pp * pool.count if each else 1), float("nan")
