@@ -1,4 +1,4 @@
-"""The fit of engines against the model it is a fit of: slopes by differences, and facts that give the same times back."""
+"""The fit of engines against the model it is a fit of: slopes by differences, and facts that give its times back."""
 
 import datetime
 import itertools

@@ -62,7 +62,8 @@ def test_a_precision_nobody_has_is_refused(precision):
 @pytest.mark.parametrize(("told", "dtype", "weights", "engine", "blackwell", "found"), [
     ("fp8_e4m3", "bf16", "", "vllm", False, "fp8"), ("BF16", "fp8", "", "trtllm", True, "bf16"),
     ("fp16", "fp8", "", "trtllm", True, "bf16"), ("", "fp8", "", "trtllm", False, "fp8"),
-    ("", "fp8", "", "vllm", False, "bf16"), ("", "fp8", "", "vllm", True, "fp8"), ("", "fp4", "", "sglang", True, "fp8"),
+    ("", "fp8", "", "vllm", False, "bf16"), ("", "fp8", "", "vllm", True, "fp8"),
+    ("", "fp4", "", "sglang", True, "fp8"),
     ("", "bf16", "fp4", "trtllm", False, "bf16"), ("", "bf16", "", "trtllm", True, "bf16")])
 def test_the_cache_is_as_told_else_as_engines_have_it(told, dtype, weights, engine, blackwell, found):
     assert words.cache_format(told, dtype, weights, engine, blackwell) == found
@@ -124,7 +125,8 @@ def test_the_load_of_a_row(text, phase, found):
     assert words.load({"concurrency_or_batch": text}, pool, phase) == pytest.approx(found, nan_ok=True)
 
 
-@pytest.mark.parametrize("text", ["", "many", "-4", "0", "~0", "0.5 or so", "10,24", "12.5", "batch 0 per rank", "10000000000"])
+@pytest.mark.parametrize("text", ["", "many", "-4", "0", "~0", "0.5 or so", "10,24", "12.5",
+                                  "batch 0 per rank", "10000000000"])
 def test_a_load_that_is_none_is_refused(text):
     with pytest.raises(NotUsable):
         words.load({"concurrency_or_batch": text}, TP8, "")
