@@ -20,9 +20,10 @@ from exafleet.terms.why import SENTENCES, Why
 FACTS = load_facts(datetime.date(2026, 11, 26))
 LIKE = {"case_id": "one", "source": "a page", "source_location": "table 1", "date": "2026-02-03",
         "model": "Llama-3.1-70B", "weights_precision": "fp8", "kv_precision": "", "framework": "vLLM",
-        "version": "0.12", "accelerator": "H100 SXM", "system": "HGX H100", "gpus": "8",
-        "tp": "4", "pp": "1", "ep": "1", "dp": "1", "disaggregated": "no", "isl": "1000", "osl": "500", "concurrency_or_batch": "64",
-        "spec_decode": "none", "output_tok_s_per_gpu": "500", "tok_s_per_user": "", "ttft_ms": "400", "tpot_ms": "20", "notes": ""}
+        "version": "0.12", "accelerator": "H100 SXM", "system": "HGX H100", "gpus": "8", "tp": "4", "pp": "1",
+        "ep": "1", "dp": "1", "disaggregated": "no", "isl": "1000", "osl": "500", "concurrency_or_batch": "64",
+        "spec_decode": "none", "output_tok_s_per_gpu": "500", "tok_s_per_user": "", "ttft_ms": "400",
+        "tpot_ms": "20", "notes": ""}
 
 
 def table(path, *changes, columns=tuple(LIKE), encoding="utf-8"):
