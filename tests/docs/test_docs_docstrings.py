@@ -36,7 +36,8 @@ def functions(path: Path) -> Iterator[ast.FunctionDef]:
 
 def table(node: ast.FunctionDef, where: str) -> Iterator[Entry]:
     """The lines of the table in one docstring."""
-    parameters = frozenset(a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs))
+    taken = (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs, node.args.vararg)
+    parameters = frozenset(a.arg for a in taken if a)
     for line in (ast.get_docstring(node) or "").splitlines()[1:]:
         if m := _LINE.match(line):
             yield Entry(where, parameters, tuple(m["names"].split(", ")), m["meaning"], _inside(m["brackets"]))

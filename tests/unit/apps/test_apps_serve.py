@@ -218,7 +218,7 @@ def test_every_key_of_the_answer_is_in_the_docs():
 
 def test_figures_have_bands_of_their_own(tmp_path):
     rows = ["subject,term,at,value,low,high,unit,kind,source,where,as_of,note"]
-    rows += [f"serving-engine,serving_band,{metric}/loop,1,{low},{high},1,inferred,exafleet,test,2026-12-31,"
+    rows += [f"serving-engine,serving_band,{metric}/loop/dense,1,{low},{high},1,inferred,exafleet,test,2026-12-31,"
              for metric, low, high in (("tpot_ms", 0.9, 1.1), ("ttft_ms", 0.5, 3), ("output_tok_s_per_gpu", 0.8, 1.3))]
     own = tmp_path / "bands.csv"
     own.write_text("\n".join(rows) + "\n", encoding="utf-8")

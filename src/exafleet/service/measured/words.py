@@ -54,7 +54,12 @@ class Pool:
 def system(facts: Facts, accelerator: str, name: str) -> str:
     """Id of the system a row names: by its own name, else its accelerator's rack if there is one, else its server."""
     own = [s for s in facts.subjects.by_name.get(fold(name), ()) if s.kind == "system"]
-    return own[0].id if len(own) == 1 else holder(facts, spoken_chip(facts, accelerator), SERVER, name)
+    if len(own) != 1:
+        return holder(facts, spoken_chip(facts, accelerator), SERVER, name)
+    held, chip = own[0].chip, spoken_chip(facts, accelerator).id if accelerator else own[0].chip
+    if held.split("-")[0] != chip.split("-")[0]:
+        raise NotUsable(f'"{name}" holds no "{accelerator}"')
+    return own[0].id
 
 
 def engine(name: str) -> str:
@@ -205,9 +210,7 @@ def load(cells: Cells, pool: Pool, phase: str) -> tuple[float, float]:
         sent = re.search(r"\((\d+) (?:prompts|requests)", text)
         return float("inf"), float(sent[1]) if sent else float("nan")
     each = re.match(r"(?:batch )?(\d+)$", text) if phase else re.match(r"batch (\d+) per rank", text)
-    if each:
-        return float(each[1]) * pool.dp * pool.pp * pool.count, float("nan")
-    rough = re.match(r"~?(\d+)", text)
-    if rough:
-        return float(rough[1]), float("nan")
-    return float(needed(cells, "concurrency_or_batch")), float("nan")
+    told = each or re.match(r"~?(\d{1,3}(?:,\d{3})+|\d+)(?![\w.,])", text)
+    stated = told[1].replace(",", "") if told else text
+    many = float(needed({"concurrency_or_batch": stated}, "concurrency_or_batch"))
+    return many * (pool.dp * pool.pp * pool.count if each else 1), float("nan")

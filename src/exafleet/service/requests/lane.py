@@ -119,18 +119,79 @@ def _score(t: Tables, tokens: int, before: int) -> float:
     return (1.0 - u) * ((1.0 - v) * low[j] + v * low[j + 1]) + u * ((1.0 - v) * high[j] + v * high[j + 1])
 
 
+def _fill(t: Tables, work: Load, queue: deque[int], done: list[int], rest: int, reserved: int,
+          active: int) -> tuple[int, float, int, int, int, int]:
+    """Prompts of the next step, in order of arrival as far as cache, places and chunk go.
+
+    Moves requests from `queue` to `done`: the prompts the step completes, behind those without any, which decode in it.
+
+    rest      tokens left of the first prompt, if an earlier step cut it      [token]
+    reserved  cache held for the `active` requests                             [token]
+
+    (prompt tokens, their attention [s], rest, reserved, active, requests without a prompt)
+    """
+    fresh, held, cost, room, joined = work.fresh, work.held, 0.0, t.chunk, 0
+    while queue and room:
+        r = queue[0]
+        size = rest
+        if not size:
+            if reserved + held[r] > t.capacity or active >= t.most:
+                break
+            reserved += held[r]
+            active += 1
+            size = fresh[r]
+            if size <= room:
+                queue.popleft()
+                if size:
+                    room -= size
+                    cost += work.score[r]
+                    done.append(r)
+                else:
+                    done.insert(joined, r)
+                    joined += 1
+                continue
+        part = size if size < room else room
+        cost += _score(t, part, work.cached[r] - size)
+        room -= part
+        rest = size - part
+        if not rest:
+            done.append(queue.popleft())
+    return t.chunk - room, cost, rest, reserved, active, joined
+
+
+def _until(now: float, arrival: float, many: int, time: float, half: float) -> int:
+    """Steps of a run that begins now up to the first boundary at or after an arrival, `many` at most."""
+    wait, slack = arrival - now, time - half
+    stop = ceil(2.0 * wait / (slack + sqrt(slack * slack + 4.0 * half * wait)))
+    if stop >= many:
+        return many
+    stop = stop if stop > 0 else 1
+    return stop + 1 if now + stop * (time + half * (stop - 1)) < arrival else stop
+
+
+def _piece(knots: list[float], context: float) -> int:
+    """Which piece of the tables holds for a mean context."""
+    return min(bisect_right(knots, context), len(knots) - 1) - 1
+
+
+def _late(t: Tables, work: Load, done: list[int], running: int, cached: float) -> None:
+    """First tokens are seen some decode steps later: those of the batch as it is once they are in it."""
+    k = _piece(t.knots, cached / running)
+    lag = t.waits * (t.base[k][running] + t.slope[k][running] * cached)
+    for r in done:
+        work.late[r] = lag
+
+
 def lane(t: Tables, work: Load, use: Use, outstanding: list[int], me: int) -> Lane:  # noqa: C901, PLR0915
     """The life of a lane: send it arrivals and FIRE in order of time; `outstanding[me]` falls as requests end."""
-    arrival, cached, fresh, steps, held, whole = (work.arrival, work.cached, work.fresh, work.steps, work.held,
-                                                  work.score)
-    first, finish, linear, chunk, most, capacity = work.first, work.finish, t.linear, t.chunk, t.most, t.capacity
-    knots, bases, slopes, bends = t.knots, t.base, t.slope, len(t.knots) > 2
-    base, slope, gain, waits, late = bases[0], slopes[0], t.gain, t.waits, work.late
-    requests = len(arrival)
+    arrival, cached, steps, held, first, finish = (work.arrival, work.cached, work.steps, work.held, work.first,
+                                                   work.finish)
+    linear, most, capacity, gain, waits, requests = t.linear, t.most, t.capacity, t.gain, t.waits, len(work.arrival)
+    knots, bends, base, slope, k = t.knots, len(t.knots) > 2, t.base[0], t.slope[0], 0
     queue: deque[int] = deque()
     ends: list[int] = []  # decode count at which a sequence ends, times requests, plus its index
     done: list[int] = []  # prompts that the step completes
-    running = count = reserved = active = rest = peak = 0
+    running = count = reserved = active = rest = peak = joined = 0
     total_cached: float = 0
     busy = prompts = area = 0.0
     try:
@@ -141,124 +202,69 @@ def lane(t: Tables, work: Load, use: Use, outstanding: list[int], me: int) -> La
                 queue.append(new)
                 new = yield now
             while True:
-                tokens, cost, room = 0, 0.0, chunk
-                while queue and room:
-                    r = queue[0]
-                    if rest:
-                        size = rest
-                    else:
-                        if reserved + held[r] > capacity or active >= most:
-                            break
-                        reserved += held[r]
-                        active += 1
-                        size = fresh[r]
-                        if size <= room:
-                            queue.popleft()
-                            if size:
-                                tokens += size
-                                room -= size
-                                cost += whole[r]
-                                done.append(r)
-                            else:
-                                running += 1
-                                total_cached += cached[r] + 1
-                                heappush(ends, (count + steps[r]) * requests + r)
-                            continue
-                    part = size if size < room else room
-                    cost += _score(t, part, cached[r] - size)
-                    tokens += part
-                    room -= part
-                    rest = size - part
-                    if not rest:
-                        queue.popleft()
-                        done.append(r)
-                if reserved > peak:
-                    peak = reserved
+                tokens, cost, open_ = 0, 0.0, not queue
+                if queue:
+                    tokens, cost, rest, reserved, active, joined = _fill(t, work, queue, done, rest, reserved, active)
+                    open_, peak = not queue, max(peak, reserved)
+                    for r in done[:joined]:
+                        running += 1
+                        total_cached += cached[r] + 1
+                        heappush(ends, (count + steps[r]) * requests + r)
+                    del done[:joined]
+                elif not running:
+                    break
                 if running:
                     if bends:
-                        context = total_cached / running
-                        k = min(bisect_right(knots, context), len(bases)) - 1
-                        base, slope = bases[k], slopes[k]
-                    gradient = slope[running]
-                    time = base[running] + gradient * total_cached
-                    if tokens:
-                        extra = linear[tokens] + cost
-                        prompts += extra
-                        time += extra
-                        end = now + time
-                        new = yield end
-                        while new >= 0:
-                            queue.append(new)
-                            new = yield end
-                        count += 1
-                        total_cached += running * gain
-                    else:
-                        many = ends[0] // requests - count
-                        if bends and k + 1 < len(bases):
-                            many = min(many, max(ceil((knots[k + 1] - context) / gain), 1))
-                        half = 0.5 * gradient * running * gain
-                        end = now + many * (time + half * (many - 1))
-                        new = yield end
-                        free = not queue
-                        while new >= 0:
-                            queue.append(new)
-                            if free:
-                                free = False
-                                if reserved + held[new] <= capacity and active < most:
-                                    wait = arrival[new] - now
-                                    slack = time - half
-                                    stop = ceil(2.0 * wait / (slack + sqrt(slack * slack + 4.0 * half * wait)))
-                                    if stop < many:
-                                        many = stop if stop > 0 else 1
-                                        end = now + many * (time + half * (many - 1))
-                                        if end < arrival[new]:
-                                            many += 1
-                                            end = now + many * (time + half * (many - 1))
-                            new = yield end
-                        count += many
-                        total_cached += many * running * gain
-                    area += running * (end - now)
-                    busy += end - now
-                    now = end
-                    limit = (count + 1) * requests
-                    while ends and ends[0] < limit:
-                        r = heappop(ends) % requests
-                        finish[r] = now
-                        running -= 1
-                        active -= 1
-                        total_cached -= cached[r] + steps[r] * gain + 1
-                        reserved -= held[r]
-                        outstanding[me] -= 1
+                        k = _piece(knots, total_cached / running)
+                        base, slope = t.base[k], t.slope[k]
+                    half = 0.5 * slope[running] * running * gain
+                    time, many = base[running] + slope[running] * total_cached, ends[0] // requests - count
+                    if k + 2 < len(knots):
+                        many = min(many, max(ceil((knots[k + 1] - total_cached / running) / gain), 1))
                 elif tokens:
-                    time = linear[tokens] + cost
-                    prompts += time
-                    busy += time
-                    now += time
-                    new = yield now
-                    while new >= 0:
-                        queue.append(new)
-                        new = yield now
+                    time = half = 0.0
                 else:
                     break
+                if tokens:
+                    extra, many, open_ = linear[tokens] + cost, 1, False
+                    prompts += extra
+                    time += extra
+                end = now + many * (time + half * (many - 1))
+                new = yield end
+                while new >= 0:
+                    if open_ and reserved + held[new] <= capacity and active < most:
+                        many = _until(now, arrival[new], many, time, half)
+                        end = now + many * (time + half * (many - 1))
+                    open_ = False
+                    queue.append(new)
+                    new = yield end
+                count += many
+                total_cached += many * running * gain
+                area += running * (end - now)
+                busy += end - now
+                now = end
+                while ends and ends[0] < (count + 1) * requests:
+                    r = heappop(ends) % requests
+                    finish[r] = now
+                    running -= 1
+                    active -= 1
+                    total_cached -= cached[r] + steps[r] * gain + 1
+                    reserved -= held[r]
+                    outstanding[me] -= 1
+                for r in done:
+                    first[r] = now
+                    if steps[r]:
+                        running += 1
+                        total_cached += cached[r] + 1
+                        heappush(ends, (count + steps[r]) * requests + r)
+                    else:
+                        finish[r] = now
+                        active -= 1
+                        reserved -= held[r]
+                        outstanding[me] -= 1
                 if done:
-                    for r in done:
-                        first[r] = now
-                        if steps[r]:
-                            running += 1
-                            total_cached += cached[r] + 1
-                            heappush(ends, (count + steps[r]) * requests + r)
-                        else:
-                            finish[r] = now
-                            active -= 1
-                            reserved -= held[r]
-                            outstanding[me] -= 1
                     if waits and running:
-                        if bends:
-                            k = min(bisect_right(knots, total_cached / running), len(bases)) - 1
-                            base, slope = bases[k], slopes[k]
-                        lag = waits * (base[running] + slope[running] * total_cached)
-                        for r in done:
-                            late[r] = lag
+                        _late(t, work, done, running, total_cached)
                     done.clear()
             new = yield inf
     finally:
