@@ -46,7 +46,7 @@ from exafleet.terms.units import DATA
 
 Floats = npt.NDArray[np.float64]
 # Before the fit, lowest and highest (docs/models/energy.md).
-BEFORE = {"running": (0.3, 0.1, 0.6), "compute": (0.6, 0.5, 0.9), "memory": (0.4, 0.2, 0.9), "links": (0.1, 0.0, 0.5)}
+BEFORE = {"running": (0.3, 0.1, 0.6), "compute": (0.6, 0.5, 0.9), "memory": (0.4, 0.2, 0.7), "links": (0.1, 0.0, 0.5)}
 IDLE = 0.14
 # Chips whose boards were measured; fitted rows are newer than those of before the fit.
 MEASURED = ("b200-sxm", "b300-sxm", "h200-sxm")
@@ -132,7 +132,7 @@ def rewrite(path: Path, values: Mapping[str, float]) -> None:
     for row in rows:
         key = f"{row[at['subject']]}.{row[at['term']]}" + (f"@{row[at['at']]}" if row[at["at"]] else "")
         if key in values and row[at["as_of"]] > BEFORE_FIT:
-            row[at["value"]] = f"{values[key]:.3g}"
+            row[at["value"]] = f"{round(values[key], 4):.3g}"
             left_over.discard(key)
     if left_over:
         raise SystemExit(f"{path.name} has no fitted row of {', '.join(sorted(left_over))}")

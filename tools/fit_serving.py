@@ -30,6 +30,7 @@ from exafleet.facts.catalogue import Facts, load_facts
 from exafleet.facts.hardware import system
 from exafleet.service.measured.predict import (
     RELEASES,
+    Machines,
     band_names,
     compare_served,
     deployed,
@@ -423,14 +424,14 @@ def write(x: Floats, terms: Terms, count: int, more: Sequence[list[str]] = ()) -
 def best_of(rows: Sequence[Served], metric: str, grid: Floats, facts: Facts,
             changed: Callable[[ServeTask, Machine, float], tuple[ServeTask, Machine]]) -> float:
     """The value of a grid under which a metric of the rows is predicted best, each error by a pseudo-Huber loss."""
-    machines: dict[tuple[str, str, float | None], Machine] = {}
+    machines: Machines = {}
     cost = np.zeros(len(grid))
     for row in (r for r in rows if metric in r.given):
         task, on = task_of(row, facts), machine_of(row, facts, machines)
         for i, value in enumerate(grid.tolist()):
-            figures, _ = predicted_row(row, *changed(task, on, value))
-            if not isinstance(figures, Why):
-                e = math.log(figures[metric] / row.given[metric]) / HUBER
+            said = predicted_row([row], *changed(task, on, value))[0]
+            if not isinstance(said, Why):
+                e = math.log(said[0][metric] / row.given[metric]) / HUBER
                 cost[i] += math.sqrt(1.0 + e * e) - 1.0
     return float(grid[int(np.argmin(cost))])
 

@@ -1,104 +1,69 @@
-"""Chooses rows of published tables of serving energy and of MLPerf Inference for the package's own, with their roles.
+"""Writes data/measured_serve.csv from a table of published serving points, with the role of every row.
 
-    python tools/prepare_serving.py power FILE.csv  > src/exafleet/data/measured_serve_power.csv
-    python tools/prepare_serving.py mlperf FILE.csv > src/exafleet/data/measured_serve_mlperf.csv
+    python tools/prepare_serving.py FOLDER      FOLDER holds serving.csv
 
-The choice and the roles are mechanical (docs/models/energy.md). FILE lies outside the repository. A row that cannot be
-read is named on standard error and left out.
+Rows that say the same twice (one run told by two sources) are kept once; rows that cannot be compared are left out, and
+counted. Roles are fixed by a written rule (docs/models/serving.md): models held out whole, else the SHA-256 of model,
+system and layout.
 """
 
 from __future__ import annotations
 
-import csv
-import datetime
 import sys
-import zlib
-from collections.abc import Hashable, Sequence
+from collections import Counter
+from datetime import date
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "src"))
 
-from exafleet.facts.catalogue import Facts, load_facts
-from exafleet.service.measured.mlperf_tables import MlperfRow, read_mlperf
-from exafleet.service.measured.power_tables import PowerRow, UnreadPower, read_power
-from exafleet.step.measured.cells import Cells, cells_of
-from exafleet.step.measured.training import Unread
+from exafleet.facts.catalogue import load_facts
+from exafleet.service.measured.run_tables import read_served
+from exafleet.service.measured.runs import FILE, Served, Unread, digest, written
 
-# One group of power rows in so many is held out, and one model on one chip of submissions.
-HELD_POWER, HELD_MLPERF = 7, 3
-# Most rows of one group that are taken; of equal submissions it is one.
-MOST = 6
-ROUNDS = {"v4.1": "2024-08-28", "v5.1": "2025-09-09"}
-POWER = ("case_id", "source", "where", "date", "model", "precision", "framework", "version", "accelerator", "gpus",
-         "tp", "ep", "attention_dp", "disaggregated", "isl", "osl", "concurrency", "avg_gpu_board_W", "prefill_W",
-         "decode_W", "J_per_output_tok", "J_per_input_tok", "J_per_total_tok", "role", "note")
-MLPERF = ("row_id", "round", "submitter", "accelerator", "n_accel", "model", "scenario", "result_tokens_per_s",
-          "mean_output_tokens_per_sample", "ttft_p99_ms", "ttft_p50_ms", "tpot_p99_ms", "tpot_p50_ms", "ttft_limit_ms",
-          "tpot_limit_ms", "weight_precision", "software", "source", "where", "date", "role", "note")
+# Models never used for fitting, whatever their hash.
+HELD_MODELS = ("mixtral-8x7b", "llama-4-maverick", "falcon-180b", "gpt-oss-20b", "qwen3-30b-a3b")
 
 
-def order(text: str) -> int:
-    """CRC-32 of a name: an order that has nothing to do with what was measured."""
-    return zlib.crc32(text.encode())
+def role(row: Served) -> str:
+    """ "held_out" for one group of model, system and layout in four and for whole models, "fit" for the others."""
+    if row.model in HELD_MODELS:
+        return "held_out"
+    # One group holds nearly every AMD row: it is split by lengths, so that its kernels are known and judged.
+    group = f"{row.layout_group}|{row.input_tokens:g}|{row.output_tokens:g}" if row.system.startswith("mi") \
+        else row.layout_group
+    return "held_out" if digest(group) % 4 == 3 else "fit"
 
 
-def role(group: str, held: int) -> str:
-    """The role of every row of a group: one group in `held` is held out."""
-    return "held_out" if order(group) % held == 0 else "fit"
+def same(row: Served) -> tuple[object, ...]:
+    """What two tellings of one run have in common."""
+    times = [f"{row.given[m]:.4g}" for m in ("tpot_ms", "ttft_ms") if m in row.given]
+    figures = times if len(times) == 2 else [f"{v:.4g}" for v in row.given.values()]
+    return (row.layout_group, row.dtype, row.engine, row.input_tokens, row.output_tokens, row.concurrency, *figures)
 
 
-def first_of(rows: Sequence[tuple[Hashable, str]], most: int) -> set[str]:
-    """Ids of at most so many rows of each group, first in order. rows: (group, id)"""
-    groups: dict[Hashable, list[str]] = {}
-    for group, name in rows:
-        groups.setdefault(group, []).append(name)
-    return {name for names in groups.values() for name in sorted(names, key=order)[:most]}
-
-
-def power(path: Path, facts: Facts) -> list[dict[str, str]]:
-    """Rows of the package's table of serving energy."""
-    cells = {c["case_id"]: c for _, c in cells_of(path)[1]}
-    rows = [r for r in read_power(path, facts) if isinstance(r, PowerRow) or told(r)]
-    kept = first_of([(r.group, r.id) for r in rows if isinstance(r, PowerRow)], MOST)
-    found = []
-    for row in (r for r in rows if isinstance(r, PowerRow) and r.id in kept):
-        from_dump = "dump" in cells[row.id]["source"]
-        note = "watts derived from joules and rate" if from_dump else ""
-        found.append(taken(cells[row.id], POWER) | {
-            "role": role(row.group, HELD_POWER), "source": "inferencex-dump" if from_dump else "inferencex-power",
-            "where": f"id={cells[row.id]['source_location'].rpartition('id=')[2]}",
-            "date": cells[row.id]["date"].lstrip("<="), "note": note})
-    return found
-
-
-def mlperf(path: Path, facts: Facts) -> list[dict[str, str]]:
-    """Rows of the package's table of MLPerf submissions."""
-    cells = {c["row_id"]: c for _, c in cells_of(path)[1]}
-    rows = [r for r in read_mlperf(path, facts) if isinstance(r, MlperfRow) or told(r)]
-    kept = first_of([((r.chip, r.chips, r.benchmark, r.scenario, r.dtype, r.round), r.id) for r in rows
-                     if isinstance(r, MlperfRow)], 1)
-    return [taken(cells[r.id], MLPERF) | {
-        "role": role(f"{r.model}|{r.chip}", HELD_MLPERF), "source": "mlperf-inference", "where": cells[r.id]["source"],
-        "date": ROUNDS[r.round], "note": r.note} for r in rows if isinstance(r, MlperfRow) and r.id in kept]
-
-
-def told(row: Unread | UnreadPower) -> bool:
-    """Say what cannot be read; False."""
-    print(f"{row.id}: {row.why}", file=sys.stderr)
-    return False
-
-
-def taken(cells: Cells, columns: Sequence[str]) -> dict[str, str]:
-    return {c: cells.get(c, "") for c in columns}
+def prints_throughput(row: Served | Unread) -> bool:
+    """Whether a row has a throughput that its source prints."""
+    derived = row.derived if isinstance(row, Served) else ()
+    return "output_tok_s_per_gpu" in row.given and "output_tok_s_per_gpu" not in derived
 
 
 def main() -> None:
-    """Write the chosen rows to standard output."""
-    what, path = sys.argv[1:]
-    columns, choose = {"power": (POWER, power), "mlperf": (MLPERF, mlperf)}[what]
-    out = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
-    out.writeheader()
-    out.writerows(choose(Path(path), load_facts(datetime.date.max)))
+    """Read, tell what is left out, write."""
+    from dataclasses import replace
+
+    read = read_served(Path(sys.argv[1]) / "serving.csv", load_facts(date.max))
+    left = Counter(r.why for r in read if isinstance(r, Unread))
+    kept: dict[tuple[object, ...], Served] = {}
+    for row in sorted(read, key=prints_throughput):
+        if isinstance(row, Served):
+            # Of two tellings the one that prints its throughput comes last and stays.
+            kept[same(row)] = replace(row, role=role(row), note="", where=row.where.rsplit("/", 1)[-1])
+    rows = sorted(kept.values(), key=lambda r: r.id)
+    FILE.write_text(written(rows), encoding="utf-8")
+    print(f"{len(read)} rows read, {sum(left.values())} cannot be compared, {len(rows)} written:",
+          dict(Counter(r.role for r in rows)))
+    for why, n in left.most_common():
+        print(f"{n:5d}  {why}")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from exafleet.service.curve import (
     shared_error,
 )
 from exafleet.service.deploy import deploy
-from exafleet.service.measured.shared import shared_share
+from exafleet.service.measured.shared import bounded, shared_share
 from exafleet.service.split import PIECES, Side, mixture, pieces, split
 from exafleet.step.serve import BAND, ServeTask, machine
 from exafleet.work.counts import parameters
@@ -141,6 +141,15 @@ def test_shapes_keep_the_parameters_and_hold_together():
         assert insane(shape) == [], words
         assert float(parameters(shape).total) == pytest.approx(known, rel=0.04), words
     assert shapes(FACTS, "llama-3-70b") == {}
+
+
+def test_a_few_large_errors_do_not_decide_what_is_shared():
+    rows = [(group, system, 0.1) for group in range(20) for system in ("one", "two")]
+    wild = [*rows, (99, "one", 3.0), (99, "two", -3.0)]
+    by_group, by_pair = shared_share(bounded(wild))
+    assert shared_share(bounded(rows)) == pytest.approx((1, 1))
+    assert shared_share(wild)[1] < 0 < by_pair
+    assert by_group == pytest.approx(by_pair)
 
 
 def test_shared_share_is_one_for_equal_errors_and_none_for_unlike():

@@ -52,7 +52,7 @@ def serve_relaxations(asked: Deployment, system: System, facts: Facts, gpus: int
     kinds    of deployment that were looked at
     limits   ranges of the axes
     """
-    from exafleet.apps.serve_figures import found_by
+    from exafleet.apps.serve_found import found_by
     from exafleet.terms.why import Why
 
     task, worst = asked.task, asked.answer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from exafleet.apps.serve_cost import Price, cost_figures, drawn, energy_figures
+from exafleet.apps.serve_cost import Price, cost_figures, drawn, energy_figures, power_figures
 
 if TYPE_CHECKING:
     from exafleet.facts.catalogue import Facts
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from exafleet.step.serve import ServeTask
     from exafleet.step.serve_layouts import ServeLimits
     from exafleet.terms.parts import Parts
-
-# Where no size is named: so many whole units are tried, in this order.
-UNITS = (1, 2, 4, 8, 16, 32)
 
 
 def serve_figures(task: ServeTask, system: System, gpus: int | None, facts: Facts, *, rate: float | None = None,
@@ -33,28 +30,13 @@ def serve_figures(task: ServeTask, system: System, gpus: int | None, facts: Fact
 
     Without a size and a demand the pool is the fewest whole units (doubling) that serve the model.
     """
+    from exafleet.apps.serve_found import found_by
     from exafleet.apps.serve_refused import nothing_serves
 
     found = found_by(task, system, gpus, facts, rate=rate, kinds=kinds, limits=limits)
     if not found.best:
         raise nothing_serves(found, system, facts, gpus, rate, kinds, limits)
     return _figures(found, system, facts, rate, price)
-
-
-def found_by(task: ServeTask, system: System, gpus: int | None, facts: Facts, *, rate: float | None,
-             kinds: tuple[str, ...], limits: ServeLimits | None) -> Deployment:
-    """The deployments of each kind; the arguments are those of `serve_figures`."""
-    from exafleet.service.deploy import deploy, deploy_for
-    from exafleet.terms.why import Why
-
-    if rate is not None:
-        return deploy_for(task, system, rate, facts, kinds=kinds, limits=limits)
-    found = deploy(task, system, gpus or system.chips, facts, kinds=kinds, limits=limits)
-    for units in () if gpus else UNITS[1:]:
-        if found.best or found.answer.why not in (Why.HBM_FULL, Why.TOO_FEW):
-            break
-        found = deploy(task, system, units * system.chips, facts, kinds=kinds, limits=limits)
-    return found
 
 
 def _figures(found: Deployment, system: System, facts: Facts, rate: float | None,
@@ -66,7 +48,7 @@ def _figures(found: Deployment, system: System, facts: Facts, rate: float | None
     assert token is not None
     assert first is not None
     carried = best.rate if rate is None else rate
-    watts = drawn(system, facts, best.chips)
+    power = drawn(best, system, facts, rate)
     bands = figure_bands(found, facts)
     return {
         "model": task.arch.id,
@@ -95,9 +77,8 @@ def _figures(found: Deployment, system: System, facts: Facts, rate: float | None
         "token_parts": token.as_dict(),
         "first_parts": first.as_dict(),
         "memory_of_chip": system.chip.hbm_bytes,
-        "power": float(watts.total),
-        "power_parts": watts.as_dict(),
-        "joules_per_token": energy_figures(best, carried, watts),
+        **power_figures(power),
+        "joules_per_token": energy_figures(best, power),
         "cost": cost_figures(best, carried, price),
         "candidates": sum(r.candidates for r in found.found.values()),
         "why": _reasons(found),

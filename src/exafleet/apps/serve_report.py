@@ -35,12 +35,12 @@ def serve_report(name: str, d: Mapping[str, Any]) -> Report:
         cards=(),
         tables=(_parts_table("token", "Where the time of an output token goes", d["token_parts"]),
                 _parts_table("first", "Where the time to the first token goes", d["first_parts"]),
-                *memory, *cost, _kinds_table(d), _front_table(d), _why_table(d)),
+                *memory, _power_table(d), *cost, _kinds_table(d), _front_table(d), _why_table(d)),
     )
 
 
 def _sentences(d: Mapping[str, Any]) -> tuple[str, ...]:
-    rate, watts, energy = d["tokens_per_s"], d["power"], d["joules_per_token"]
+    rate, energy = d["tokens_per_s"], d["joules_per_token"]
     each = f"{words.significant(rate / d['gpus'])} tokens/s per accelerator"
     said = [_deployed(d)]
     if d["demand"] is not None:
@@ -53,9 +53,11 @@ def _sentences(d: Mapping[str, Any]) -> tuple[str, ...]:
         (f"First token after {words.duration(d['ttft'])} "
          f"({words.band(d['ttft_low'], d['ttft_high'], words.duration)}), then one every {words.duration(d['tpot'])} "
          f"({words.band(d['tpot_low'], d['tpot_high'], words.duration)})."),
-        (f"It draws {words.power(watts)} of IT power, {words.significant(energy['all_over_output'])} J per output "
-         f"token in all; split by the time of the chips, {words.significant(energy['input'])} J for a token in and "
-         f"{words.significant(energy['output'])} J for one out.")]
+        (f"It draws {words.power(d['power'])} of IT power "
+         f"({words.band(d['power_low'], d['power_high'], words.power)}), {words.power(d['board_power'])} of it on each "
+         f"accelerator's board."),
+        (f"An output token costs {_joules(energy, 'all_over_output')} in all; of that, a token in takes "
+         f"{_joules(energy, 'input')} and one out {_joules(energy, 'output')}.")]
     cost = d["cost"]
     said.append(f"No rent of an accelerator of {d['system']} is known as of {d['as_of']}; give --price for the cost."
                 if cost is None else
@@ -63,6 +65,12 @@ def _sentences(d: Mapping[str, Any]) -> tuple[str, ...]:
                 f"${words.significant(cost['input_per_million'])} in and "
                 f"${words.significant(cost['output_per_million'])} out.")
     return tuple(said)
+
+
+def _joules(energy: Mapping[str, Any], kind: str) -> str:
+    """"2.1 J (1.8 to 2.5 J)"."""
+    return (f"{words.significant(energy[kind])} J "
+            f"({words.band(energy[f'{kind}_low'], energy[f'{kind}_high'], lambda v: f'{words.significant(v)} J')})")
 
 
 def _deployed(d: Mapping[str, Any]) -> str:
@@ -96,6 +104,24 @@ def _memory_table(name: str, title: str, used: Mapping[str, Any], d: Mapping[str
         id=name, title=title, lead=f"It has {words.data(whole)}.",
         columns=(Column(title="part"), Column(title="memory", kind="bytes"), Column(title="share", kind="share")),
         rows=(*rows, ("total", used["memory"], used["memory"] / whole)))
+
+
+def _power_table(d: Mapping[str, Any]) -> Table:
+    names = {"idle": "boards: at rest", "running": "boards: kernels running", "compute": "boards: products",
+             "memory": "boards: memory", "links": "boards: links"}
+    boards = [(names[part], watts * d["gpus"]) for part, watts in d["board_parts"].items()]
+    around = [("servers around the boards", d["power_parts"]["servers"]),
+              ("cluster around the servers", d["power_parts"]["cluster"])]
+    apart = "in the pool for prefill" if "prefill" in d else "while it prefills"
+    other = "in that for decode" if "prefill" in d else "while it decodes"
+    load = "At the demand" if d["demand"] is not None else "At the most it carries"
+    return Table(
+        id="power", title="Where the watts go",
+        lead=f"{load} the mean board draws {words.power(d['board_power'])}; {apart} "
+             f"{words.power(d['prefill_board_power'])}, {other} {words.power(d['decode_board_power'])}.",
+        columns=(Column(title="part"), Column(title="power", kind="power"), Column(title="share", kind="share")),
+        rows=tuple((part, watts, watts / d["power"]) for part, watts in
+                   (*((p, w) for p, w in (*boards, *around) if w > 0), ("total", d["power"]))))
 
 
 def _cost_table(d: Mapping[str, Any]) -> Table:

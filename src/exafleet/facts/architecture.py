@@ -122,7 +122,7 @@ def arch(facts: Facts, name: str, *, where: str = "") -> Arch:
     Raises FactError for an unknown or ambiguous name or dimensions that cannot be, MissingFact with every dimension
     that is not known.
     """
-    subject = spoken_model(facts, name, where=where)
+    subject = spoken_model(facts.subjects, name, where=where)
     raise_all(MissingFact, arch_gaps(facts, subject.id))
     known = {t: facts.try_value(f"{subject.id}.{t}") for t in (*_REQUIRED, *_SAME_AS_LAYERS, *_OPTIONAL)}
     size = {t: round(v) for t, v in known.items() if v is not None}

@@ -9,12 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from exafleet.terms.errors import FactError, Problem, nearest
-
-if TYPE_CHECKING:
-    from exafleet.facts.catalogue import Facts
 
 COLUMNS = ("subject", "name", "kind", "vendor", "family", "chip", "aliases", "note")
 KINDS = ("chip", "system", "model", "site", "market", "fleet", "practice", "fabric", "event", "component")
@@ -93,7 +89,7 @@ def fold(name: str) -> str:
     return "".join(c for c in name.casefold() if c not in " -_")
 
 
-def spoken_model(facts: Facts, name: str, *, where: str = "") -> Subject:
+def spoken_model(subjects: Subjects, name: str, *, where: str = "") -> Subject:
     """The model that a table of measurements calls `name`: with its organisation, number format, tuning and release.
 
     A name is tried as it stands, then without what stands before and behind it, one part at a time, so that a release
@@ -103,9 +99,9 @@ def spoken_model(facts: Facts, name: str, *, where: str = "") -> Subject:
     "nvidia/DeepSeek-R1-0528-NVFP4" is DeepSeek-R1; "llama2-70b-99.9" is Llama-2-70B.
     """
     for form in _forms(name.strip()):
-        if form in facts.subjects.by_id or fold(form) in facts.subjects.by_name:
-            return facts.subjects.resolve(form, "model", where=where)
-    return facts.subjects.resolve(name, "model", where=where)
+        if form in subjects.by_id or fold(form) in subjects.by_name:
+            return subjects.resolve(form, "model", where=where)
+    return subjects.resolve(name, "model", where=where)
 
 
 def _forms(name: str) -> Iterator[str]:

@@ -7,14 +7,13 @@ docs/models/energy.md derives and fits them). Servers, network and cooling come 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from exafleet.facts.catalogue import Facts
 from exafleet.facts.hardware import Chip
-from exafleet.service.search import ServeResult
 from exafleet.step.serve import (
     BAND,
     Machine,
@@ -26,7 +25,7 @@ from exafleet.step.serve import (
     shared_chunk,
     stored,
 )
-from exafleet.step.serve_layouts import ServeLayouts, fixed
+from exafleet.step.serve_layouts import ServeLayouts
 from exafleet.terms.errors import MissingFact, Problem
 from exafleet.terms.parts import Parts
 from exafleet.work.counts import ELEMENT_BYTES, expert_width
@@ -111,13 +110,27 @@ def prefill_use(task: ServeTask, on: Machine, layouts: ServeLayouts, batch: Floa
 
 
 def _use(work: Work, task: ServeTask, on: Machine, layouts: ServeLayouts, tokens: Floats, step: Parts) -> Use:
-    work = stored(work, task)
+    work = as_checkpoints(stored(work, task), task)
     peak = np.array([on.chip.peak_flops.get(dtype if kind in ("gemm", "grouped") else "bf16", np.inf)
                      for kind, dtype in zip(work.kinds, work.dtypes, strict=True)])
     time = step.total
     host = step["host"] if "host" in step.names else np.zeros_like(time)
     return Use(time=time, running=time - host, compute=work.total(work.flops / peak),
                memory=work.total(work.nbytes) / on.chip.hbm_bw, links=_messages(task, on, layouts, tokens))
+
+
+def as_checkpoints(work: Work, task: ServeTask) -> Work:
+    """The same work in the formats of published FP4 checkpoints of experts: all but the experts' products in bf16.
+
+    Times do not need it: what is slower for it is in the fitted factors. Joules do, for FLOPs and bytes are counted.
+    """
+    if task.dtype != "fp4" or not task.arch.moe_layers:
+        return work
+    kept = np.array([kind == "gemm" and dtype == task.dtype
+                     for kind, dtype in zip(work.kinds, work.dtypes, strict=True)])
+    wider = (ELEMENT_BYTES["bf16"] - ELEMENT_BYTES[task.dtype]) * work.groups * (work.m + work.n) * work.k
+    return replace(work, nbytes=work.nbytes + wider * kept,
+                   dtypes=tuple("bf16" if wide else dtype for wide, dtype in zip(kept, work.dtypes, strict=True)))
 
 
 def _messages(task: ServeTask, on: Machine, layouts: ServeLayouts, tokens: Floats) -> Floats:
@@ -204,6 +217,7 @@ class TokenEnergy:
                     whatever they do                                                        [C, P]  [J/token]
     low, high       80 % band of its total                                                   [J/token]
     power           mean power of one board                                                  [W]
+    pieces          what it is made of, PIECES                                               [C, P]  [W]
     power_spread    factor of its 80 % band                                                  [1]
     prefill_power   of a board in the prefill pool; of one pool for both, while it prefills   [W]
     decode_power    the same of decode                                                        [W]
@@ -213,6 +227,7 @@ class TokenEnergy:
     low: Floats
     high: Floats
     power: Floats
+    pieces: Parts
     power_spread: Floats
     prefill_power: Floats
     decode_power: Floats
@@ -254,15 +269,6 @@ def energy_per_token(task: ServeTask, on: Machine, layouts: ServeLayouts, concur
     parts = {name: value * kept * each for name, value in asked.items()} | {"idle": drawn["idle"] * each}
     return _energy(task, parts, drawn, on, coefficients, watts(prompts, coefficients, tdp).total,
                    watts(decode, coefficients, tdp).total)
-
-
-def deployment_energy(found: ServeResult, on: Machine, facts: Facts) -> TokenEnergy:
-    """Energy of a token of the deployment that a search found; raises ValueError where it found none. [1]"""
-    if found.layout is None or not found.rate > 0:
-        raise ValueError(f"no deployment: {found.why.name}")
-    lay = found.layout
-    return energy_per_token(found.task, on, fixed(lay.tp, lay.pp, lay.dp, lay.ep), lay.concurrency,
-                            found.rate / lay.replicas, facts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -325,5 +331,5 @@ def _energy(task: ServeTask, parts: dict[str, Floats], drawn: Parts, on: Machine
     spread = np.exp(BAND * np.hypot(coefficients.sigma, lasting * on.engine.sigma))
     steady = np.exp(BAND * np.hypot(coefficients.sigma, (1.0 - lasting) * on.engine.sigma))
     return TokenEnergy(parts=found, low=found.total / spread, high=found.total * spread, power=drawn.total,
-                       power_spread=steady, prefill_power=prefill_power, decode_power=decode_power,
+                       pieces=drawn, power_spread=steady, prefill_power=prefill_power, decode_power=decode_power,
                        input_tokens=task.input_tokens, output_tokens=task.output_tokens)

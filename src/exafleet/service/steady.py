@@ -59,9 +59,8 @@ def serve_step(task: ServeTask, on: Machine, layouts: ServeLayouts, concurrency:
     if task.closed:
         # Of the requests that are kept running, those that still wait for their first token do not decode.
         rest = (task.output_tokens - 1.0) * token.total
-        life = first.total + rest
-        decodes = np.divide(rest, life, out=np.ones_like(life), where=(running > 1) & np.isfinite(life))
-        busy = np.maximum(batch * decodes, 1.0)
+        with np.errstate(invalid="ignore"):  # without hardware for a format every time is infinite
+            busy = np.fmax(batch * np.where(running > 1, rest / (first.total + rest), 1.0), 1.0)
         token, first = loop_times(task, on.engine, decode_parts(task, on, layouts, busy), prompt, running, batch)
     used = memory(task.arch, layouts, batch, task.weights, task.kv_dtype, task.context, task.chunk)
     rate = running * task.output_tokens / (first.total + (task.output_tokens - 1.0) * token.total)

@@ -193,9 +193,8 @@ def chunk_parts(task: ServeTask, on: Machine, layouts: ServeLayouts, tokens: npt
 def distinct(layouts: ServeLayouts, *load: npt.ArrayLike) -> tuple[ServeLayouts, list[Floats], Ints]:
     """Candidates whose operators differ, their loads, and which of them every candidate is. [U], [U], [...]
 
-    load    what the operators depend on beside the layout     [C]
-
-    Pipelines of any number of stages run the same operators, and so do loads that fill the same step.
+    A load is what operators depend on beside the layout [C]. Pipelines of any number of stages run the same operators,
+    and so do loads that fill the same step.
     """
     axes = np.broadcast_arrays(*(np.asarray(v, dtype=np.float64) for v in (layouts.tp, layouts.dp, layouts.ep, *load)))
     rows = np.stack([axis.ravel() for axis in axes])

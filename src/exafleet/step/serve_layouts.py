@@ -64,6 +64,16 @@ def fixed(tp: npt.ArrayLike, pp: npt.ArrayLike = 1, dp: npt.ArrayLike = 1, ep: n
     return ServeLayouts(tp=arrays[0], pp=arrays[1], dp=arrays[2], ep=arrays[3])
 
 
+def from_words(text: str) -> ServeLayouts:
+    """The layout that `ServeLayouts.words` wrote. [1]
+
+    >>> from_words("TP2 PP2 DP4 EP8").words(0)
+    'TP2 PP2 DP4 EP8'
+    """
+    told = {word.rstrip("0123456789"): float(word.lstrip("TPDE")) for word in text.split()}
+    return fixed(*(told.get(axis, 1.0) for axis in ("TP", "PP", "DP", "EP")))
+
+
 def layouts(arch: Arch, domain: int, chips: int, limits: ServeLimits) -> ServeLayouts:
     """Every layout that divides the model and fits `chips`; may be empty. [C]
 

@@ -86,6 +86,34 @@ def test_cost_and_energy_of_tokens_in_and_out_add_up_to_those_of_the_pool(words)
     assert out * energy["all_over_output"] == pytest.approx(d["power"])
 
 
+@pytest.mark.parametrize("words", [("--gpus", "16", "--mode", "aggregated"), ("--rate", "7"),
+                                   ("--gpus", "16", "--mode", "disaggregated")])
+def test_watts_are_those_of_boards_of_servers_and_of_the_cluster(words):
+    d = figures(*H200, *words)
+    assert sum(d["power_parts"].values()) == pytest.approx(d["power"])
+    assert sum(d["board_parts"].values()) == pytest.approx(d["board_power"])
+    assert d["board_power"] * d["gpus"] == pytest.approx(d["power_parts"]["accelerators"])
+    assert d["power_low"] < d["power"] < d["power_high"]
+    each = d["joules_per_token"]
+    for kind in ("input", "output", "blended", "all_over_output"):
+        assert each[f"{kind}_low"] < each[kind] < each[f"{kind}_high"]
+    assert 0 < each["boards_over_output"] < each["all_over_output"]
+    told = run(*H200, *words).stdout
+    assert "Where the watts go" in told
+
+
+@pytest.mark.parametrize("mode", ["aggregated", "disaggregated"])
+def test_watts_fall_with_the_demand(mode):
+    held = ("--mode", mode, "--tp", "2", "--pp", "1", "--isl", "4000", "--osl", "1000")
+    demands = [figures(*H200, *held, "--rate", f"{rate} requests/s") for rate in (0.01, 0.05, 0.2)]
+    assert len({d["gpus"] for d in demands}) == 1
+    powers = [d["board_power"] for d in demands]
+    assert powers == sorted(powers)
+    assert powers[0] < powers[-1]
+    each = [d["joules_per_token"]["all_over_output"] for d in demands]
+    assert each == sorted(each, reverse=True)
+
+
 def test_a_rent_that_is_known_is_named_and_one_that_is_not_is_asked_for():
     known = figures(*H200)
     assert re.fullmatch(r"h200-sxm\.rent@on-demand:\d{4}-\d{2}", known["cost"]["price_from"])
@@ -183,7 +211,7 @@ def test_every_key_of_the_answer_is_in_the_docs():
     named = set(re.findall(r"`(\w+)`", page))
     for words in (("--gpus", "16", "--mode", "aggregated"), ("--gpus", "16", "--mode", "disaggregated")):
         d = figures(*H200, *words, "--price", "2 USD/h")
-        inner = [d["cost"], d["joules_per_token"], d["kinds"][0], d["front"][0]]
+        inner = [d["cost"], d["joules_per_token"], d["board_parts"], d["power_parts"], d["kinds"][0], d["front"][0]]
         inner += [d[side] for side in ("prefill", "decode") if side in d]
         assert {key for part in (d, *inner) for key in part} <= named
 

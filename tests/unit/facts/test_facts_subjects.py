@@ -72,19 +72,19 @@ def test_an_unknown_name_shows_the_nearest_of_the_kind(facts: Facts) -> None:
     ("mistralai/Mistral-Large-Instruct-2407", "mistral-large-2"), (" openai/gpt-oss-120b ", "gpt-oss-120b"),
 ])
 def test_a_model_is_found_as_tables_of_measurements_spell_it(facts: Facts, name: str, subject: str) -> None:
-    assert spoken_model(facts, name).id == subject
+    assert spoken_model(facts.subjects, name).id == subject
 
 
 @pytest.mark.parametrize("name", ["org/No-Such-Model-FP8", "FP8", "-FP8", "/", "", "DeepSeek-R1 FMHA prefill kernel"])
 def test_what_is_no_model_is_told_by_its_whole_name(facts: Facts, name: str) -> None:
     with pytest.raises(FactError, match="unknown model") as caught:
-        spoken_model(facts, name, where="rows.csv:7 model")
+        spoken_model(facts.subjects, name, where="rows.csv:7 model")
     assert f'rows.csv:7 model: unknown model "{name}"' in str(caught.value)
 
 
 def test_a_system_by_a_model_s_spelling_is_no_model(facts: Facts) -> None:
     with pytest.raises(FactError, match="is a chip, not a model"):
-        spoken_model(facts, "amd/MI300X-FP8")
+        spoken_model(facts.subjects, "amd/MI300X-FP8")
 
 
 def test_every_model_is_found_in_every_spelling_of_its_name(facts: Facts) -> None:
@@ -93,4 +93,4 @@ def test_every_model_is_found_in_every_spelling_of_its_name(facts: Facts) -> Non
             if len(facts.subjects.by_name[fold(spoken)]) > 1:
                 continue
             for name in (spoken, f"org/{spoken}", f"org/{spoken}-Instruct-FP8"):
-                assert spoken_model(facts, name).id == model.id
+                assert spoken_model(facts.subjects, name).id == model.id

@@ -24,12 +24,12 @@ from exafleet.service.measured.power_tables import (
 from exafleet.step.measured.cells import NotUsable
 from exafleet.terms.errors import FactError
 
-FACTS = load_facts(date(2026, 11, 23))
+FACTS = load_facts(date(2026, 12, 1))
 LIKE = {"case_id": "one", "source": "InferenceX PowerX API example", "model": "deepseek-ai/DeepSeek-V3",
         "precision": "fp4", "framework": "sglang", "accelerator": "B200 SXM", "gpus": "8", "tp": "8.0", "ep": "1.0",
         "attention_dp": "False", "disaggregated": "no", "isl": "8192", "osl": "1024", "concurrency": "16",
         "avg_gpu_board_W": "600", "prefill_W": "", "decode_W": "", "J_per_output_tok": "4", "J_per_input_tok": "0.5",
-        "J_per_total_tok": "0.4444"}
+        "J_per_total_tok": "0.4444", "version": "", "date": ""}
 
 
 def read(tmp_path, *changes):
@@ -102,6 +102,19 @@ def test_a_chip_widens_formats_it_cannot_multiply(text, name, found):
                                             ("SGLang 0.5", "sglang"), ("PyTorch", "")])
 def test_engines_by_their_words(text, name):
     assert engine(text) == name
+
+
+def test_a_recipe_tells_what_a_run_of_the_benchmark_leaves_out(tmp_path):
+    """InferenceX ran DeepSeek-R1 in FP4 on four B200 with SGLang 0.5.9 as TP4 EP4, from 25 March 2026 on."""
+    dump = {"source": "InferenceX DB dump 2026-07-20", "version": "0.5.9", "date": "<=2026-07-20", "tp": "", "ep": "",
+            "attention_dp": "", "gpus": "4", "concurrency": "32", "model": "deepseek-ai/DeepSeek-R1-0528"}
+    told, own, unknown = read(tmp_path, dump, dump | {"source": "my own meter"}, dump | {"version": "0.0.1"})
+    assert (told.layout, told.ran, told.draft) == (None, (4, 1, 1, 4), 0)
+    assert told.kv_dtype == "fp8"
+    assert told.release == pytest.approx(2026 + 2 / 12)
+    assert (own.ran, own.release) == (unknown.ran, unknown.release) == (None, None)
+    assert predict_power(told, FACTS).layout == "TP4 EP4"
+    assert predict_power(own, FACTS).layout == "TP4"
 
 
 def test_an_open_layout_shares_every_product_over_all_chips(tmp_path):

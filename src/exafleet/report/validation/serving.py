@@ -15,7 +15,7 @@ from exafleet.facts.hardware import system
 from exafleet.report.table import Report, Table
 from exafleet.report.validation import told
 from exafleet.report.validation.orders import Orders, Point, orders
-from exafleet.report.validation.score import NO_REASON, Judged, score
+from exafleet.report.validation.score import NO_REASON, Judged, judged, score
 from exafleet.service.measured.predict import Compared
 from exafleet.service.measured.runs import METRICS, UNITS, Served, pool_text
 from exafleet.terms import format as words
@@ -137,7 +137,7 @@ def report(rows: Sequence[Judged], found: Orders, facts: Facts, name: str, rows_
     whole = {r.id for r in rows}
     lines = [f"{len(whole):,} rows with {len(rows):,} figures."]
     lines += [f"{NAMES[m]}: {_line(of_metric(rows, m))}" for m in METRICS if of_metric(rows, m)]
-    tables = [_grouped(rows, label, metric) for metric in SHOWN if of_metric(rows, metric)
+    tables = [_grouped(rows, label, metric) for metric in SHOWN if judged(of_metric(rows, metric))
               for label in labels_in(rows)]
     return Report(
         title=f"Serving: predicted beside measured, {name}", subtitle=f"facts as of {facts.as_of.isoformat()}",

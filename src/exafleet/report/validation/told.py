@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -136,7 +137,8 @@ def amount(value: float, unit: str) -> str:
 
 def all_rows(rows: Sequence[Judged], axis: str, colour: str) -> Table:
     """Every row beside its prediction, with a picture of both on logarithmic axes."""
-    unit = max((r.unit for r in judged(rows)), key=[r.unit for r in judged(rows)].count, default="")
+    units = Counter(r.unit for r in judged(rows)).most_common(1)
+    unit = units[0][0] if units else ""
     points = [{"measured": r.measured, "predicted": r.predicted, "case": r.id, "kind": r.labels.get(colour, "")}
               for r in judged(rows) if r.unit == unit]
     caption = f"{axis}, {unit}: the line is a prediction that is right{_thinned_words(points)}"

@@ -2,7 +2,8 @@
 
 The package's own table is data/measured_serve_power.csv; a user's own may have its columns or those published with
 InferenceX (docs/validation-rows.md). Every row comes back: one that cannot be compared says why. `fit` rows set the
-coefficients of a board (tools/fit_power.py), `held_out` rows judge them; docs/models/energy.md tells the rule.
+coefficients of a board (tools/fit_power.py), `held_out` rows judge them; docs/models/energy.md tells the rule. What a
+run of InferenceX leaves out (layout, cache, release, drafts) its recipe may tell (recipes.py).
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from exafleet.facts.hardware import Chip, system
 from exafleet.service.apart.disaggregated import serve_apart
 from exafleet.service.energy import Pool, TokenEnergy, energy_per_token, split_energy
 from exafleet.service.measured.predict import RELEASES, ROUNDS
-from exafleet.service.measured.words import cache_format, mean_share
+from exafleet.service.measured.recipes import Setup, Told, resolve
+from exafleet.service.measured.words import USUAL_DRAFT, cache_format, mean_share
 from exafleet.service.steady import full, serve_step
 from exafleet.step.measured import run_words as words
 from exafleet.step.measured.cells import Cells, NotUsable, cells_of, first_figure, needed, number, tried, whole
@@ -29,6 +31,7 @@ from exafleet.step.measured.chip_words import holder, spoken_chip
 from exafleet.step.serve import Machine, ServeTask, machine
 from exafleet.step.serve_layouts import ServeLayouts, ServeLimits, fixed, layouts
 from exafleet.step.serve_memory import memory
+from exafleet.step.serving_practice import ANY_ENGINE
 from exafleet.terms.errors import ExafleetError, FactError, Problem
 from exafleet.terms.units import DATA
 from exafleet.terms.why import SENTENCES, Why
@@ -49,6 +52,8 @@ class PowerRow:
 
     release     year the engine's release is of; None where the source tells neither date nor version
     layout      (tp, pp, dp, ep) of a replica; None where the source states none
+    ran         the same as far as it is known: as stated, else as the run's recipe has it
+    draft       tokens proposed in a step, by the recipe                                       [token]
     prefill     chips of the prefill pool; 0 where the same chips do both
     decode      chips of the decode pool, or of the one pool
     figures     measured value by metric
@@ -64,6 +69,8 @@ class PowerRow:
     engine: str
     release: float | None
     layout: tuple[int, int, int, int] | None
+    ran: tuple[int, int, int, int] | None
+    draft: int
     prefill: int
     decode: int
     input_tokens: float
@@ -156,16 +163,51 @@ def _read(name: str, cells: Cells, facts: Facts) -> PowerRow:
     on = holder(facts, chip, decode, cells["accelerator"])
     board = system(facts, on).chip
     dtype, weights = formats(cells["precision"], board)
+    setup = recipe(cells, Told(
+        model=model.id, chip=chip.id, engine=engine(cells["framework"]), dtype=weights or dtype,
+        version=cells.get("version", ""), isl=needed(cells, "isl"), osl=needed(cells, "osl"),
+        concurrency=needed(cells, "concurrency"), date=day(cells), apart=bool(prefill), chips=prefill + decode,
+        decode=None if prefill else (1, decode), plain="dump" in cells.get("source", "")))
+    kept = cells.get("kv_precision", "") or (setup.kv_dtype if setup else "")
     share, name_of = mean_share(cells.get("source", ""), cells.get("notes", "")), engine(cells["framework"])
     figures = {m: value for m, (column, _) in METRICS.items() if (value := number(cells, column)) is not None}
     return PowerRow(
         id=name, model=model.id, system=on, dtype=dtype, weight_dtype=weights, engine=name_of,
-        release=released(cells.get("date", ""), cells.get("version", "")),
-        kv_dtype=cache_format(cells.get("kv_precision", ""), dtype, weights, name_of, "fp4" in board.peak_flops),
-        layout=layout, prefill=prefill, decode=decode, input_tokens=share * needed(cells, "isl"),
+        release=released(cells.get("date", ""), cells.get("version", ""), setup),
+        kv_dtype=cache_format(kept, dtype, weights, name_of, "fp4" in board.peak_flops), layout=layout,
+        ran=layout or _deployed(setup, prefill), draft=_drafts(setup), prefill=prefill, decode=decode,
+        input_tokens=share * needed(cells, "isl"),
         output_tokens=share * needed(cells, "osl"), concurrency=needed(cells, "concurrency"), figures=figures,
         prefill_power=first_figure(cells, "prefill_W"), decode_power=first_figure(cells, "decode_W"),
         role=cells.get("role") or "given", source=cells.get("source", ""))
+
+
+def recipe(cells: Cells, told: Told) -> Setup | None:
+    """What the published recipe of a run says of it; None where it is no run of InferenceX or none is known."""
+    if "inferencex" not in cells.get("source", "").casefold():
+        return None
+    found = resolve(told)
+    return found if found.candidates else None
+
+
+def day(cells: Cells) -> str:
+    """The day of a run; "" where only a day is told that it was before ("<=2026-07-20")."""
+    text = cells.get("date", "")
+    return "" if text.startswith("<") else text[:10]
+
+
+def _deployed(setup: Setup | None, prefill: int) -> tuple[int, int, int, int] | None:
+    """(tp, pp, dp, ep) of a recipe's one pool."""
+    if setup is None or setup.decode is None or prefill:
+        return None
+    return setup.decode.tp, setup.decode.pp, setup.decode.dp, setup.decode.ep
+
+
+def _drafts(setup: Setup | None) -> int:
+    """Tokens proposed in a step; 0 where no recipe tells of any."""
+    if setup is None or setup.speculation in ("", "none"):
+        return 0
+    return int(setup.drafts or USUAL_DRAFT)
 
 
 def pools(cells: Cells) -> tuple[int, int]:
@@ -201,14 +243,16 @@ def formats(text: str, chip: Chip) -> tuple[str, str]:
     return (told, "") if told in chip.peak_flops else ("bf16", told)
 
 
-def released(day: str, version: str) -> float | None:
-    """Year of an engine's release: that of the version where it is known, else of the day; None where neither tells.
+def released(when: str, version: str, setup: Setup | None = None) -> float | None:
+    """Year of an engine's release: that of the version, else the first day of its recipe, else the day of the run; None
+    where nothing tells.
 
     >>> released("2026-04", ""), released("<=2026-07-20", "")
     (2026.25, None)
     """
-    known = next((when for name, when in RELEASES.items() if version.startswith(name)), None)
-    told = re.match(r"(20\d\d)-([01]\d)", day)
+    known = next((year for name, year in RELEASES.items() if version.startswith(name)), None)
+    first = min((r.first for r in setup.candidates), default="") if setup and version else ""
+    told = re.match(r"(20\d\d)-([01]\d)", first or when)
     return known or (int(told[1]) + (int(told[2]) - 1) / 12.0 if told else None)
 
 
@@ -265,15 +309,16 @@ def task_of(row: PowerRow, facts: Facts) -> ServeTask:
     """The service of a run, without latency targets, in the closed loop benchmarks keep."""
     return ServeTask(arch=arch(facts, row.model), input_tokens=row.input_tokens, output_tokens=row.output_tokens,
                      ttft=math.inf, tpot=math.inf, dtype=row.dtype, weight_dtype=row.weight_dtype,
-                     kv_dtype=row.kv_dtype, engine=row.engine, closed=True)
+                     kv_dtype=row.kv_dtype, engine=row.engine, closed=True, draft=row.draft,
+                     accept=facts.value(f"{ANY_ENGINE}.draft_acceptance") if row.draft else 0.0)
 
 
 def candidates(row: PowerRow, model: Arch, on: Machine, chips: int) -> ServeLayouts:
-    """The stated layout. Where none is stated all chips share every product, as engines start unless told otherwise;
-    of a model whose heads that does not divide, every layout of as many chips. [C]
+    """The layout as far as it is known. Where it is not, all chips share every product, as engines start unless told
+    otherwise; of a model whose heads that does not divide, every layout of as many chips. [C]
     """
-    if row.layout is not None:
-        return fixed(*row.layout)
+    if row.ran is not None:
+        return fixed(*row.ran)
     if (model.heads or model.ssm_heads) % chips == 0 and chips <= max(on.net.domain, 1):
         return fixed(chips)
     return layouts(model, max(on.net.domain, 1), chips, ServeLimits(replica=(chips, chips)))
@@ -318,8 +363,8 @@ def pool_of(row: PowerRow, model: Arch, on: Machine, chips: int) -> Pool | None:
     None where nothing runs on so many chips.
     """
     ways = candidates(row, model, on, chips)
-    if row.layout is not None and chips % ways.replica[0]:
-        ways = candidates(replace(row, layout=None), model, on, chips)
+    if row.ran is not None and chips % ways.replica[0]:
+        ways = candidates(replace(row, ran=None), model, on, chips)
     if not len(ways.tp):
         return None
     at = ways.take([0])

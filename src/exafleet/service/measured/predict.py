@@ -7,7 +7,7 @@ engine; prefill and decode apart are two pools (service/apart/disaggregated.py);
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -29,6 +29,10 @@ from exafleet.terms.parts import Parts
 from exafleet.terms.why import SENTENCES, Why
 
 Floats = npt.NDArray[np.float64]
+# Machines by system, engine and the year of its release.
+Machines = dict[tuple[str, str, float | None], Machine]
+# What is said of a row: figures and parts of the time per token, or why there are none.
+Said = tuple[dict[str, float], Parts] | Why
 # When versions without a date in their row came out, as a year (release pages of the projects).
 RELEASES = {"0.9.0": 2024.3, "0.17 (TRT": 2025.1, "0.20 (PyT": 2025.45, "1.x main": 2026.3, "1.0.0rc3": 2025.55,
             "1.3.0rc5": 2026.2, "0.12.0": 2025.93, "0.5.6.post2": 2025.95, "0.17.0": 2026.2}
@@ -63,28 +67,44 @@ def compare_served(rows: Iterable[Served | Unread], facts: Facts,
 
     told   is called with the number of rows done, now and then
     """
-    machines: dict[tuple[str, str, float | None], Machine] = {}
-    found = []
-    for row in rows:
-        found.append(Compared(row=row, figures={}, why=row.why) if isinstance(row, Unread)
-                     else _compared(row, facts, machines))
+    listed = list(rows)
+    found: dict[int, Compared] = {}
+    machines: Machines = {}
+    alike: dict[Hashable, list[int]] = {}
+    for i, row in enumerate(listed):
+        if isinstance(row, Unread):
+            found[i] = Compared(row=row, figures={}, why=row.why)
+        else:
+            alike.setdefault(service_key(row), []).append(i)
+    for places in alike.values():
+        together = [row for row in (listed[i] for i in places) if isinstance(row, Served)]
+        found |= zip(places, _compared(together, facts, machines), strict=True)
         told(len(found))
-    return found
+    return [found[i] for i in range(len(listed))]
 
 
-def _compared(row: Served, facts: Facts, machines: dict[tuple[str, str, float | None], Machine]) -> Compared:
+def service_key(row: Served) -> Hashable:
+    """Rows of one key differ only in their load, and are timed together."""
+    return (row.model, row.system, row.dtype, row.weight_dtype, row.kv_dtype, row.engine, year(row, RELEASES),
+            row.prefill, row.decode, row.phase, row.input_tokens, row.output_tokens, row.draft > 0, row.draft,
+            math.isinf(row.concurrency))
+
+
+def _compared(rows: Sequence[Served], facts: Facts, machines: Machines) -> list[Compared]:
+    first = rows[0]
     try:
-        on, task = machine_of(row, facts, machines), task_of(row, facts)
-        figures, parts = predicted(row, task, on)
+        on, task = machine_of(first, facts, machines), task_of(first, facts)
+        said = predicted(rows, task, on)
     except ExafleetError as error:
-        return Compared(row=row, figures={}, why="; ".join(dict.fromkeys(p.what for p in error.problems)))
-    if isinstance(figures, Why):
-        return Compared(row=row, figures={}, why=SENTENCES[figures], kind=task.arch.kind)
-    return Compared(row=row, figures=figures, band=bands(row, task.arch.kind, on, facts), kind=task.arch.kind,
-                    parts=parts)
+        why = "; ".join(dict.fromkeys(p.what for p in error.problems))
+        return [Compared(row=row, figures={}, why=why) for row in rows]
+    kind, band = task.arch.kind, bands(first, task.arch.kind, on, facts)
+    return [Compared(row=row, figures={}, why=SENTENCES[one], kind=kind) if isinstance(one, Why) else
+            Compared(row=row, figures=one[0], band=band, kind=kind, parts=one[1])
+            for row, one in zip(rows, said, strict=True)]
 
 
-def machine_of(row: Served, facts: Facts, known: dict[tuple[str, str, float | None], Machine]) -> Machine:
+def machine_of(row: Served, facts: Facts, known: Machines) -> Machine:
     """The row's system and engine in the release of its day; an engine nobody has factors of runs as any does."""
     key = (row.system, row.engine if row.engine in engines(facts) else "", year(row, RELEASES))
     if key not in known:
@@ -115,66 +135,73 @@ def fitting(task: ServeTask, on: Machine, layout: ServeLayouts) -> int:
     return int(fits.max()) if len(fits) else 0
 
 
-def predicted(row: Served, task: ServeTask, on: Machine) -> tuple[dict[str, float] | Why, Parts | None]:
-    """(metric -> value in base units, parts of the time per token), or the reason why it cannot run."""
-    if row.phase:
-        return _alone(row, task, on)
-    if row.prefill is not None:
-        return _apart(row, row.prefill, task, on)
-    return _queued(row, task, on) if math.isinf(row.concurrency) else _closed(row, task, on)
+def predicted(rows: Sequence[Served], task: ServeTask, on: Machine) -> list[Said]:
+    """Of each row (metric -> value in base units, parts of the time per token), or the reason why it cannot run.
+
+    rows   of one deployment and pair of lengths, which differ only in their load
+    """
+    first = rows[0]
+    if first.phase:
+        return [_alone(row, task, on) for row in rows]
+    if first.prefill is not None:
+        return _apart(rows, first.prefill, task, on)
+    if math.isinf(first.concurrency):
+        said = {sent: _queued(row, task, on) for sent, row in {repr(row.requests): row for row in rows}.items()}
+        return [said[repr(row.requests)] for row in rows]
+    return _closed(rows, task, on)
 
 
-def _closed(row: Served, task: ServeTask, on: Machine) -> tuple[dict[str, float] | Why, Parts | None]:
+def _closed(rows: Sequence[Served], task: ServeTask, on: Machine) -> list[Said]:
     """A closed loop on chips that do both phases; requests whose cache does not fit wait for a place."""
-    layout, pool = deployed(row.decode), row.decode
+    pool = rows[0].decode
+    layout = deployed(pool)
     room = fitting(task, on, layout)
     if not room:
-        return Why.HBM_FULL, None
-    each = row.concurrency / pool.count
-    running = min(each, float(room * pool.dp * pool.pp))
-    step = serve_step(task, on, layout, [running])
-    if step.why[0] == Why.NO_DTYPE:
-        return Why.NO_DTYPE, None
-    token, first, rate = float(step.token.total[0]), float(step.first.total[0]), float(step.rate[0])
-    waiting = (each - running) * task.output_tokens / rate
-    return _figures(task, token, first + waiting, rate / pool.replica), step.token.at(0)
+        return [Why.HBM_FULL] * len(rows)
+    each = np.array([row.concurrency / pool.count for row in rows])
+    running = np.minimum(each, float(room * pool.dp * pool.pp))
+    step = serve_step(task, on, layout.take(np.zeros(len(rows), dtype=int)), running)
+    waiting = (each - running) * task.output_tokens / step.rate
+    return [Why.NO_DTYPE if step.why[i] == Why.NO_DTYPE else
+            (_figures(task, float(step.token.total[i]), float(step.first.total[i] + waiting[i]),
+                      float(step.rate[i]) / pool.replica), step.token.at(i)) for i in range(len(rows))]
 
 
-def _queued(row: Served, task: ServeTask, on: Machine) -> tuple[dict[str, float] | Why, Parts | None]:
+def _queued(row: Served, task: ServeTask, on: Machine) -> Said:
     """Every request queued at once: the engine runs as many as it does best with, and has no latency to speak of."""
     layout, pool = deployed(row.decode), row.decode
-    room = fitting(task, on, layout)
+    room = min(fitting(task, on, layout), MOST_QUEUED)
     if not room:
-        return Why.HBM_FULL, None
+        return Why.HBM_FULL
     groups = pool.dp * pool.pp
-    room = min(room, MOST_QUEUED)
     most = min(room, row.requests / (groups * pool.count)) if row.requests > 0 else room
     batch = np.unique(np.round(np.geomspace(1, max(most, 1), 40)))
     step = serve_step(task, on, layout.take(np.zeros(batch.shape, dtype=int)), batch * groups)
     best = int(np.argmax(np.where(step.why == Why.NO_DTYPE, -1.0, step.rate)))
     if step.why[best] == Why.NO_DTYPE:
-        return Why.NO_DTYPE, None
+        return Why.NO_DTYPE
     return {"output_tok_s_per_gpu": float(step.rate[best]) / pool.replica}, step.token.at(best)
 
 
-def _apart(row: Served, pool: Pool, task: ServeTask, on: Machine) -> tuple[dict[str, float] | Why, Parts | None]:
+def _apart(rows: Sequence[Served], pool: Pool, task: ServeTask, on: Machine) -> list[Said]:
     """Prefill and decode on pools of their own."""
-    found = serve_apart(task, on, on, deployed(pool), [pool.count], deployed(row.decode), [row.decode.count],
-                        [row.concurrency], rounds=ROUNDS)
-    if found.why[0] != Why.OK:
-        return Why(int(found.why[0])), None
-    rate = float(found.rate_per_chip[0])
-    return _figures(task, float(found.token.total[0]), float(found.first.total[0]), rate), found.token.at(0)
+    every, decode = np.zeros(len(rows), dtype=int), rows[0].decode
+    found = serve_apart(task, on, on, deployed(pool).take(every), pool.count, deployed(decode).take(every),
+                        decode.count, [row.concurrency for row in rows], rounds=ROUNDS)
+    rate = found.rate_per_chip
+    return [Why(int(found.why[i])) if found.why[i] != Why.OK else
+            (_figures(task, float(found.token.total[i]), float(found.first.total[i]), float(rate[i])),
+             found.token.at(i)) for i in range(len(rows))]
 
 
-def _alone(row: Served, task: ServeTask, on: Machine) -> tuple[dict[str, float] | Why, Parts | None]:
+def _alone(row: Served, task: ServeTask, on: Machine) -> Said:
     """A decode pool that its source measured alone, at the batch it tells."""
     layout, pool = deployed(row.decode), row.decode
     batch = row.concurrency / (pool.count * pool.dp * pool.pp)
     step = decode_parts(task, on, layout, np.array([max(batch, 1.0)])).scaled(1.0 / task.per_step)
     token = float(step.total[0])
     if row.phase == "prefill" or not math.isfinite(token):
-        return Why.NO_DTYPE if not math.isfinite(token) else Why.NO_FACTS, None
+        return Why.NO_FACTS if math.isfinite(token) else Why.NO_DTYPE
     return {"tpot_ms": token, "output_tok_s_per_gpu": row.concurrency / token / pool.chips}, step.at(0)
 
 

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 
 from exafleet.facts.architecture import Arch, arch
@@ -39,7 +40,18 @@ def read_served(path: Path, facts: Facts) -> list[Served | Unread]:
         raise FactError(Problem(where=f"{path.name}:1", what=f"no table of serving points: lacks {', '.join(lacks)}",
                                 got=", ".join(header[:12]) or "an empty line", allowed=", ".join((*REQUIRED, *FIGURES)),
                                 remedy="docs/validation-rows.md describes the columns."))
-    return [_row(line, cells, lambda c: _served(c, facts)) for line, cells in rows]
+    known = _Known(facts)
+    return [_row(line, cells, lambda c: _served(c, known)) for line, cells in rows]
+
+
+class _Known:
+    """What many rows name alike, looked up once: shapes of models, and systems with their chip."""
+
+    def __init__(self, facts: Facts) -> None:
+        self.facts = facts
+        self.shape = cache(partial(arch, facts))
+        self.system = cache(partial(words.system, facts))
+        self.chip = cache(lambda system: system_of(facts, system).chip)
 
 
 def _row(line: int, cells: Cells, read: Callable[[Cells], Served]) -> Served | Unread:
@@ -50,11 +62,12 @@ def _row(line: int, cells: Cells, read: Callable[[Cells], Served]) -> Served | U
     return Unread(id=name, line=line, why=str(found), given={m: v for m, v in stated.items() if math.isfinite(v)})
 
 
-def _served(cells: Cells, facts: Facts) -> Served:
-    shape, system, phase = _shape(cells, facts), _system(cells, facts), _phase(cells)
-    chip, engine = system_of(facts, system).chip, words.engine(cells["framework"])
+def _served(cells: Cells, known: _Known) -> Served:
+    shape, phase = _shape(cells, known), _phase(cells)
+    system = known.system(cells["accelerator"], cells["system"])
+    chip, engine = known.chip(system), words.engine(cells["framework"])
     blackwell, experts = "fp4" in chip.peak_flops, bool(shape.moe_layers)
-    dtype, weights = words.formats(cells["weights_precision"], cells["model"], shape.id, blackwell)
+    dtype, weights = words.formats(cells["weights_precision"], cells["model"], shape.id, chip.peak_flops)
     told = words.draft(cells)
     setup = _recipe(cells, shape.id, chip.id, engine, told)
     prefill, decode = _pools(cells, experts, phase, setup)
@@ -97,15 +110,11 @@ def _draft(told: float, setup: Setup | None) -> float:
     return float(setup.drafts or words.USUAL_DRAFT)
 
 
-def _shape(cells: Cells, facts: Facts) -> Arch:
+def _shape(cells: Cells, known: _Known) -> Arch:
     name = cells["model"]
     if any(word in name.casefold() for word in KERNEL):
         raise NotUsable(f'"{name}" is a kernel, not a model')
-    return arch(facts, name)
-
-
-def _system(cells: Cells, facts: Facts) -> str:
-    return words.system(facts, cells["accelerator"], cells["system"])
+    return known.shape(name)
 
 
 def _phase(cells: Cells) -> str:

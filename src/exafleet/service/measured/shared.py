@@ -12,6 +12,20 @@ from itertools import combinations
 
 import numpy as np
 
+# Deviations of a normal distribution in its median size.
+NORMAL = 1.4826
+
+
+def bounded(rows: Iterable[tuple[Hashable, str, float]], most: float = 3.0) -> list[tuple[Hashable, str, float]]:
+    """The same rows with no error beyond `most` deviations, by their median size: squares of a few would decide alone.
+
+    >>> [error for _, _, error in bounded([("a", "one", 0.1), ("a", "two", -0.1), ("b", "one", 9.0)], 10.0)]
+    [0.1, -0.1, 1.4826]
+    """
+    found = list(rows)
+    limit = most * NORMAL * float(np.median([abs(error) for _, _, error in found]))
+    return [(group, system, min(max(error, -limit), limit)) for group, system, error in found]
+
 
 def shared_share(rows: Iterable[tuple[Hashable, str, float]]) -> tuple[float, float]:
     """Share of the variance that two systems have in common: every group counted once, and every pair counted once.

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from exafleet.facts.catalogue import Facts
-from exafleet.facts.hardware import systems_of
 from exafleet.facts.subjects import fold
 from exafleet.step.measured import run_words
 from exafleet.step.measured.cells import Cells, NotUsable, needed, whole
+from exafleet.step.measured.chip_words import holder, spoken_chip
 
 # Engines by how sources begin their name; the others are called as they are written.
 ENGINES = (("tensorrt-llm", "trtllm"), ("trt", "trtllm"), ("dynamo-trt", "trtllm"), ("sglang", "sglang"),
@@ -25,6 +26,8 @@ SERVER = 8
 USUAL_DRAFT = 2.0
 # Formats of stored weights that are narrower than what the chip multiplies in.
 MIXED = ("gpt-oss",)
+# Precisions that are of the weights alone, of four bits.
+WEIGHTS_ALONE = ("int4", "uint4", "w4a16", "awq", "gptq")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,32 +52,9 @@ class Pool:
 
 
 def system(facts: Facts, accelerator: str, name: str) -> str:
-    """Id of the system a row names: by its own name, else the usual one of its accelerator (an 8-chip server first)."""
+    """Id of the system a row names: by its own name, else its accelerator's rack if there is one, else its server."""
     own = [s for s in facts.subjects.by_name.get(fold(name), ()) if s.kind == "system"]
-    if len(own) == 1 and not accelerator:
-        return own[0].id
-    chips = _chips(facts, accelerator)
-    if len(own) == 1:
-        if not any(own[0].id in systems_of(facts, chip) for chip in chips):
-            raise NotUsable(f'"{name}" holds no "{accelerator}"')
-        return own[0].id
-    held = systems_of(facts, chips[-1] if "80" in accelerator else chips[0])
-    racks = [s for s in held if "nvl72" in s and "nvl72" in fold(name)]
-    servers = [s for s in held if s.startswith("hgx-") or s.endswith(f"-{SERVER}")]
-    racked = [s for s in held if s.endswith("nvl72")]
-    found = [*racks, *servers, *racked, *held]
-    if not found:
-        raise NotUsable(f'no system holds "{accelerator}"')
-    return found[0]
-
-
-def _chips(facts: Facts, accelerator: str) -> list[str]:
-    """Ids of the chips of a name: as sources write it, or one GPU of a board or rack named like it ("GB200")."""
-    for spoken in (accelerator, f"{accelerator} GPU", re.sub(r"\s+(SXM|BSE|OAM)\b.*", "", accelerator)):
-        found = [s for s in facts.subjects.by_name.get(fold(spoken), ()) if s.kind == "chip"]
-        if found:
-            return [s.id for s in found]
-    raise NotUsable(f'unknown accelerator "{accelerator}"')
+    return own[0].id if len(own) == 1 else holder(facts, spoken_chip(facts, accelerator), SERVER, name)
 
 
 def engine(name: str) -> str:
@@ -87,21 +67,29 @@ def engine(name: str) -> str:
     return next((found for start, found in ENGINES if low.startswith(start)), low.replace(" ", "-"))
 
 
-def formats(precision: str, model: str, arch: str, blackwell: bool) -> tuple[str, str]:
+def formats(precision: str, model: str, arch: str, peaks: Collection[str]) -> tuple[str, str]:
     """(dtype of products, of stored weights where narrower, else "") as sources write a precision.
 
-    A precision that is not told is the one in the model's name, else bf16.
+    peaks   number formats the chip multiplies in
 
-    >>> formats("fp4 (gemm nvfp4, moe nvfp4)", "", "deepseek-v3", True), formats("FP4", "", "gpt-oss-120b", False)
-    (('fp4', ''), ('bf16', 'fp4'))
+    A precision that is not told is the one in the model's name, else bf16. Formats of weights alone are multiplied in
+    bf16, or in FP8 where the name says so; so is a format that the chip has no hardware for.
+
+    >>> formats("fp4 (gemm nvfp4, moe nvfp4)", "", "deepseek-v3", {"bf16", "fp8", "fp4"})
+    ('fp4', '')
+    >>> formats("FP4", "", "gpt-oss-120b", {"bf16", "fp8"}), formats("w4afp8", "", "deepseek-v3", {"bf16", "fp8"})
+    (('bf16', 'fp4'), ('fp8', 'int4'))
     """
-    told = precision or next((f for f in ("nvfp4", "fp8", "int4") if f in model.casefold()), "")
+    told = precision or next((f for f in ("nvfp4", "fp8", "int4", "awq", "gptq") if f in model.casefold()), "")
     low = told.casefold()
     if arch.startswith(MIXED):
-        return ("fp8" if blackwell else "bf16"), "fp4"
-    if low.startswith(("int4", "uint4", "w4a16")):
+        return ("fp8" if "fp4" in peaks else "bf16"), "fp4"
+    if low.startswith("w4afp8"):
+        return "fp8", "int4"
+    if low.startswith(WEIGHTS_ALONE):
         return "bf16", "int4"
-    return (run_words.precision(told)[0] if told else "bf16"), ""
+    dtype = run_words.precision(told)[0] if told else "bf16"
+    return (dtype, "") if dtype in peaks or dtype == "bf16" else ("bf16", dtype)
 
 
 def cache_format(told: str, dtype: str, weights: str, engine_name: str, blackwell: bool) -> str:
