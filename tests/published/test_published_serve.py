@@ -16,7 +16,7 @@ from exafleet.service.measured.predict import compare_served
 from exafleet.service.measured.runs import METRICS, published
 from exafleet.service.search import search_serve
 from exafleet.step.serve import ServeTask
-from tools.prepare_served import HELD_MODELS, role
+from tools.prepare_serving import HELD_MODELS, role
 
 FACTS = load_facts(datetime.date(2026, 11, 26))
 ROWS = published()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from exafleet.service.measured.runs import Unread, published
 from exafleet.service.measured.words import Pool
-from tools.prepare_served import HELD_MODELS, prints_throughput, role, same
+from tools.prepare_serving import HELD_MODELS, prints_throughput, role, same
 
 ROWS = published()
 NVIDIA = next(r for r in ROWS if r.system == "hgx-h100" and r.model not in HELD_MODELS)

@@ -64,9 +64,8 @@ def test_a_users_rate_is_a_time_per_token_where_none_is_stated(tmp_path):
 @pytest.mark.parametrize(("change", "reason"), [
     ({"model": "Nobody-9B"}, 'unknown model "Nobody-9B"'), ({"model": ""}, "model"),
     ({"model": "FlashMLA kernel"}, "is a kernel, not a model"),
-    ({"accelerator": "XPU-1"}, 'unknown accelerator "XPU-1"'),
-    ({"accelerator": "", "system": ""}, "unknown accelerator"),
-    ({"accelerator": "B200 SXM"}, '"HGX H100" holds no "B200 SXM"'), ({"weights_precision": "fp5"}, "fp5"),
+    ({"accelerator": "XPU-1", "system": "a server"}, 'unknown accelerator "XPU-1"'),
+    ({"accelerator": "", "system": ""}, "no accelerator is stated"), ({"weights_precision": "fp5"}, "fp5"),
     ({"gpus": "-8"}, "positive"), ({"gpus": "nan"}, "positive"), ({"gpus": "1e400"}, "positive"),
     ({"gpus": "7.5"}, "whole"), ({"gpus": "6"}, "does not divide"), ({"tp": "four"}, 'tp is no number: "four"'),
     ({"tp": "", "ep": "", "dp": ""}, "layout is not stated"), ({"isl": ""}, "isl is not stated"),
@@ -196,7 +195,7 @@ def test_an_engine_nobody_knows_runs_as_any(tmp_path):
 def test_a_model_that_does_not_fit_and_a_format_the_chip_lacks_say_so(tmp_path):
     full = compared(tmp_path, tp="1", gpus="1", weights_precision="bf16")
     assert (full.figures, full.why) == ({}, SENTENCES[Why.HBM_FULL])
-    lacking = compared(tmp_path, weights_precision="fp4")
+    lacking = compare_served([replace(one(tmp_path), dtype="fp4")], FACTS)[0]
     assert (lacking.figures, lacking.why) == ({}, SENTENCES[Why.NO_DTYPE])
     unread = compared(tmp_path, model="Nobody-9B")
     assert (unread.figures, unread.why) == ({}, 'unknown model "Nobody-9B"')
@@ -270,7 +269,21 @@ def test_the_narrowest_band_counts_and_without_one_that_of_the_operators(tmp_pat
     assert high == pytest.approx(math.exp(1.2816 * on.engine.sigma))
 
 
-def test_progress_is_told_for_every_row_read_or_not(tmp_path):
+def test_progress_is_told_and_reaches_the_end(tmp_path):
     told = []
-    compare_served(rows(tmp_path, {}, {"model": "Nobody-9B"}, {}), FACTS, told.append)
-    assert told == [1, 2, 3]
+    compare_served(rows(tmp_path, {}, {"model": "Nobody-9B"}, {}, {"tp": "8"}), FACTS, told.append)
+    assert told == sorted(told)
+    assert told[-1] == 4
+
+
+def test_rows_timed_together_are_predicted_as_if_alone(tmp_path):
+    loads = ("1", "7", "64", "5000", "max load", "max load (9 requests)")
+    apart = {"disaggregated": "prefill 1x4 GPUs / decode 1x4 GPUs", "tp": "", "ep": "", "dp": ""}
+    read = rows(tmp_path, *({"case_id": f"{n} {load}", "concurrency_or_batch": load, **more}
+                            for load in loads for n, more in enumerate(({}, {"tp": "8"}, {"spec_decode": "mtp-2"}))),
+                *({**apart, "concurrency_or_batch": load} for load in loads[:4]))
+    for row, together in zip(read, compare_served(read, FACTS), strict=True):
+        alone = compare_served([row], FACTS)[0]
+        assert together.row is row
+        assert together.figures == pytest.approx(alone.figures)
+        assert together.band == alone.band

@@ -161,7 +161,8 @@ def _closed(rows: Sequence[Served], task: ServeTask, on: Machine) -> list[Said]:
     each = np.array([row.concurrency / pool.count for row in rows])
     running = np.minimum(each, float(room * pool.dp * pool.pp))
     step = serve_step(task, on, layout.take(np.zeros(len(rows), dtype=int)), running)
-    waiting = (each - running) * task.output_tokens / step.rate
+    # Without hardware for a format nothing is served, and nobody waits for it.
+    waiting = np.divide((each - running) * task.output_tokens, step.rate, out=np.zeros_like(each), where=step.rate > 0)
     return [Why.NO_DTYPE if step.why[i] == Why.NO_DTYPE else
             (_figures(task, float(step.token.total[i]), float(step.first.total[i] + waiting[i]),
                       float(step.rate[i]) / pool.replica), step.token.at(i)) for i in range(len(rows))]
