@@ -78,7 +78,8 @@ FIRST_RIDGE = {"all": 0.7, "engine": 0.5}
 MATURITY_RIDGE = 0.15
 # Log error at which a row begins to count less than by its square.
 HUBER = 0.1
-REFERENCE = 2026.1
+# The release the factors are of, and how many years before and after it the rows reach.
+REFERENCE, OLDEST, NEWEST = 2026.1, 1.2, 0.4
 WEIGHT = {"tpot": 1.0, "ttft": 0.5, "rate": 0.7}
 
 
@@ -90,7 +91,7 @@ class Table:
     other             pipeline hops of a decode step                                 [R]  [s]
     steps             engine steps one prompt takes                                  [R]
     batch             sequences of a group that decode                               [R]
-    running, groups, chips, output   of the deployment                               [R]
+    running, groups, replicas, chips, output   of the deployment                     [R]
     age               years since the reference release                               [R]
     growth            power by which prompts of others bunch                          [1]
     tpot, ttft, rate  measured, nan where not given or not used                      [R]
@@ -106,6 +107,7 @@ class Table:
     batch: Floats
     running: Floats
     groups: Floats
+    replicas: Floats
     chips: Floats
     output: Floats
     age: Floats
@@ -171,15 +173,16 @@ def table(rows: Sequence[Served], facts: Facts) -> Table:
     def column(values: Sequence[float]) -> Floats:
         return np.array(values, dtype=np.float64)
 
-    ages = [(year(r, RELEASES) or REFERENCE) - REFERENCE for r in known]
+    # As predictions have it: a release nobody tells is the newest.
+    ages = [(year(r, RELEASES) or REFERENCE + NEWEST) - REFERENCE for r in known]
     return Table(
         rows=tuple(known), kin=tuple(k for _, k, _ in kept), forms=tuple(f[5] for _, _, f in kept),
         decode=np.array([f[0] for _, _, f in kept]), prefill=np.array([f[1] for _, _, f in kept]),
         other=column([f[2] for _, _, f in kept]), steps=column([f[3] for _, _, f in kept]),
         batch=column([f[4] for _, _, f in kept]), running=column([r.concurrency for r in known]),
         groups=column([r.decode.dp * r.decode.pp * r.decode.count for r in known]),
-        chips=column([r.decode.chips for r in known]), output=column([r.output_tokens for r in known]),
-        age=np.clip(column(ages), -1.2, 0.4), growth=facts.value("serving-engine.bunching_growth"),
+        replicas=column([r.decode.count for r in known]), chips=column([r.decode.chips for r in known]), output=column([r.output_tokens for r in known]),
+        age=np.clip(column(ages), -OLDEST, NEWEST), growth=facts.value("serving-engine.bunching_growth"),
         tpot=column([given("tpot_ms", r) for r in known]),
         ttft=column([given("ttft_ms", r) if r.prefill is None else math.nan for r in known]),
         rate=column([given("output_tok_s_per_gpu", r) if math.isinf(r.concurrency) else math.nan for r in known]))
@@ -282,8 +285,9 @@ def predicted(x: Floats, data: Table, which: Sums) -> dict[str, Slope]:
     decode = paced(x, data, which, summed(x, which.decode, data.decode) + hops + host)
     prompt = paced(x, data, which, summed(x, which.prefill, data.prefill) + host.times(data.steps))
     running = np.minimum(data.running, data.batch * data.groups)
-    others = np.array([r.prefill is None and not r.phase for r in data.rows]) & (running > 1.0)
-    token = decode + prompt.times(np.where(others, data.batch / data.output, 0.0))
+    others = np.array([r.prefill is None and not r.phase for r in data.rows]) & (running > data.replicas)
+    each = running / data.replicas
+    token = decode + prompt.times(np.where(others, (each - 1.0) / each * data.batch / data.output, 0.0))
     request, waits, bunching = (summed(x, which.first[word][:, None, :], np.full((len(data.rows), 1), base))
                                 for word, base in FIRST.items())
     ahead = np.where(others, np.maximum(data.batch - 1.0, 0.0) ** data.growth, 0.0)
@@ -411,7 +415,7 @@ def rows_written(x: Floats, terms: Terms, count: int) -> list[list[str]]:
 
 def write(x: Floats, terms: Terms, count: int, more: Sequence[list[str]] = ()) -> None:
     """The table of facts, anew."""
-    releases = {"oldest": REFERENCE - 1.2, "reference": REFERENCE, "newest": REFERENCE + 0.4}
+    releases = {"oldest": REFERENCE - OLDEST, "reference": REFERENCE, "newest": REFERENCE + NEWEST}
     with TARGET.open("w", encoding="utf-8", newline="") as file:
         out = csv.writer(file, lineterminator="\n")
         out.writerow(HEADER)

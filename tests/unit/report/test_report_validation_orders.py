@@ -158,7 +158,7 @@ def test_the_terminal_shows_metrics_groups_orders_and_reasons(some):
 
 
 def test_a_table_of_which_nothing_can_be_compared_is_an_answer(tmp_path):
-    rows, found = judged(tmp_path / "rows.csv", {"model": "Nobody-9B"}, {"accelerator": "XPU"})
+    rows, found = judged(tmp_path / "rows.csv", {"model": "Nobody-9B"}, {"accelerator": "XPU", "system": ""})
     data = json.loads(as_json(serving.as_json(rows, found, FACTS, "0" * 64)), parse_constant=pytest.fail)
     assert data["overall"]["predicted"] == 0
     assert "nothing to compare" in text(serving.report(rows, found, FACTS, "some rows", "0" * 64), width=140)

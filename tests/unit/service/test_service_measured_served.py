@@ -198,7 +198,8 @@ def test_a_model_that_does_not_fit_says_so_and_a_format_the_chip_lacks_is_multip
     assert (full.figures, full.why) == ({}, SENTENCES[Why.HBM_FULL])
     lacking = compared(tmp_path, weights_precision="fp4")
     assert (lacking.row.dtype, lacking.row.weight_dtype, lacking.why) == ("bf16", "fp4", "")
-    assert lacking.figures["tpot_ms"] > 0
+    none = compare_served([replace(one(tmp_path), dtype="fp4")], FACTS)[0]
+    assert (none.figures, none.why) == ({}, SENTENCES[Why.NO_DTYPE])
     unread = compared(tmp_path, model="Nobody-9B")
     assert (unread.figures, unread.why) == ({}, 'unknown model "Nobody-9B"')
 
@@ -271,8 +272,21 @@ def test_the_narrowest_band_counts_and_without_one_that_of_the_operators(tmp_pat
     assert high == pytest.approx(math.exp(1.2816 * on.engine.sigma))
 
 
-def test_progress_is_told_for_every_row_read_or_not(tmp_path):
+def test_progress_is_told_and_reaches_the_end(tmp_path):
     told = []
-    compare_served(rows(tmp_path, {}, {"model": "Nobody-9B"}, {}), FACTS, told.append)
+    compare_served(rows(tmp_path, {}, {"model": "Nobody-9B"}, {}, {"tp": "8"}), FACTS, told.append)
     assert told == sorted(told)
-    assert told[-1] == 3
+    assert told[-1] == 4
+
+
+def test_rows_timed_together_are_predicted_as_if_alone(tmp_path):
+    loads = ("1", "7", "64", "5000", "max load", "max load (9 requests)")
+    apart = {"disaggregated": "prefill 1x4 GPUs / decode 1x4 GPUs", "tp": "", "ep": "", "dp": ""}
+    read = rows(tmp_path, *({"case_id": f"{n} {load}", "concurrency_or_batch": load, **more}
+                            for load in loads for n, more in enumerate(({}, {"tp": "8"}, {"spec_decode": "mtp-2"}))),
+                *({**apart, "concurrency_or_batch": load} for load in loads[:4]))
+    for row, together in zip(read, compare_served(read, FACTS), strict=True):
+        alone = compare_served([row], FACTS)[0]
+        assert together.row is row
+        assert together.figures == pytest.approx(alone.figures)
+        assert together.band == alone.band

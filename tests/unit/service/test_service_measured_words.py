@@ -17,7 +17,8 @@ TP8 = Pool(count=1, tp=8)
 @pytest.mark.parametrize(("accelerator", "name", "found"), [
     ("H100 SXM", "", "hgx-h100"), ("H100 SXM", "DGX H100", "dgx-h100"), ("H200 SXM", "one node of eight", "hgx-h200"),
     ("GB200", "GB200 NVL72", "gb200-nvl72"), ("GB200", "", "gb200-nvl72"), ("MI300X", "", "mi300x-8"),
-    ("L40S", "", "l40s-8"), ("h100 sxm", "HGX h100", "hgx-h100"), ("GB200", "Azure ND GB200 v6 (4-GPU VM)", "gb200-nvl72"),
+    ("L40S", "", "l40s-8"), ("h100 sxm", "HGX h100", "hgx-h100"),
+    ("GB200", "Azure ND GB200 v6 (4-GPU VM)", "gb200-nvl72"),
     ("RTX PRO 6000 BSE", "PCIe server", "rtx-pro-6000-8"), ("A100 SXM 80GB", "HGX A100", "hgx-a100-80gb"),
     ("H800 SXM", "8-GPU H800 nodes, IB", "hgx-h800"), ("GH200", "GH200", "gh200-96gb-1"),
     ("MI300X", "8x MI300X 750 W, dual EPYC 9554", "mi300x-8"), ("MI355X", "8-GPU", "mi355x-8")])
@@ -69,7 +70,7 @@ def test_a_format_the_chip_cannot_multiply_is_of_the_weights_alone(precision, pe
 @pytest.mark.parametrize("precision", ["int3", "double double", "fp5"])
 def test_a_precision_nobody_has_is_refused(precision):
     with pytest.raises(NotUsable):
-        words.formats(precision, "", "llama-3-8b", True)
+        words.formats(precision, "", "llama-3-8b", {"bf16", "fp8", "fp4"})
 
 
 @pytest.mark.parametrize(("told", "dtype", "weights", "engine", "blackwell", "found"), [

@@ -35,7 +35,8 @@ Machines = dict[tuple[str, str, float | None], Machine]
 Said = tuple[dict[str, float], Parts] | Why
 # When versions without a date in their row came out, as a year (release pages of the projects).
 RELEASES = {"0.9.0": 2024.3, "0.17 (TRT": 2025.1, "0.20 (PyT": 2025.45, "1.x main": 2026.3, "1.0.0rc3": 2025.55,
-            "1.3.0rc5": 2026.2, "0.12.0": 2025.93, "0.5.6.post2": 2025.95, "0.17.0": 2026.2}
+            "1.3.0rc5": 2026.2, "0.12.0": 2025.93, "0.17.0": 2026.2, "0.5.1.post1": 2025.65, "0.5.6.post2": 2025.95,
+            "0.5.8.post1": 2026.08, "0.5.9": 2026.15}
 # Largest batch any engine runs in one group, and where every request is queued at once the largest it is set to.
 MOST, MOST_QUEUED = 8192, 2048
 # Requests of a benchmark over those it keeps running: how much its first round, all at once, weighs.
@@ -161,7 +162,8 @@ def _closed(rows: Sequence[Served], task: ServeTask, on: Machine) -> list[Said]:
     each = np.array([row.concurrency / pool.count for row in rows])
     running = np.minimum(each, float(room * pool.dp * pool.pp))
     step = serve_step(task, on, layout.take(np.zeros(len(rows), dtype=int)), running)
-    waiting = (each - running) * task.output_tokens / step.rate
+    # Without hardware for a format nothing is served, and nobody waits for it.
+    waiting = np.divide((each - running) * task.output_tokens, step.rate, out=np.zeros_like(each), where=step.rate > 0)
     return [Why.NO_DTYPE if step.why[i] == Why.NO_DTYPE else
             (_figures(task, float(step.token.total[i]), float(step.first.total[i] + waiting[i]),
                       float(step.rate[i]) / pool.replica), step.token.at(i)) for i in range(len(rows))]
