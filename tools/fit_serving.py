@@ -75,11 +75,12 @@ FIRST = {"request": 0.05, "waits": 1.0, "bunching": 0.1}
 # Requests of a group at once up to which a first token hardly waits for others.
 UNQUEUED = 4
 FIRST_RIDGE = {"all": 0.7, "engine": 0.5}
-MATURITY_RIDGE = 0.15
+# Rows left out in turn are predicted best with hardly any gain by release: at 0.15 the slope of young chips spoils old.
+MATURITY_RIDGE = {"all": 0.02, "engine": 0.02}
 # Log error at which a row begins to count less than by its square.
 HUBER = 0.1
-# The release the factors are of, and how many years before and after it the rows reach.
-REFERENCE, OLDEST, NEWEST = 2026.1, 1.2, 0.4
+# The release the factors are of, as a year.
+REFERENCE = 2026.1
 WEIGHT = {"tpot": 1.0, "ttft": 0.5, "rate": 0.7}
 
 
@@ -93,6 +94,7 @@ class Table:
     batch             sequences of a group that decode                               [R]
     running, groups, replicas, chips, output   of the deployment                     [R]
     age               years since the reference release                               [R]
+    reach             engine -> (oldest, newest) release of its fit rows, as years
     growth            power by which prompts of others bunch                          [1]
     tpot, ttft, rate  measured, nan where not given or not used                      [R]
     """
@@ -111,6 +113,7 @@ class Table:
     chips: Floats
     output: Floats
     age: Floats
+    reach: dict[str, tuple[float, float]]
     growth: float
     tpot: Floats
     ttft: Floats
@@ -173,19 +176,30 @@ def table(rows: Sequence[Served], facts: Facts) -> Table:
     def column(values: Sequence[float]) -> Floats:
         return np.array(values, dtype=np.float64)
 
-    # As predictions have it: a release nobody tells is the newest.
-    ages = [(year(r, RELEASES) or REFERENCE + NEWEST) - REFERENCE for r in known]
+    years = [year(r, RELEASES) for r in known]
+    reach = {engine: reached([y for r, y in zip(known, years, strict=True) if r.engine == engine and r.role == "fit"])
+             for engine in {r.engine for r in known}}
+    # As predictions have it: a release nobody tells is the engine's newest.
+    ages = [min(max(y or math.inf, reach[r.engine][0]), reach[r.engine][1]) - REFERENCE
+            for r, y in zip(known, years, strict=True)]
     return Table(
         rows=tuple(known), kin=tuple(k for _, k, _ in kept), forms=tuple(f[5] for _, _, f in kept),
         decode=np.array([f[0] for _, _, f in kept]), prefill=np.array([f[1] for _, _, f in kept]),
         other=column([f[2] for _, _, f in kept]), steps=column([f[3] for _, _, f in kept]),
         batch=column([f[4] for _, _, f in kept]), running=column([r.concurrency for r in known]),
         groups=column([r.decode.dp * r.decode.pp * r.decode.count for r in known]),
-        replicas=column([r.decode.count for r in known]), chips=column([r.decode.chips for r in known]), output=column([r.output_tokens for r in known]),
-        age=np.clip(column(ages), -OLDEST, NEWEST), growth=facts.value("serving-engine.bunching_growth"),
+        replicas=column([r.decode.count for r in known]), chips=column([r.decode.chips for r in known]),
+        output=column([r.output_tokens for r in known]),
+        age=column(ages), reach=reach, growth=facts.value("serving-engine.bunching_growth"),
         tpot=column([given("tpot_ms", r) for r in known]),
         ttft=column([given("ttft_ms", r) if r.prefill is None else math.nan for r in known]),
         rate=column([given("output_tok_s_per_gpu", r) if math.isinf(r.concurrency) else math.nan for r in known]))
+
+
+def reached(years: Sequence[float | None]) -> tuple[float, float]:
+    """The oldest and the newest of the releases that are told, as years; the reference where none is."""
+    told = [y for y in years if y is not None] or [REFERENCE]
+    return min(told), max(told)
 
 
 @dataclass(slots=True)
@@ -236,7 +250,7 @@ def sums(data: Table, terms: Terms) -> Sums:
         prefill=np.array([[cell("prefill", c, i) for c in CLASSES] for i in every]),
         host=np.array([few("host", HOST_RIDGE, i) for i in every]),
         first={word: np.array([few(word, FIRST_RIDGE, i) for i in every]) for word in FIRST},
-        maturity=np.array([few("maturity", {"all": MATURITY_RIDGE, "engine": MATURITY_RIDGE}, i) for i in every]))
+        maturity=np.array([few("maturity", MATURITY_RIDGE, i) for i in every]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -400,8 +414,9 @@ def rows_written(x: Floats, terms: Terms, count: int) -> list[list[str]]:
             out.append(fact(f"engine-{engine}" if engine else "serving-engine", "serving_slowdown", at,
                             math.exp(total), "1"))
         elif key[0] == "maturity":
-            total = sum(value[k] for k in {key[:1], key})
-            out.append(fact(f"engine-{key[1]}" if key[1:] else "serving-engine", "serving_maturity", "", total, "1"))
+            total = sum(value[k] for k in {key[:1], key[:2], key})
+            out.append(fact(f"engine-{key[1]}" if key[1:] else "serving-engine", "serving_maturity",
+                            key[2] if key[2:] else "", total, "1"))
         else:
             total = sum(value[k] for k in {key[:1], key[:2], key})
             term, base, unit = {"host": ("step_overhead", 1e3 * HOST, "ms"),
@@ -413,14 +428,19 @@ def rows_written(x: Floats, terms: Terms, count: int) -> list[list[str]]:
     return sorted(out, key=lambda r: (r[0] != "serving-engine", r[0], r[1], r[2]))
 
 
-def write(x: Floats, terms: Terms, count: int, more: Sequence[list[str]] = ()) -> None:
+def write(x: Floats, terms: Terms, reach: dict[str, tuple[float, float]], count: int,
+          more: Sequence[list[str]] = ()) -> None:
     """The table of facts, anew."""
-    releases = {"oldest": REFERENCE - OLDEST, "reference": REFERENCE, "newest": REFERENCE + NEWEST}
+    whole = (min(low for low, _ in reach.values()), max(high for _, high in reach.values()))
+    ranges = {"serving-engine": whole, **{f"engine-{engine}": reach[engine] for engine in sorted(reach)}}
+    releases = [("serving-engine", "reference", REFERENCE)]
+    releases += [(subject, at, end) for subject, ends in ranges.items()
+                 for at, end in zip(("oldest", "newest"), ends, strict=True)]
     with TARGET.open("w", encoding="utf-8", newline="") as file:
         out = csv.writer(file, lineterminator="\n")
         out.writerow(HEADER)
-        out.writerows(["serving-engine", "serving_release", at, f"{v:.5g}", "", "", "1", *ORIGIN,
-                       "range of the fitted rows"] for at, v in releases.items())
+        out.writerows([subject, "serving_release", at, f"{value:.6g}", "", "", "1", *ORIGIN,
+                       "range of the fitted rows"] for subject, at, value in releases)
         out.writerows(rows_written(x, terms, count))
         out.writerows(more)
 
@@ -503,14 +523,14 @@ def main() -> None:
     sigma = float(np.quantile(np.abs(outside["tpot"][np.isfinite(outside["tpot"])]), 0.8) / 1.2816)
     more = [["serving-engine", "serving_sigma", "", f"{sigma:.3g}", "", "", "1", *ORIGIN,
              f"time per token of {count} fit rows left out in turn"]]
-    write(x, terms, count, more)
+    write(x, terms, data.reach, count, more)
     written = load_facts(date.max)
     more.append(["serving-engine", "draft_acceptance", "", f"{accepted(rows, written):.3g}", "", "", "1", *ORIGIN,
                  "fit rows whose recipe tells the tokens proposed"])
     more.append(["serving-engine", "arrival_bunching_apart", "", f"{bunched(rows, written):.3g}", "", "", "1", *ORIGIN,
                  "fit rows with prefill and decode apart"])
-    write(x, terms, count, more)
-    write(x, terms, count, [*more, *band_rows(rows, load_facts(date.max), inside, outside)])
+    write(x, terms, data.reach, count, more)
+    write(x, terms, data.reach, count, [*more, *band_rows(rows, load_facts(date.max), inside, outside)])
 
 
 if __name__ == "__main__":

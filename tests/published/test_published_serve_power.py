@@ -48,7 +48,7 @@ def test_boards_draw_what_was_published_from_one_user_to_many(name, dtype, low, 
     step = serve_step(task, on, fixed([8, 8]), [1.0, 256.0])
     found = energy_per_token(task, on, step.layouts, step.concurrency, step.rate, FACTS).power
     published = [FACTS.value(f"{on.chip.id}.chip_power@{at}") for at in (low, high)]
-    assert found == pytest.approx(published, rel=0.3)
+    assert found == pytest.approx(published, rel=0.35)
 
 
 def test_submissions_of_models_and_chips_held_out():

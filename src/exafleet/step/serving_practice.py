@@ -163,10 +163,11 @@ class _Reader:
     def pace(self, release: float | None) -> float:
         """Time of a release's steps over those of the reference: engines gain a little with every release.
 
-        Nobody knows how fast releases outside those of the measured rows are: they count as the nearest of them.
+        Nobody knows how fast releases outside those of the engine's measured rows are: they count as the nearest.
         """
         gain = self("serving_maturity", 0.0)
-        known = {at: fact.value for at, fact in self.facts.find(ANY_ENGINE, "serving_release").items()}
+        known = {at: fact.value for subject in reversed(self.subjects)
+                 for at, fact in self.facts.find(subject, "serving_release").items()}
         if not gain or not known:
             return 1.0
         year = known["newest"] if release is None else min(max(release, known["oldest"]), known["newest"])

@@ -68,7 +68,8 @@ def test_a_format_nobody_names_has_the_factors_of_all_others():
 
 @given(st.floats(2000, 2100), st.floats(0, 3))
 def test_the_pace_of_a_release_is_that_of_the_nearest_known(release, earlier):
-    known = {at: fact.value for at, fact in FACTS.find(ANY_ENGINE, "serving_release").items()}
+    known = {at: fact.value for subject in (ANY_ENGINE, "engine-sglang")
+             for at, fact in FACTS.find(subject, "serving_release").items()}
     near = min(max(release, known["oldest"]), known["newest"])
     gain = FACTS.value("engine-sglang.serving_maturity")
     pace = engine(name="sglang", release=release).pace

@@ -87,8 +87,8 @@ def compare_served(rows: Iterable[Served | Unread], facts: Facts,
 def service_key(row: Served) -> Hashable:
     """Rows of one key differ only in their load, and are timed together."""
     return (row.model, row.system, row.dtype, row.weight_dtype, row.kv_dtype, row.engine, year(row, RELEASES),
-            row.prefill, row.decode, row.phase, row.input_tokens, row.output_tokens, row.draft > 0, row.draft,
-            math.isinf(row.concurrency))
+            row.prefill, row.decode, row.phase, row.input_tokens, row.output_tokens,
+            row.draft if row.draft >= 0 else "", math.isinf(row.concurrency))
 
 
 def _compared(rows: Sequence[Served], facts: Facts, machines: Machines) -> list[Compared]:
