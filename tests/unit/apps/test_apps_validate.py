@@ -133,7 +133,7 @@ def test_ctrl_c_is_one_line_and_leaves_the_earlier_answer(tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-c", ENTRY, *words], env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    time.sleep(4)
+    time.sleep(8)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
