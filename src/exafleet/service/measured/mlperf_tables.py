@@ -20,12 +20,12 @@ from exafleet.facts.catalogue import Facts
 from exafleet.facts.hardware import System, system
 from exafleet.service.measured.power_tables import engine, formats
 from exafleet.service.search import ServeResult, search_serve
-from exafleet.step.measured.cells import Cells, NotUsable, cells_of, figure, first_figure, needed, number, tried
+from exafleet.step.measured.cells import Cells, NotUsable, figure, first_figure, needed, number, rows_of, tried
 from exafleet.step.measured.chip_words import holder, spoken_chip
 from exafleet.step.measured.training import Unread
 from exafleet.step.serve import ServeTask
 from exafleet.step.serving_practice import ANY_ENGINE
-from exafleet.terms.errors import ExafleetError, FactError, Problem
+from exafleet.terms.errors import ExafleetError
 from exafleet.terms.units import DATA
 from exafleet.terms.why import SENTENCES, Why
 
@@ -116,13 +116,7 @@ class MlperfCompared:
 
 def read_mlperf(path: Path, facts: Facts) -> list[MlperfRow | Unread]:
     """Every row of a table of submissions, in its order; raises FactError when the file is no such table."""
-    header, rows = cells_of(path)
-    lacks = [c for c in REQUIRED if c not in header]
-    if lacks:
-        raise FactError(Problem(where=f"{path.name}:1", what=f"no table of submissions: lacks {', '.join(lacks)}",
-                                got=", ".join(header[:12]) or "an empty line", allowed=", ".join(REQUIRED),
-                                remedy="docs/validation-rows.md describes the columns."))
-    return [_row(line, cells, facts) for line, cells in rows]
+    return [_row(line, cells, facts) for line, cells in rows_of(path, "submissions", REQUIRED)]
 
 
 def _row(line: int, cells: Cells, facts: Facts) -> MlperfRow | Unread:

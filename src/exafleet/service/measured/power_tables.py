@@ -26,13 +26,13 @@ from exafleet.service.measured.recipes import Setup, Told, resolve
 from exafleet.service.measured.words import USUAL_DRAFT, cache_format, mean_share
 from exafleet.service.steady import full, serve_step
 from exafleet.step.measured import run_words as words
-from exafleet.step.measured.cells import Cells, NotUsable, cells_of, first_figure, needed, number, tried, whole
+from exafleet.step.measured.cells import Cells, NotUsable, first_figure, needed, number, rows_of, tried, whole
 from exafleet.step.measured.chip_words import holder, spoken_chip
 from exafleet.step.serve import Machine, ServeTask, machine
 from exafleet.step.serve_layouts import ServeLayouts, ServeLimits, fixed, layouts
 from exafleet.step.serve_memory import memory
 from exafleet.step.serving_practice import ANY_ENGINE
-from exafleet.terms.errors import ExafleetError, FactError, Problem
+from exafleet.terms.errors import ExafleetError
 from exafleet.terms.units import DATA
 from exafleet.terms.why import SENTENCES, Why
 
@@ -135,13 +135,7 @@ class PowerCompared:
 
 def read_power(path: Path, facts: Facts) -> list[PowerRow | UnreadPower]:
     """Every row of a table of serving runs with power, in its order; raises FactError when it is no such table."""
-    header, rows = cells_of(path)
-    lacks = [c for c in REQUIRED if c not in header]
-    if lacks:
-        raise FactError(Problem(where=f"{path.name}:1", what=f"no table of serving power: lacks {', '.join(lacks)}",
-                                got=", ".join(header[:12]) or "an empty line", allowed=", ".join(REQUIRED),
-                                remedy="docs/validation-rows.md describes the columns."))
-    return [_row(line, cells, facts) for line, cells in rows]
+    return [_row(line, cells, facts) for line, cells in rows_of(path, "serving power", REQUIRED)]
 
 
 def _row(line: int, cells: Cells, facts: Facts) -> PowerRow | UnreadPower:

@@ -20,8 +20,7 @@ from exafleet.service.measured import words
 from exafleet.service.measured.recipes import Setup, resolve, told_of
 from exafleet.service.measured.runs import METRICS, Served, Unread
 from exafleet.service.measured.words import Pool
-from exafleet.step.measured.cells import Cells, NotUsable, cells_of, first_figure, needed, number, tried
-from exafleet.terms.errors import FactError, Problem
+from exafleet.step.measured.cells import Cells, NotUsable, first_figure, needed, number, rows_of, tried
 
 REQUIRED = ("case_id", "model", "weights_precision", "framework", "accelerator", "system", "gpus", "tp", "pp", "ep",
             "dp", "disaggregated", "isl", "osl", "concurrency_or_batch")
@@ -32,14 +31,7 @@ KERNEL = ("kernel",)
 
 def read_served(path: Path, facts: Facts) -> list[Served | Unread]:
     """Every row of a table of serving points, in its order; raises FactError when the file is no such table."""
-    header, rows = cells_of(path)
-    lacks = [c for c in REQUIRED if c not in header]
-    if not set(FIGURES) & set(header):
-        lacks.append(" or ".join(FIGURES))
-    if lacks:
-        raise FactError(Problem(where=f"{path.name}:1", what=f"no table of serving points: lacks {', '.join(lacks)}",
-                                got=", ".join(header[:12]) or "an empty line", allowed=", ".join((*REQUIRED, *FIGURES)),
-                                remedy="docs/validation-rows.md describes the columns."))
+    rows = rows_of(path, "serving points", REQUIRED, either=FIGURES)
     known = _Known(facts)
     return [_row(line, cells, lambda c: _served(c, known)) for line, cells in rows]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -36,6 +36,22 @@ def cells_of(path: Path) -> tuple[list[str], list[tuple[int, Cells]]]:
     if len(found) == 1:
         raise FactError(Problem(where=path.name, what="a header without rows"))
     return header, [(line, _named(header, row)) for line, row in found[1:]]
+
+
+def rows_of(path: Path, what: str, required: Sequence[str], either: Sequence[str] = ()) -> list[tuple[int, Cells]]:
+    """Rows with their lines of a table that has every required column, and one of `either` where there are any.
+
+    what   the rows are of, for the reader of a FactError, which names every column that is missing
+    """
+    header, rows = cells_of(path)
+    lacks = [c for c in required if c not in header]
+    if either and not set(either) & set(header):
+        lacks.append(" or ".join(either))
+    if lacks:
+        raise FactError(Problem(where=f"{path.name}:1", what=f"no table of {what}: lacks {', '.join(lacks)}",
+                                got=", ".join(header[:12]) or "an empty line", allowed=", ".join((*required, *either)),
+                                remedy="docs/validation-rows.md describes the columns."))
+    return rows
 
 
 def _text(path: Path) -> str:
