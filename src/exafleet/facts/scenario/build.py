@@ -13,7 +13,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from exafleet.facts.catalogue import Facts
-from exafleet.facts.records import Risk, Scenario
+from exafleet.facts.records import Fairness, Risk, Scenario
 from exafleet.facts.scenario.document import ARRAY_NAMES, TABLE_NAMES, Document, Found, Row, record_key
 from exafleet.facts.scenario.tables import records as records_of
 from exafleet.facts.scenario.toml_lines import Path
@@ -38,12 +38,13 @@ def build(document: Document, facts: Facts, earlier: Sequence[Problem] = ()) -> 
     reading = _reading(document, facts, found)
     top = _head(document, reading, found)
     risk = _risk(document, reading, found)
+    fairness = _fairness(document, reading, found)
     for array in ARRAY_NAMES:
         found.rows[array] = list(_records(document, array, reading, found))
     scenario = Scenario(
         name=top.get("name", ""), file=document.file, as_of=facts.as_of, start=reading.start, months=reading.months,
         discount=top.get("discount", 0.0), resale=resale(top, document, facts, found), summary=top.get("summary", ""),
-        resale_most=top.get("resale_most"), risk=risk, sources=(),
+        resale_most=top.get("resale_most"), risk=risk, fairness=fairness, sources=(),
         **{array: found.of(array) for array in ARRAY_NAMES})
     check(document, facts, scenario, found, horizon=reading.horizon)
     raise_all(ScenarioError, sorted(found.problems, key=_line_order))
@@ -159,6 +160,15 @@ def _risk(document: Document, reading: Reading, found: Found) -> Risk:
         if name in document.raw:
             values = _read(document, Row(name, document.raw[name], document.file, (name,)), keys, reading, found)
     return Risk(**values) if "risk" in document.raw else Risk()
+
+
+def _fairness(document: Document, reading: Reading, found: Found) -> Fairness:
+    from exafleet.facts.scenario.schema import FairnessKeys
+
+    if "fairness" not in document.raw:
+        return Fairness()
+    row = Row("fairness", document.raw["fairness"], document.file, ("fairness",))
+    return Fairness(**_read(document, row, FairnessKeys, reading, found), where=document.place(("fairness",)))
 
 
 def _records(document: Document, array: str, reading: Reading, found: Found) -> Iterator[tuple[Row, Any]]:

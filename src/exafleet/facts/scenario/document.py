@@ -18,8 +18,9 @@ from exafleet.facts.scenario.tables import Folder
 from exafleet.facts.scenario.toml_lines import Lines, Path, locate
 from exafleet.terms.errors import Problem, ScenarioError
 
-ARRAY_NAMES = ("owners", "sites", "holdings", "offers", "open_orders", "rentals", "jobs", "loans", "moves")
-TABLE_NAMES = ("scenario", "sources", "facts", "tables", "risk")
+ARRAY_NAMES = ("owners", "sites", "holdings", "offers", "open_orders", "rentals", "jobs", "loans", "moves", "sharing",
+               "transfers", "swaps")
+TABLE_NAMES = ("scenario", "sources", "facts", "tables", "risk", "fairness")
 MOST_DEEP = 40
 
 
@@ -151,8 +152,11 @@ def record_key(array: str, record: Any) -> str:
 
             return f"{array}.{record.owner}:{record.site}:{record.system}:{month_name(record.bought)}"
         case records.Loan():
-            return f"{array}.{record.lender}:{record.borrower}"
+            systems = f":{'+'.join(record.systems)}" if record.systems else ""
+            return f"{array}.{record.lender}:{record.borrower}{systems}"
         case records.Move():
             return f"{array}.{record.start}:{record.end}"
+        case records.Share():
+            return f"{array}.{record.owner}:{record.cohort}:{'+'.join(record.systems) or 'all'}"
         case _:
             return f"{array}.{record.id}"

@@ -56,6 +56,8 @@ def filled(array: str, values: dict[str, Any], document: Document, row: Row, rea
             _rental(values, reading, take)
         case "jobs":
             _job(values, document, row, reading, found)
+        case "transfers":
+            values |= {key: values[key] or "" for key in ("start", "end") if key in values}
     return values
 
 

@@ -130,6 +130,13 @@ class OwnerKeys(Keys):
     quota: Annotated[Any, Quota(of=Series(of=POWER), example='{ memphis = "100 MW" }')] = key(
         "facility power this owner may use, by site; sites not named: no limit", default=())
     priority: Annotated[float, FACTOR] = key("weight of this owner's penalties against the other owners'", default=1.0)
+    book: Annotated[str, Id(example='"group"')] = key(
+        "a book shared with every owner that names the same; left out: a book of its own, from which nobody else's "
+        "units are paid unless a loan or transfer says so", default="")
+    tier: Annotated[int, Amount(dims={"number": 1.0}, unit="1", example="2", bare=True, whole=True, low=1,
+                                high=20)] = key("1 is served before 2, where fairness goes by tiers", default=1)
+    weight: Annotated[float, replace(FACTOR, high=1e6)] = key(
+        "share against the other owners', where fairness is max-min or proportional", default=1.0)
 
 
 class SiteKeys(Keys):
@@ -315,6 +322,12 @@ class ResearchKeys(JobKeys):
     dtype: Annotated[str, DTYPE] = key("of the matrix products", default="bf16")
 
 
+NOTICE = key("from asking lent accelerators back to having them; they stay lent, and paid, at least that long",
+             default=0)
+RESTART = key("work of each lent accelerator that is lost when it goes back: since the last checkpoint, and starting "
+              "anew", default=0.0)
+
+
 class LoanKeys(Keys):
     """Leave for one owner to use another's accelerators where they stand."""
 
@@ -322,6 +335,10 @@ class LoanKeys(Keys):
     borrower: Annotated[str, OWNER] = key("who may use them")
     price: Annotated[float, RENT] = key("paid to the lender for one accelerator")
     most: Annotated[Steps, Series(of=LENT)] = key("accelerators lent at once; zero before its first month")
+    systems: Annotated[Any, Several(of=HELD, example='["hgx-h100"]')] = key("what may be lent; left out: everything",
+                                                                            default=())
+    notice: Annotated[int, MONTHS] = NOTICE
+    restart: Annotated[float, replace(DURATION, example='"12 h"')] = RESTART
 
 
 class MoveKeys(Keys):
@@ -332,6 +349,75 @@ class MoveKeys(Keys):
     cost: Annotated[float, amount("price_per_unit", '"$10,000/unit"', unit="USD/unit")] = key("of one unit")
     months: Annotated[int, MONTHS] = key("without use")
     most: Annotated[float, PACE] = key("units a month")
+
+
+class ShareKeys(Keys):
+    """An owner's part in a cohort, whose members lend each other the systems that both name."""
+
+    owner: Annotated[str, OWNER] = key("whose part")
+    cohort: Annotated[str, Id(example='"group"')] = key("which cohort; owners that name the same one are its members")
+    systems: Annotated[Any, Several(of=HELD, example='["hgx-h100"]')] = key("of this part; left out: every system",
+                                                                            default=())
+    nominal: Annotated[Steps | None, Series(of=LENT)] = key(
+        "accelerators this owner may call its own; left out: what it owns", default=None)
+    borrowing_limit: Annotated[Steps | None, Series(of=LENT)] = key(
+        "most it uses beyond `nominal`, or, without it, most of others' accelerators it uses; left out: no limit",
+        default=None)
+    lending_limit: Annotated[Steps | None, Series(of=LENT)] = key(
+        "most of its own accelerators that others use at once; left out: no limit", default=None)
+    price: Annotated[Steps | None, Series(of=RENT, capacity=False)] = key(
+        "paid to this owner for one lent accelerator, from book to book", default=None)
+    market_share: Annotated[float, replace(SHARE, example='"80 %"')] = key(
+        "the same price as a share of the cheapest rent on demand of the system in that month", default=0.0)
+    notice: Annotated[int, MONTHS] = NOTICE
+    restart: Annotated[float, replace(DURATION, example='"12 h"')] = RESTART
+
+
+class TransferKeys(Keys):
+    """Installed units, or places in the delivery queue, that one owner may pass on to another."""
+
+    id: Annotated[str, Id(example='"h100-down"')] = key("what the plan calls it")
+    kind: Annotated[str, Choice(words=("units", "slot"), example='"units"')] = key(
+        '"units": installed units, as things arrive; "slot": units on order, decided now')
+    seller: Annotated[str, OWNER] = key("whose they are")
+    buyer: Annotated[str, OWNER] = key("whose they become")
+    system: Annotated[str, HELD] = key("what")
+    most: Annotated[Steps, Series(of=Amount(
+        dims={"system_units": 1.0, "chips": 1.0, "install_rate": MEAN_MONTH}, chips={"chips": -1}, unit="units",
+        example='"500 units"'))] = key("units in a month; of slots, units in all; zero before its first month")
+    orders: Annotated[Any, Several(of=Id(example='"gb200-first-lot"'), example='["gb200-first-lot"]')] = key(
+        "open orders and offers whose slots may go; left out: all of the seller's of this system", default=())
+    price: Annotated[Steps | None, Series(of=UNIT_PRICE, capacity=False)] = key(
+        "of one unit, paid to the seller; left out: the used price of units, what has been paid for a slot",
+        default=None)
+    start: Annotated[str | None, SITE] = key("site the units leave; left out: any", default=None)
+    end: Annotated[str | None, SITE] = key("site they go to; left out: the one they stand at", default=None)
+    cost: Annotated[float, amount("price_per_unit", '"$10,000/unit"', unit="USD/unit")] = key(
+        "of moving and connecting one unit, paid by the buyer", default=0.0)
+    months: Annotated[int, MONTHS] = key("without use", default=0)
+
+
+class SwapKeys(Keys):
+    """Places in the delivery queue that two owners may exchange, unit for unit."""
+
+    id: Annotated[str, Id(example='"january-for-june"')] = key("what the plan calls it")
+    first: Annotated[str, Ref(to="open_orders", example='"tesla-june"')] = key("open order of one owner")
+    second: Annotated[str, Ref(to="open_orders", example='"xai-january"')] = key(
+        "open order of the other, of the same system")
+    most: Annotated[float, SOME_UNITS] = key("units that may be exchanged")
+    price: Annotated[float, replace(UNIT_PRICE, low=-1e12)] = key(
+        "paid for one unit by the owner of `first` to the owner of `second`; may be negative", default=0.0)
+
+
+class FairnessKeys(Keys):
+    """What is done for the owner who comes off worst."""
+
+    rule: Annotated[str, Choice(words=("none", "tiers", "max-min", "proportional"), example='"max-min"')] = key(
+        'none; "tiers": the owners of tier 1 are served before those of tier 2; "max-min": the least useful work of an '
+        'owner, over what it would have alone; "proportional": every owner has its weight\'s share of what it would '
+        "have with everything", default="none")
+    price: Annotated[float | None, DOLLARS] = key(
+        "worth of one whole unit of that share; left out: what all the work stated is worth", default=None)
 
 
 class FactsKeys(Keys):
@@ -356,6 +442,9 @@ class TablesKeys(Keys):
     jobs: Annotated[str | None, Text()] = key("file of [[jobs]]", default=None)
     loans: Annotated[str | None, Text()] = key("file of [[loans]]", default=None)
     moves: Annotated[str | None, Text()] = key("file of [[moves]]", default=None)
+    sharing: Annotated[str | None, Text()] = key("file of [[sharing]]", default=None)
+    transfers: Annotated[str | None, Text()] = key("file of [[transfers]]", default=None)
+    swaps: Annotated[str | None, Text()] = key("file of [[swaps]]", default=None)
 
 
 Job = Annotated[TrainKeys | ServeKeys | ResearchKeys, Field(discriminator="kind")]
@@ -369,6 +458,7 @@ class File(Keys):
     facts: FactsKeys | None = None
     tables: TablesKeys | None = None
     risk: RiskKeys | None = None
+    fairness: FairnessKeys | None = None
     owners: list[OwnerKeys] = []
     sites: list[SiteKeys] = []
     holdings: list[HoldingKeys] = []
@@ -378,6 +468,9 @@ class File(Keys):
     jobs: list[Job] = []
     loans: list[LoanKeys] = []
     moves: list[MoveKeys] = []
+    sharing: list[ShareKeys] = []
+    transfers: list[TransferKeys] = []
+    swaps: list[SwapKeys] = []
 
 
 JOBS: Mapping[str, tuple[type[Keys], type]] = {
@@ -395,8 +488,11 @@ ARRAYS: Mapping[str, tuple[type[Keys], type]] = {
     "jobs": (JobKeys, object),
     "loans": (LoanKeys, records.Loan),
     "moves": (MoveKeys, records.Move),
+    "sharing": (ShareKeys, records.Share),
+    "transfers": (TransferKeys, records.Transfer),
+    "swaps": (SwapKeys, records.Swap),
 }
-TABLES = ("scenario", "sources", "facts", "tables", "risk")
+TABLES = ("scenario", "sources", "facts", "tables", "risk", "fairness")
 
 
 def kind_of(info: FieldInfo) -> Kind | None:
@@ -434,6 +530,7 @@ def sections() -> Iterator[tuple[str, type[Keys]]]:
     """Every table of a scenario with its heading, in the order of the docs."""
     yield "[scenario]", ScenarioKeys
     yield "[risk]", RiskKeys
+    yield "[fairness]", FairnessKeys
     yield from ((f"[[{name}]]", keys) for name, (keys, _) in ARRAYS.items() if name != "jobs")
     yield "queue (of an offer)", QueueKeys
     yield from ((f'[[jobs]] kind = "{kind}"', keys) for kind, (keys, _) in JOBS.items())
