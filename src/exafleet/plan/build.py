@@ -16,6 +16,7 @@ from exafleet.market.draws import Draws
 from exafleet.market.market import Bools, Floats, Ints, Market
 from exafleet.plan.blocks import Entries, Members
 from exafleet.plan.book import Book, book
+from exafleet.plan.books import budgets
 from exafleet.plan.sets import Index, Sets
 
 MEGAWATT = 1e6
@@ -128,7 +129,7 @@ def _first_columns(x: Members, market: Market, sets: Sets, orders: Book) -> None
     np.logical_or.at(job, sets.option_job, begun)
     x.add("begun", job, upper=1.0, integer=True)
     x.add("quoted", _wanted(market, sets)[:, :, None] & np.ones(months, dtype=bool))
-    limited = np.asarray(np.isfinite(market.budget).any(axis=1))
+    limited = np.asarray(np.isfinite(budgets(market)).any(axis=1))
     x.add("committed", limited[:, None] & np.ones(months, dtype=bool), lower=-np.inf)
 
 
@@ -191,7 +192,7 @@ def _recourse_columns(y: Members, market: Market, sets: Sets, job_owner: Ints) -
     np.logical_or.at(runs, sets.option_job, np.ones((len(sets.option_job), months), dtype=bool))
     y.add("done", runs, upper=1.0)
     y.add("missing", runs)
-    limited = np.asarray(np.isfinite(market.budget).any(axis=1))
+    limited = np.asarray(np.isfinite(budgets(market)).any(axis=1))
     y.add("in hand", limited[:, None] & always)
     y.add("overdraft", limited[:, None] & always)
     job = np.concatenate([sets.pair_job, sets.option_job[sets.gang_option]])

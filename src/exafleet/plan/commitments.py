@@ -6,6 +6,7 @@ import numpy as np
 
 from exafleet.facts.records import TrainJob
 from exafleet.market.market import Ints
+from exafleet.plan import books
 from exafleet.plan.build import MEGAWATT, Build, may_start, required
 
 
@@ -189,14 +190,13 @@ def required_runs(b: Build) -> None:
 
 def commitments(b: Build) -> None:
     """What is ordered and signed, paid as quoted, is covered by the budget: resale and income cannot be pledged."""
-    committed, months, owners = b.x["committed"], b.market.months, len(b.market.scenario.owners)
+    committed, budget = b.x["committed"], books.budgets(b.market)
     row = b.first_rows.add("commitments", committed >= 0, lower=0.0, upper=0.0)
-    limit = b.first_rows.add("budget", np.isfinite(b.market.budget) & (committed >= 0), lower=-np.inf,
-                             upper=b.market.budget / b.money)
+    limit = b.first_rows.add("budget", np.isfinite(budget) & (committed >= 0), lower=-np.inf,
+                             upper=budget / b.money)
     b.first.put(row, committed, 1.0)
     b.first.put(row, earlier(committed), -1.0)
     b.first.put(limit, committed, 1.0)
-    flat = row.reshape(owners * months)
     for ledger in (b.first_ledger, b.draw_ledger[0]):
         place, column, usd = ledger.cash.arrays()
-        b.first.put(flat[place], column, -usd / b.money)
+        b.first.put(books.purse(b.market, row, place), column, -usd / b.money)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from exafleet.facts.records import ResearchJob, TrainJob
 from exafleet.market.market import Floats, Ints
-from exafleet.plan import commitments
+from exafleet.plan import books, commitments
 from exafleet.plan.build import Build, Ledger
 from exafleet.plan.plan import PARTS
 from exafleet.plan.rules import facility, lent
@@ -45,18 +45,21 @@ def _charge(ledger: Ledger, part: str, column: Ints, usd: npt.ArrayLike) -> None
 
 
 def _pay(b: Build, ledger: Ledger, part: str, owner: npt.ArrayLike, month: npt.ArrayLike, column: npt.ArrayLike,
-         usd: npt.ArrayLike) -> None:
-    """A payment in a month (T or later: at the end of the horizon, and in nobody's books)."""
+         usd: npt.ArrayLike, kind: str = "") -> None:
+    """A payment in a month (T or later: at the end of the horizon, when nobody's budget is asked).
+
+    kind   what the owner's book calls it; the part unless given
+    """
     when = np.minimum(np.asarray(month), b.market.months)
     ledger.cost.put(PART[part], column, np.asarray(usd) * b.market.discount[when])
-    _book(b, ledger, owner, month, column, usd)
+    _book(b, ledger, kind or part, owner, month, column, usd)
 
 
-def _book(b: Build, ledger: Ledger, owner: npt.ArrayLike, month: npt.ArrayLike, column: npt.ArrayLike,
+def _book(b: Build, ledger: Ledger, kind: str, owner: npt.ArrayLike, month: npt.ArrayLike, column: npt.ArrayLike,
           usd: npt.ArrayLike) -> None:
     """Cash alone."""
     when, who = np.broadcast_arrays(np.asarray(month), np.asarray(owner))
-    ledger.cash.put(np.where(when < b.market.months, who * b.market.months + when, -1), column, usd)
+    ledger.cash.put(books.place(b.market, kind, who, when), column, usd)
 
 
 def _orders(b: Build, ledger: Ledger, n: int) -> None:
@@ -65,7 +68,8 @@ def _orders(b: Build, ledger: Ledger, n: int) -> None:
     deposit = np.array([f.deposit for f in offers])[book.offer]
     fitting = np.array([f.fitting for f in offers])[book.offer]
     due = book.arrival[n]
-    _pay(b, ledger, "hardware", book.owner, book.month, order, book.price * deposit)
+    _pay(b, ledger, "hardware", book.owner, book.month, order, book.price * deposit,
+         kind="deposits")
     _pay(b, ledger, "hardware", book.owner, due, order, book.price * (1.0 - deposit))
     _pay(b, ledger, "fitting", book.owner, due, order, fitting)
     _pay(b, ledger, "queue premium", book.owner, book.month, order, book.premium)
@@ -132,8 +136,8 @@ def _use(b: Build) -> None:
     borrowed, loan = lent(b)
     price = np.array([x.price for x in market.scenario.loans])[loan] * market.chips[acts.system[borrowed]]
     usd = price[:, None] * market.seconds
-    _book(b, b.ledger, acts.owner[borrowed][:, None], month, acts.column[borrowed], usd)
-    _book(b, b.ledger, acts.lender[borrowed][:, None], month, acts.column[borrowed], -usd)
+    _book(b, b.ledger, "loans", acts.owner[borrowed][:, None], month, acts.column[borrowed], usd)
+    _book(b, b.ledger, "loans", acts.lender[borrowed][:, None], month, acts.column[borrowed], -usd)
 
 
 def _on_demand(b: Build) -> None:

@@ -18,6 +18,8 @@ PARTS = (
     "site rent", "moves", "lateness", "unfinished", "shortage (serve)", "shortage (research)", "overdraft",
     "broken gangs", "resale", "residual", "value of runs",
 )
+# Kinds of payment in the owners' books: the parts that move cash, with deposits apart, and what owners pay each other.
+BOOKS = (*PARTS, "deposits", "loans", "slots", "hand-downs")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +134,8 @@ class Plan:
     power         facility power in use, at the all-in rating the limit is counted in       [N, S, T] [W]
     energy        drawn at the meter                                                        [N, S, T] [J]
     cash          paid out, undiscounted, income negative                                   [N, O, T] [USD]
+    books         the same by kind (BOOKS), and what falls due after the horizon as one month more
+                                                                                            [N, B, O, T + 1] [USD]
 
     binding       rules that bind, dearest first
     rack_value    of one more unit of a system arriving for an owner in a month             [O, K, T] [USD]
@@ -181,6 +185,7 @@ class Plan:
     power: Floats
     energy: Floats
     cash: Floats
+    books: Floats
     binding: tuple[Binding, ...]
     rack_value: Floats
     month_earlier: Floats

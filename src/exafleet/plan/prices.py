@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from exafleet.market.market import Floats, Ints
+from exafleet.plan.books import leaders
 from exafleet.plan.build import MEGAWATT
 from exafleet.plan.highs import Linear, Solver
 from exafleet.plan.plan import Binding
@@ -39,11 +40,12 @@ def prices(p: TwoStage, x: Floats, cost: Floats, duals: Floats, slopes: Floats) 
     earlier = np.diff(arrival, axis=2, prepend=arrival[:, :, :1]) * -1.0
     sites = (len(p.build.market.scenario.sites), p.build.market.months)
     owners = (len(p.build.market.scenario.owners), p.build.market.months)
-    cash = _block(p, "cash", worth, owners) / p.build.money
+    leader = leaders(p.build.market)
+    cash = _block(p, "cash", worth, owners)[leader] / p.build.money
     return {
         "binding": _binding(p, worth, first), "rack_value": arrival, "month_earlier": earlier,
         "power_value": _block(p, "power", worth, sites) / MEGAWATT,
-        "budget_value": cash + _at(p.build.first_rows.blocks().get("budget"), first, owners) / p.build.money,
+        "budget_value": cash + _at(p.build.first_rows.blocks().get("budget"), first, owners)[leader] / p.build.money,
         "premium": _premium(p, by_draw, weight),
     }
 

@@ -9,7 +9,7 @@ import numpy as np
 from exafleet.market.market import Floats, Ints
 from exafleet.plan.decompose import Recourse
 from exafleet.plan.highs import Linear, Solver
-from exafleet.plan.plan import PARTS, Contract, Kept, Order, Placement, Plan
+from exafleet.plan.plan import BOOKS, PARTS, Contract, Kept, Order, Placement, Plan
 from exafleet.plan.prices import prices
 from exafleet.plan.rules import facility, lent
 from exafleet.plan.twostage import TwoStage
@@ -39,7 +39,7 @@ def read(p: TwoStage, answer: Answer, method: str) -> Plan:
         contracts=_contracts(p, x), placements=_placements(p, x),
         holder_owner=sets.holder_owner, holder_site=sets.holder_site, holder_system=sets.holder_system,
         lane_move=sets.lane_move, lane_owner=sets.lane_owner, lane_system=sets.lane_system,
-        **_recourse_arrays(p, x, y), cash=_cash(p, x, y), **prices(p, x, per_draw, duals, slopes),
+        **_recourse_arrays(p, x, y), **_books(p, x, y), **prices(p, x, per_draw, duals, slopes),
         notes=(*sets.notes, *_unfinished(p, x, y), *p.build.market.notes), method=method, rounds=answer.rounds,
         rows=answer.rows, columns=answer.columns, first=x)
 
@@ -83,10 +83,11 @@ def _cost(p: TwoStage, x: Floats, y: Floats) -> Floats:
     return np.where(np.abs(cost) < ZERO * p.build.money, 0.0, cost)
 
 
-def _cash(p: TwoStage, x: Floats, y: Floats) -> Floats:
+def _books(p: TwoStage, x: Floats, y: Floats) -> dict[str, Any]:
     market = p.build.market
-    cash = np.array([p.cash1[n] @ x + p.cash2 @ y[n] for n in range(p.draws)])
-    return cash.reshape(p.draws, len(market.scenario.owners), market.months)
+    paid = np.array([p.cash1[n] @ x + p.cash2 @ y[n] for n in range(p.draws)])
+    paid = paid.reshape(p.draws, len(BOOKS), len(market.scenario.owners), market.months + 1)
+    return {"books": paid, "cash": paid[..., :market.months].sum(axis=1)}
 
 
 def take(block: Ints, values: Floats) -> Floats:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from exafleet.market.market import Bools, Floats, Ints
-from exafleet.plan import commitments
+from exafleet.plan import books, commitments
 from exafleet.plan.build import MEGAWATT, Build
 from exafleet.plan.commitments import earlier, running
 from exafleet.plan.sets import rental_most
@@ -251,7 +251,7 @@ def resale(b: Build) -> None:
 
 
 def cash(b: Build) -> None:
-    """An owner's money: in hand, plus what comes in, less what is paid; below zero it is overdrawn.
+    """A book's money: in hand, plus what comes in, less what is paid; below zero it is overdrawn.
 
     This rule reads the ledgers, so it comes after every other rule and after the costs.
     """
@@ -260,14 +260,13 @@ def cash(b: Build) -> None:
     for column, sign in ((hand, 1.0), (owed, -1.0)):
         b.recourse.put(row, column, sign)
         b.recourse.put(row, earlier(column), -sign)
-    flat = row.reshape(-1)
     for ledger, entries in ((b.ledger, b.recourse), (b.first_ledger, b.couple_all)):
         place, column, usd = ledger.cash.arrays()
-        entries.put(flat[place], column, usd / b.money)
+        entries.put(books.purse(b.market, row, place), column, usd / b.money)
     for ledger, entries in zip(b.draw_ledger, b.couple, strict=True):
         place, column, usd = ledger.cash.arrays()
-        entries.put(flat[place], column, usd / b.money)
-    limited = np.where(hand >= 0, b.market.budget, 0.0)
+        entries.put(books.purse(b.market, row, place), column, usd / b.money)
+    limited = np.where(hand >= 0, books.budgets(b.market), 0.0)
     unlimited = ~np.isfinite(limited)
     income = np.diff(np.where(unlimited, 0.0, limited), axis=1, prepend=0.0)
     b.shift(row, np.repeat(income[None] / b.money, b.draws.count, axis=0))

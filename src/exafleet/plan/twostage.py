@@ -14,6 +14,7 @@ import numpy as np
 
 from exafleet.market.draws import Draws
 from exafleet.market.market import Bools, Floats, Ints, Market
+from exafleet.plan.books import places
 from exafleet.plan.build import Build, Ledger, build
 from exafleet.plan.money import PART, costs
 from exafleet.plan.plan import PARTS
@@ -38,7 +39,7 @@ class TwoStage:
     constant                                cost nobody can change                              [N]
     probability, alpha, weight              of draws; CVaR level and weight
     parts1, parts2, part_constant           present value by part [USD]                N x [P, X], [P, Y], [N, P]
-    cash1, cash2                            cash by owner x month [USD]                         N x [O T, X], [O T, Y]
+    cash1, cash2                            cash by kind x owner x month, and after [USD]       N x [B, X], [B, Y]
     scale                                   factor by which y of draw n differs from the others [N, Y]
     build                                   the blocks, for reading a solution by name
     """
@@ -112,7 +113,7 @@ def assemble(b: Build) -> TwoStage:
     scale = _scale(b)
     base = b.couple_all.matrix(b.rows.count, x)
     lower, upper = _shifted(b)
-    money, books = b.money, len(b.market.scenario.owners) * b.market.months
+    money, books = b.money, places(b.market)
     risk = b.market.scenario.risk
     return TwoStage(
         first=b.first.matrix(b.first_rows.count, x), first_lower=b.first_rows.lower, first_upper=b.first_rows.upper,
