@@ -105,6 +105,22 @@ class Solver:
         """Start the next solve from this basis."""
         self._highs.setBasis(basis)
 
+    def start_from_part(self, basis: Any, rows: Ints, new_rows: Ints, columns: Ints, new_columns: Ints) -> None:
+        """Start from a basis of a part of this problem: what is new begins with its columns at a bound, its rows basic.
+
+        rows, columns are those of the part, new_rows, new_columns those of this problem, in one numbering.
+        """
+        import highspy
+
+        status = highspy.HighsBasisStatus
+        made = highspy.HighsBasis()
+        row = dict(zip(rows.tolist(), basis.row_status, strict=True))
+        column = dict(zip(columns.tolist(), basis.col_status, strict=True))
+        made.row_status = [row.get(i, status.kBasic) for i in new_rows.tolist()]
+        made.col_status = [column.get(i, status.kLower) for i in new_columns.tolist()]
+        made.valid, made.alien = True, False
+        self._highs.setBasis(made)
+
     def suggest(self, v: Floats) -> None:
         """A feasible point for a mixed-integer solve to start from."""
         self._highs.setSolution(len(v), np.arange(len(v), dtype=np.int32), v)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from exafleet.fleet.rates import Rates
 from exafleet.market.draws import Draws
-from exafleet.market.market import Market, market
+from exafleet.market.market import Floats, Market, market
 from exafleet.plan.decompose import Progress, solve_decomposed
 from exafleet.plan.highs import Stop, stoppable
 from exafleet.plan.plan import Plan
@@ -44,11 +45,17 @@ def solve(world: World, rates: Rates, draws: Draws, *, rules: tuple[Rule, ...] =
 
 
 def solve_market(given: Market, rates: Rates, draws: Draws, *, rules: tuple[Rule, ...] = RULES, gap: float = 0.005,
-                 progress: Progress | None = None, stop: Stop | None = None, method: str = "") -> Plan:
-    """The same for a Market already built. method: "written out", "decomposed", or "" to let the size decide."""
+                 progress: Progress | None = None, stop: Stop | None = None, method: str = "",
+                 first: Floats | None = None) -> Plan:
+    """The same for a Market already built.
+
+    method  "written out", "decomposed", or "" to let the size decide
+    first   decisions that are taken already, by first-stage column (`Plan.first`, or TwoStage.build.x by name); NaN
+            where the plan is free. They must keep the rules of the first stage.                          [X]
+    """
     found = sets(given, rates, draws)
     _refuse_too_large(given, found)
-    problem = two_stage(given, draws, found, rules)
+    problem = taken(two_stage(given, draws, found, rules), first)
     with stoppable(stop) as asked:
         way, answer = _choose(problem, method)(problem, gap, asked, progress)
     if answer.status == "infeasible":
@@ -56,6 +63,18 @@ def solve_market(given: Market, rates: Rates, draws: Draws, *, rules: tuple[Rule
     if answer.status == "nothing":
         raise KeyboardInterrupt
     return read(problem, answer, way)
+
+
+def taken(problem: TwoStage, first: Floats | None) -> TwoStage:
+    """The programme with some first-stage decisions taken already; NaN leaves a decision free. first [X]"""
+    if first is None:
+        return problem
+    if len(first) != len(problem.x_lower):
+        raise ValueError(f"{len(first)} decisions for {len(problem.x_lower)} first-stage columns: they were made for "
+                         "another market or another base draw")
+    given = np.isfinite(first)
+    return replace(problem, x_lower=np.where(given, first, problem.x_lower),
+                   x_upper=np.where(given, first, problem.x_upper))
 
 
 def _refuse_too_large(given: Market, found: Sets) -> None:
