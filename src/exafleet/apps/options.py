@@ -22,6 +22,13 @@ class Format(StrEnum):
     json = "json"
 
 
+class Language(StrEnum):
+    """Languages of a report: English and simplified Chinese."""
+
+    en = "en"
+    zh = "zh"
+
+
 class Dtype(StrEnum):
     """Number formats of matrix products."""
 
@@ -51,6 +58,7 @@ Own = Annotated[
     ),
 ]
 Form = Annotated[Format, typer.Option("--format", help="Tables for people, or JSON with base units.")]
+Lang = Annotated[Language, typer.Option("--lang", help="Language of the report: English or simplified Chinese.")]
 Model = Annotated[
     str,
     typer.Argument(

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 _WIDTH_OF_A_FILE = 120
 
 
-def show(report: Report, form: Format, data: Mapping[str, Any] | None = None) -> None:
+def show(report: Report, form: Format, data: Mapping[str, Any] | None = None, language: str = "en") -> None:
     """Print a report as tables, or as JSON; `data` replaces the report's own JSON where a flat answer is handier."""
     if form is Format.json:
-        sys.stdout.write(as_json(report.as_json() if data is None else data))
+        sys.stdout.write(as_json(report.as_json(language) if data is None else data))
         return
     from exafleet.report.terminal import text
 
-    sys.stdout.write(text(report, width=width(), colour=is_terminal(sys.stdout)))
+    sys.stdout.write(text(report, width=width(), colour=is_terminal(sys.stdout), language=language))
 
 
 def as_json(data: Mapping[str, Any]) -> str:

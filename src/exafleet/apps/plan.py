@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from exafleet.apps.errors import INTERRUPTED
-from exafleet.apps.options import AsOf, Form, Format, Scenario, Store
+from exafleet.apps.options import AsOf, Form, Format, Lang, Language, Scenario, Store
 
 if TYPE_CHECKING:
     from exafleet.apps.progress import Progress
@@ -62,6 +62,7 @@ def plan(
     no_store: Annotated[bool, typer.Option("--no-store", help="Do not keep this run.")] = False,
     store: Store = None,
     form: Form = Format.table,
+    lang: Lang = Language.en,
 ) -> None:
     """Turn a scenario into an order book: what to order, defer, rent and run when, what it costs, and why.
 
@@ -83,19 +84,18 @@ def plan(
     progress = Progress.to_stderr()
     found = answer(scenario, as_of=as_of, draws=draws, seed=seed, quick=quick, progress=progress)
     if found.cut_short:  # shown, not written: the files of an earlier, finished plan are worth more
-        show(found.report, form)
+        show(found.report, form, language=lang)
         raise KeyboardInterrupt(found.cut_short)
-    text = as_json(found.report.as_json())
     if json is not None:
-        write_text(json, text)
+        write_text(json, as_json(found.report.as_json(lang)))
     if html is not None:
         from exafleet.report.html import page
 
         with progress.phase("drawing"):
-            write_text(html, page(found.report))
-    show(found.report, form)
+            write_text(html, page(found.report, lang))
+    show(found.report, form, language=lang)
     if not no_store:
-        keep(found, text, store, options=QUICK if quick else "")
+        keep(found, as_json(found.report.as_json()), store, options=QUICK if quick else "")
 
 
 def rates(scenario: Scenario, as_of: AsOf = None, form: Form = Format.table) -> None:

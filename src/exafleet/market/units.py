@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from exafleet.facts.hardware import System
+from exafleet.terms.said import said
 
 if TYPE_CHECKING:
     from exafleet.facts.catalogue import Facts
@@ -24,5 +25,5 @@ def unit_power(facts: Facts, systems: Mapping[str, System]) -> tuple[dict[str, f
         power[name] = system.power_max * overhead if known is None else known * system.chips
         if known is None:
             inferred.append(name)
-    note = f"All-in IT power taken as rated power x {overhead:g}: {', '.join(inferred)}."
+    note = said("note.power inferred", overhead=f"{overhead:g}", systems=inferred)
     return power, (note,) if inferred else ()

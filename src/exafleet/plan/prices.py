@@ -17,6 +17,7 @@ from exafleet.plan.build import MEGAWATT
 from exafleet.plan.highs import Linear, Solver
 from exafleet.plan.plan import Binding
 from exafleet.plan.twostage import TwoStage
+from exafleet.terms.said import said
 
 # rule -> (unit of its limit, names of its axes before the month)
 RECOURSE_UNITS = {
@@ -107,18 +108,24 @@ def _named(p: TwoStage, rule: str, block: Ints, worth: Floats, limit: Floats, un
     price = np.where(block >= 0, worth[np.maximum(block, 0)], 0.0) if len(worth) else np.zeros(block.shape)
     floor = 1e-6 if unit == "USD" else 1e-6 * p.build.money
     for at in np.argwhere(price > floor).tolist():
-        place = " at ".join(_name(p, axis, i) for axis, i in zip(axes, at, strict=False)) or "used market"
+        place = _place([_name(p, axis, i) for axis, i in zip(axes, at, strict=False)])
         month = at[len(axes)] if len(at) > len(axes) else p.build.market.months - 1
         found.append(Binding(rule=rule, place=place, month=month, limit=float(limit[block[tuple(at)]]),
                              price=float(price[tuple(at)]), unit=unit))
     return found
 
 
+def _place(names: list[str]) -> str:
+    if len(names) == 2:
+        return said("rule.owner at site", owner=names[0], site=names[1])
+    return names[0] if names else said("rule.used market")
+
+
 def _name(p: TwoStage, axis: str, i: int) -> str:
     record = getattr(p.build.market.scenario, axis)[i]
     if axis == "moves":
-        return f"{record.start} to {record.end}"
-    return f"{record.lender} to {record.borrower}" if axis == "loans" else str(record.id)
+        return said("rule.from to", start=record.start, end=record.end)
+    return said("rule.from to", start=record.lender, end=record.borrower) if axis == "loans" else str(record.id)
 
 
 def _premium(p: TwoStage, value: Floats, weight: Floats) -> Floats:

@@ -14,8 +14,8 @@ from exafleet.plan.prices import prices
 from exafleet.plan.rules import facility, lent
 from exafleet.plan.twostage import TwoStage
 from exafleet.plan.writtenout import Answer
-from exafleet.terms.calendar import month_name
 from exafleet.terms.parts import Parts
+from exafleet.terms.said import said
 
 DONE = 1.0 - 1e-6
 ZERO = 1e-7   # smaller amounts are the solver's tolerance, not decisions
@@ -220,10 +220,9 @@ def _unfinished(p: TwoStage, x: Floats, y: Floats) -> tuple[str, ...]:
     for j in sorted(able):
         job = p.build.market.scenario.jobs[j].id
         if job not in placed:
-            notes.append(f"{job}: not run: every way to run it costs more than it is worth here.")
+            notes.append(said("note.not worth", job=job))
         elif finish[j] < 0:
-            start = month_name(p.build.market.start + placed[job].start)
-            notes.append(f"{job}: starts in {start} and is not done within the horizon.")
+            notes.append(said("note.not done", job=job, start=p.build.market.start + placed[job].start))
     return tuple(notes)
 
 

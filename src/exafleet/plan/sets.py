@@ -14,6 +14,7 @@ from exafleet.facts.records import Job, TrainJob
 from exafleet.fleet.rates import Rates
 from exafleet.market.draws import Draws
 from exafleet.market.market import MEAN_MONTH, Bools, Floats, Ints, Market
+from exafleet.terms.said import said
 from exafleet.terms.why import SENTENCES, Why
 
 
@@ -295,19 +296,18 @@ def rental_most(market: Market, r: int) -> Floats:
 def _never(market: Market, rates: Rates, job: Job, spots: list[Spot]) -> str:
     """Why no option of a job exists, in one sentence."""
     if not spots:
-        return f"{job.id}: never runs: {job.owner} has, can buy, borrow or rent no system this job may use."
-    said = []
+        return said("note.no system", job=job.id, owner=job.owner)
+    reasons = []
     for k in dict.fromkeys(spot.system for spot in spots):
-        if len(_running(market, rates, job, k)[0]):
-            said.append(f"{market.systems[k]}: never enough units, power or time for a gang it can use")
-        else:
-            said.append(f"{market.systems[k]}: {_reason(rates, job.id, market.systems[k])}")
-    return f"{job.id}: never runs ({'; '.join(said)})."
+        runs = len(_running(market, rates, job, k)[0]) > 0
+        why = said("note.never enough") if runs else _reason(rates, job.id, market.systems[k])
+        reasons.append(said("note.reason", system=market.systems[k], why=why))
+    return said("note.never runs", job=job.id, reasons=reasons)
 
 
 def _reason(rates: Rates, job: str, system: str) -> str:
     if job not in rates.jobs or system not in rates.systems:
-        return "no rate was computed"
+        return said("note.no rate")
     codes = rates.why[rates.jobs.index(job), rates.systems.index(system)]
     codes = codes[codes != Why.OK]
-    return SENTENCES[Why(int(np.bincount(codes).argmax()))] if len(codes) else "no size is allowed"
+    return SENTENCES[Why(int(np.bincount(codes).argmax()))] if len(codes) else said("note.no size")

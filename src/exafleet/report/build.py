@@ -14,7 +14,7 @@ from exafleet.report import summary
 from exafleet.report.sections import answer, fleet, jobs, money, orders, worth
 from exafleet.report.table import Report
 from exafleet.sweep.sensitivity import Sensitivity
-from exafleet.terms.calendar import month_name
+from exafleet.terms.said import named, said
 
 
 def report(world: World, rates: Rates, plan: Plan, trace: Trace | None = None,
@@ -36,13 +36,14 @@ def report(world: World, rates: Rates, plan: Plan, trace: Trace | None = None,
 
 
 def _subtitle(world: World, plan: Plan) -> str:
-    first, last = month_name(plan.market.start), month_name(plan.market.start + plan.market.months - 1)
-    return f"Plan for {first} to {last} with what was known on {world.as_of.isoformat()}."
+    return said("report.subtitle", first=plan.market.start, last=plan.market.start + plan.market.months - 1,
+                day=world.as_of.isoformat())
 
 
 def _meta(world: World, plan: Plan) -> dict[str, Any]:
     return {
         "exafleet": exafleet.__version__, "data": world.data_hash[:12], "as of": world.as_of.isoformat(),
-        "seed": plan.draws.seed, "draws": plan.draws.count, "status": plan.status, "method": plan.method,
+        "seed": plan.draws.seed, "draws": plan.draws.count, "status": named("status", plan.status),
+        "method": named("method", plan.method),
         "objective": f"{plan.objective:.6g} USD", "proven gap": f"{100 * plan.gap:.2f} %",
     }

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from exafleet.terms.said import say
+
 Spec = dict[str, Any]
 Rows = Sequence[dict[str, Any]]
 
@@ -15,6 +17,15 @@ PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F
 _CONFIG = {"font": "system-ui, sans-serif", "axis": {"labelFontSize": 12, "titleFontSize": 12},
            "legend": {"labelFontSize": 12, "titleFontSize": 12, "orient": "bottom", "columns": 3, "labelLimit": 260},
            "view": {"stroke": None}}
+
+
+def translated(data: Any, language: str) -> Any:
+    """Plain data with every sentence of the catalogue in a language."""
+    if isinstance(data, str):
+        return say(data, language)
+    if isinstance(data, dict):
+        return {k: translated(v, language) for k, v in data.items()}
+    return [translated(v, language) for v in data] if isinstance(data, list | tuple) else data
 
 
 def _spec(rows: Rows, **parts: Any) -> Spec:
@@ -30,7 +41,7 @@ def _month(months: Sequence[str]) -> Spec:
 
 
 def _colour(rows: Rows, field: str) -> Spec:
-    names = list(dict.fromkeys(str(row[field]) for row in rows))
+    names = list(dict.fromkeys(row[field] for row in rows))
     return {"field": field, "type": "nominal", "title": None,
             "scale": {"domain": names, "range": [PALETTE[i % len(PALETTE)] for i in range(len(names))]}}
 

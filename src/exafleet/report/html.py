@@ -10,22 +10,27 @@ import functools
 import json
 from pathlib import Path
 
+from exafleet.report.charts import translated
 from exafleet.report.table import Report, Table
+from exafleet.terms.said import ENGLISH, said, say
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def page(report: Report) -> str:
-    """The report as a self-contained HTML page."""
+def page(report: Report, language: str = ENGLISH) -> str:
+    """The report as a self-contained HTML page in a language."""
     import jinja2
 
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), undefined=jinja2.StrictUndefined,
                                      autoescape=True, trim_blocks=True, lstrip_blocks=True)
     charts = {f"{t.id}-{i}": spec for t in report.tables if t.rows for i, (_, spec) in enumerate(t.charts)}
+    environment.globals["word"] = lambda key, **values: say(said(f"page.{key}", **values), language)
+    environment.filters["say"] = lambda text: say(text, language)
     return environment.get_template("report.html.j2").render(
-        report=report,
-        sections=[(t, t.written(), _numeric(t)) for t in report.tables],
-        charts=_inline(charts),
+        report=report, language="zh-CN" if language == "zh" else language,
+        meta=report.footer(language),
+        sections=[(t, t.written(language), _numeric(t)) for t in report.tables],
+        charts=_inline(translated(charts, language)),
         vega=_vega() if charts else "",
     )
 

@@ -9,8 +9,7 @@ import numpy as np
 from exafleet.facts.records import TrainJob
 from exafleet.plan.plan import Plan
 from exafleet.report.sections import worth
-from exafleet.terms import format as words
-from exafleet.terms.calendar import month_name
+from exafleet.terms.said import said
 
 Card = tuple[str, str, str]
 
@@ -30,16 +29,17 @@ def cards(plan: Plan) -> tuple[Card, ...]:
     runs = [j for j, job in enumerate(plan.market.scenario.jobs) if isinstance(job, TrainJob)]
     done = sum(1 for j in runs if plan.finish[0, j] >= 0)
     found: list[Card] = [
-        ("Net present cost", words.money(float(plan.expected.total)), f"mean of {plan.draws.count} draws"),
-        ("Ordered", words.money(spent), f"{words.count(units)} units, {words.count(bought)} chips"),
-        ("Paid out", words.money(float(plan.cash[0].sum())), f"over {plan.market.months} months, base draw"),
+        (said("card.cost"), _money(float(plan.expected.total)), said("card.draws", n=plan.draws.count)),
+        (said("card.ordered"), _money(spent), said("card.units", n=units, chips=bought)),
+        (said("card.paid"), _money(float(plan.cash[0].sum())), said("card.months", n=plan.market.months)),
     ]
     if runs:
-        found.append(("Training runs done", f"{done} of {len(runs)}", "within the horizon, base draw"))
+        found.append((said("card.runs"), said("card.done", done=done, runs=len(runs)), said("card.within")))
     if plan.power.size:
         peak = plan.power[0].sum(axis=0)
         month = int(np.argmax(peak))
-        found.append(("Peak power", words.power(float(peak[month])), month_name(plan.market.start + month)))
+        found.append((said("card.power"), said("amount.power", value=float(peak[month])),
+                      said("amount.month", value=plan.market.start + month)))
     return tuple(found)
 
 
@@ -47,9 +47,9 @@ def _first_orders(plan: Plan) -> str:
     if not plan.orders:
         return ""
     first = min(o.month for o in plan.orders)
-    now = [f"{words.count(o.units)} {o.system} for {o.owner}{' with the queue premium' if o.queued else ''}"
+    now = [said("summary.order queued" if o.queued else "summary.order", units=o.units, system=o.system, owner=o.owner)
            for o in plan.orders if o.month == first]
-    return f"In {month_name(plan.market.start + first)} order {', '.join(now)}."
+    return said("summary.first orders", month=plan.market.start + first, orders=now)
 
 
 def _orders(plan: Plan) -> str:
@@ -57,34 +57,32 @@ def _orders(plan: Plan) -> str:
     for order in plan.orders:
         by_system[order.system] += order.units
     if not by_system:
-        return "Order nothing: no order lowers the expected cost."
-    listed = ", ".join(f"{words.count(n)} {s}" for s, n in sorted(by_system.items(), key=lambda kv: (-kv[1], kv[0])))
-    return f"Over the horizon order {listed}."
+        return said("orders.empty")
+    ranked = sorted(by_system.items(), key=lambda kv: (-kv[1], kv[0]))
+    return said("summary.orders", systems=[said("summary.system", units=n, system=s) for s, n in ranked])
 
 
 def _renting(plan: Plan) -> str:
     signed = sum(c.chips for c in plan.contracts)
     peak = float(plan.rented[0].sum(axis=(0, 1)).max(initial=0.0)) if plan.rented.size else 0.0
-    parts = [f"reserve {words.count(signed)} rented chips"] if signed else []
-    parts += [f"rent up to {words.count(peak)} chips on demand"] if peak >= 0.5 else []
-    return (" and ".join(parts)).capitalize() + "." if parts else ""
+    what = ("both" if peak >= 0.5 else "reserve") if signed else "rent"
+    return said(f"summary.renting.{what}", signed=signed, peak=peak) if signed or peak >= 0.5 else ""
 
 
 def _runs(plan: Plan) -> list[str]:
-    told = []
+    told: list[str] = []
     for j, job in enumerate(plan.market.scenario.jobs):
         if not isinstance(job, TrainJob):
             continue
         run = next((p for p in plan.placements if p.job == job.id), None)
         finish = int(plan.finish[0, j])
         if run is None:
-            told.append(f"{job.id} is not run.")
+            told.append(said("summary.run.not run", job=job.id))
             continue
-        when = f"is done in {month_name(plan.market.start + finish)}" if finish >= 0 else "is not done in time"
         late = finish >= 0 and plan.market.start + finish > job.due
-        told.append(f"{job.id} runs on {words.count(run.chips)} {run.system} chips at {run.place} from "
-                    f"{month_name(plan.market.start + run.start)} and {when}"
-                    + (f", after its due month {month_name(job.due)}." if late else "."))
+        told.append(said("summary.run." + ("late" if late else "done" if finish >= 0 else "never"), job=job.id,
+                         chips=run.chips, system=run.system, place=run.place, start=plan.market.start + run.start,
+                         end=plan.market.start + finish, due=job.due))
     return told
 
 
@@ -92,6 +90,8 @@ def _risk(plan: Plan) -> str:
     if plan.draws.count < 2:
         return ""
     total = plan.cost.total
-    low, high = float(total.min()), float(total.max())
-    return (f"Over {plan.draws.count} draws of late deliveries the net present cost lies between "
-            f"{words.money(low)} and {words.money(high)}.")
+    return said("summary.risk", n=plan.draws.count, low=float(total.min()), high=float(total.max()))
+
+
+def _money(value: float) -> str:
+    return said("amount.money", value=value)

@@ -1,40 +1,28 @@
 """A report is tables: each has a title, one sentence that says what to see, columns with kinds, rows, and a picture.
 
-The terminal, JSON and HTML all print these same tables, so no number exists in only one of them.
+The terminal, JSON, HTML, Markdown and Excel all print these same tables, so no number exists in only one of them.
+Its words are `said(...)` of the catalogue terms/strings.csv, so that the same report reads in every language.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from exafleet.terms import format as words
 from exafleet.terms.calendar import month_name
+from exafleet.terms.forms import ENGLISH, FORMS
+from exafleet.terms.said import named, said, say
 
 if TYPE_CHECKING:
     from exafleet.plan.plan import Plan
 
 Cell = str | float | int | None
 
-# How a column of numbers is written for people, and the unit its raw value has in JSON.
-KINDS: dict[str, tuple[str, Callable[[float], str]]] = {
-    "money": ("USD", words.money),
-    "power": ("W", words.power),
-    "energy": ("J", words.energy),
-    "count": ("1", words.count),
-    "share": ("1", words.percent),
-    "error": ("1", words.error),
-    "change": ("1", words.change),
-    "points": ("1", lambda v: words.points(v, signed=True)),
-    "month": ("YYYY-MM", lambda v: month_name(int(v))),
-    "tokens": ("token", words.tokens),
-    "token_rate": ("token/s", words.token_rate),
-    "number": ("1", words.significant),
-    "rent": ("USD/s", words.rent),
-    "time": ("s", words.duration),
-    "bytes": ("B", words.data),
-    "energy_per_token": ("J/token", lambda v: f"{words.significant(v)} J/token"),
+# The unit a raw value of each kind has in JSON; terms/forms.py writes it for people.
+KINDS = {
+    "money": "USD", "power": "W", "energy": "J", "count": "1", "share": "1", "error": "1", "change": "1",
+    "points": "1", "month": "YYYY-MM", "tokens": "token", "token_rate": "token/s", "number": "1", "rent": "USD/s",
+    "time": "s", "bytes": "B", "energy_per_token": "J/token",
 }
 
 
@@ -53,13 +41,18 @@ class Column:
     @property
     def unit(self) -> str:
         """Unit of the raw value in JSON; empty for text."""
-        return "" if self.kind == "text" else KINDS[self.kind][0]
+        return "" if self.kind == "text" else KINDS[self.kind]
 
-    def written(self, cell: Cell) -> str:
+    def written(self, cell: Cell, language: str = ENGLISH) -> str:
         """A cell as a person reads it; absence is a dash, never a zero."""
         if cell is None:
             return "–"
-        return cell if isinstance(cell, str) else KINDS[self.kind][1](float(cell))
+        return say(cell, language) if isinstance(cell, str) else FORMS[language][self.kind](float(cell))
+
+
+def column(name: str, kind: str = "text") -> Column:
+    """A column whose title is in the catalogue of strings under "column"."""
+    return Column(title=said(f"column.{name}"), kind=kind)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,21 +72,27 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
     charts: tuple[tuple[str, dict[str, Any]], ...] = ()
-    empty: str = "Nothing to show."
+    empty: str = said("text.empty")
     wide: bool = False
 
-    def written(self) -> list[list[str]]:
+    def written(self, language: str = ENGLISH) -> list[list[str]]:
         """Every cell in words."""
-        return [[c.written(cell) for c, cell in zip(self.columns, row, strict=True)] for row in self.rows]
+        return [[c.written(cell, language) for c, cell in zip(self.columns, row, strict=True)] for row in self.rows]
 
-    def as_json(self) -> dict[str, Any]:
-        """Raw values with a unit per column."""
+    def as_json(self, language: str = ENGLISH) -> dict[str, Any]:
+        """Raw values with a unit per column; the words in a language."""
         return {
-            "id": self.id, "title": self.title, "lead": self.lead,
-            "columns": [{"title": c.title, "kind": c.kind, "unit": c.unit} for c in self.columns],
-            "rows": [[month_name(int(cell)) if c.kind == "month" and isinstance(cell, int | float) else cell
-                      for c, cell in zip(self.columns, row, strict=True)] for row in self.rows],
+            "id": self.id, "title": say(self.title, language), "lead": say(self.lead, language),
+            "columns": [{"title": say(c.title, language), "kind": c.kind, "unit": c.unit} for c in self.columns],
+            "rows": [[_plain(c, cell, language) for c, cell in zip(self.columns, row, strict=True)]
+                     for row in self.rows],
         }
+
+
+def _plain(column: Column, cell: Cell, language: str) -> Cell:
+    if column.kind == "month" and isinstance(cell, int | float):
+        return month_name(int(cell))
+    return say(cell, language) if isinstance(cell, str) else cell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,9 +114,15 @@ class Report:
         """The table called `name`."""
         return next(t for t in self.tables if t.id == name)
 
-    def as_json(self) -> dict[str, Any]:
-        """The whole report as plain data."""
+    def footer(self, language: str = ENGLISH) -> list[str]:
+        """What makes the result repeatable, each with its name, in a language."""
+        return [f"{say(named('meta', k), language)} {say(v, language) if isinstance(v, str) else v}"
+                for k, v in self.meta.items()]
+
+    def as_json(self, language: str = ENGLISH) -> dict[str, Any]:
+        """The whole report as plain data, its words in a language."""
         return {
-            "title": self.title, "subtitle": self.subtitle, "summary": list(self.summary), "meta": self.meta,
-            "tables": {t.id: t.as_json() for t in self.tables},
+            "title": say(self.title, language), "subtitle": say(self.subtitle, language),
+            "summary": [say(s, language) for s in self.summary], "meta": self.meta,
+            "tables": {t.id: t.as_json(language) for t in self.tables},
         }

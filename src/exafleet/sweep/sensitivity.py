@@ -22,7 +22,7 @@ from exafleet.market.market import Floats
 from exafleet.plan.plan import Plan
 from exafleet.sweep.local import Progress, sweep
 from exafleet.sweep.variations import Case, Variation, fact_variations, scenario_variations
-from exafleet.terms import format as words
+from exafleet.terms.said import joined, said
 
 if TYPE_CHECKING:
     from exafleet.facts.world import World
@@ -228,13 +228,14 @@ class _Anew:
     def changes(self, varied: Variation, found: Sensitivity) -> str:
         """What to order instead when the number turns out a tenth worse; "stays" where that saves next to nothing."""
         worse = 1.0 + STEP if found.more >= found.less else 1.0 - STEP
-        said = "10 % more" if worse > 1 else "10 % less"
+        side = "more" if worse > 1 else "less"
         case = varied.case(worse)
         _, bought, cost, _ = self._solve(case)
         saves = self._keeping.cost(case) - cost
         if not saves > WORTH * abs(cost):
-            return f"{said}: stays"
-        return f"{said}: {_difference(self._bought, bought) or 'other months'}, saves {words.money(saves)}"
+            return said(f"sensitivity.stays {side}")
+        changed = _difference(self._bought, bought) or said("sensitivity.other months")
+        return said(f"sensitivity.changes {side}", changed=changed, saves=saves)
 
 
 def _bought(problem: TwoStage, first: Floats) -> dict[str, float]:
@@ -254,4 +255,5 @@ def _difference(old: dict[str, float], new: dict[str, float]) -> str:
     """What differs by more than 2 % and one unit, in words; the largest relative change first."""
     names = [n for n in old.keys() | new.keys() if abs(new[n] - old[n]) > max(1.0, 0.02 * max(old[n], new[n]))]
     names.sort(key=lambda n: (-abs(new[n] - old[n]) / max(old[n], new[n]), n))
-    return ", ".join(f"{n} {old[n]:,.0f} -> {new[n]:,.0f}" for n in names[:3]) + (", ..." if len(names) > 3 else "")
+    shown = [said("sensitivity.units", name=n, old=old[n], new=new[n]) for n in names[:3]]
+    return joined([*shown, *(["..."] if len(names) > 3 else [])]) if shown else ""

@@ -16,6 +16,7 @@ from exafleet.facts.records import TrainJob
 from exafleet.market.market import Floats, Market, market_of
 from exafleet.plan.sets import Sets
 from exafleet.terms import format as words
+from exafleet.terms.said import said
 
 if TYPE_CHECKING:
     from exafleet.facts.hardware import System
@@ -45,6 +46,12 @@ VARIED = (
     "most",
 )
 _SHORT = 60
+# Unit of a scenario's number -> how the catalogue of strings writes an amount of it.
+AMOUNTS = {
+    "USD": "money", "USD/unit": "per unit", "USD/GPU-s": "rent", "USD/J": "energy price", "W": "power",
+    "tokens": "tokens", "tokens/s": "token rate", "USD/token": "per million tokens", "USD/mo": "per month",
+    "1/yr": "per year", "chips": "chips",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,24 +98,10 @@ def _source(one: ScenarioKey) -> str:
 
 
 def _written(one: ScenarioKey) -> str:
-    forms: dict[str, Callable[[float], str]] = {
-        "USD": words.money,
-        "USD/unit": lambda v: f"{words.money(v)}/unit",
-        "USD/GPU-s": words.rent,
-        "USD/J": words.energy_price,
-        "W": words.power,
-        "tokens": words.tokens,
-        "tokens/s": words.token_rate,
-        "USD/token": lambda v: f"{words.money(v * 1e6)}/Mtoken",
-        "USD/mo": lambda v: f"{words.money(v)}/mo",
-        "1/yr": lambda v: f"{words.percent(v)}/yr",
-        "chips": lambda v: f"{words.count(v)} GPUs",
-    }
-    form = forms.get(one.unit)
-    more = "" if one.shape in ("number", "budget") else " at first" if one.shape == "series" else " (middle)"
-    return (
-        form(one.value) if form is not None else f"{words.significant(one.value)} {one.unit}".removesuffix(" 1")
-    ) + more
+    value = one.value * 1e6 if one.unit == "USD/token" else one.value
+    written = said(f"amount.{AMOUNTS[one.unit]}", value=value) if one.unit in AMOUNTS else (
+        said("amount.number", value=value) if one.unit == "1" else said("amount.unit", value=value, unit=one.unit))
+    return written if one.shape in ("number", "budget") else said(f"amount.{one.shape}", amount=written)
 
 
 def _vary_scenario(world: World, base: Case, key: str, systems: Mapping[str, System]) -> Callable[[float], Case]:

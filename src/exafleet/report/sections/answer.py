@@ -11,10 +11,10 @@ from exafleet.fleet.rates import Rates
 from exafleet.plan.plan import Plan
 from exafleet.replay.trace import Trace
 from exafleet.report import charts
-from exafleet.report.table import Cell, Column, Table
+from exafleet.report.table import Cell, Table, column
 from exafleet.sweep.sensitivity import Sensitivity
-from exafleet.terms import format as words
-from exafleet.terms.calendar import month_name
+from exafleet.terms.format import significant
+from exafleet.terms.said import said
 from exafleet.terms.why import SENTENCES, Why
 
 
@@ -26,24 +26,26 @@ def speeds(rates: Rates) -> Table:
             sizes, work = rates.sizes[j, k], rates.work_per_s[j, k]
             if not work.any():
                 codes = rates.why[j, k][rates.why[j, k] != Why.OK]
-                why = SENTENCES[Why(int(np.bincount(codes).argmax()))] if len(codes) else "not asked"
+                why = SENTENCES[Why(int(np.bincount(codes).argmax()))] if len(codes) else said("speeds.not asked")
                 rows.append((job, system, None, None, None, None, None, why))
                 continue
             best = int(np.argmax(np.divide(work, sizes, out=np.zeros_like(work), where=sizes > 0)))
             each = 1.0 / float(sizes[best])
             rows.append((job, system, int(sizes[best]), float(work[best]) * each,
-                         words.band(float(rates.low[j, k, best]) * each, float(rates.high[j, k, best]) * each,
-                                    words.significant),
+                         _band(float(rates.low[j, k, best]) * each, float(rates.high[j, k, best]) * each),
                          rates.units[j] + "/s", float(rates.power[j, k, best]) * each, rates.layout[j][k][best]))
     return Table(
-        id="speeds", title="How fast each job runs on each system", wide=True,
-        lead="Useful work per chip and second at the most efficient size, failures taken off, with its 80 % band.",
-        empty="No job to run.",
-        columns=(Column(title="Job"), Column(title="System"), Column(title="Chips", kind="count"),
-                 Column(title="Per chip", kind="number"), Column(title="80 % band"), Column(title="Unit"),
-                 Column(title="IT power per chip", kind="power"), Column(title="Layout, or why not")),
+        id="speeds", title=said("speeds.title"), wide=True, lead=said("speeds.lead"), empty=said("speeds.empty"),
+        columns=(column("job"), column("system"), column("chips", "count"), column("per chip", "number"),
+                 column("band"), column("unit"), column("power per chip", "power"), column("layout")),
         rows=tuple(rows),
     )
+
+
+def _band(low: float, high: float) -> str:
+    if significant(low) == significant(high):
+        return said("amount.number", value=low)
+    return said("amount.band", low=low, high=high)
 
 
 def sensitivity(plan: Plan, found: Sequence[Sensitivity]) -> Table:
@@ -51,14 +53,12 @@ def sensitivity(plan: Plan, found: Sequence[Sensitivity]) -> Table:
     rows = tuple((s.key, s.written, s.source, s.elasticity, s.less, s.more, s.changes) for s in found)
     picture = [{"fact": s.key, "less": s.less / 1e6, "more": s.more / 1e6} for s in found]
     return Table(
-        id="sensitivity", title="What would change the answer",
-        lead="Change of the expected cost when one fact is 10 % lower or higher; the five that matter most.",
-        empty="No fact was varied.",
-        columns=(Column(title="Fact"), Column(title="Today"), Column(title="Source"),
-                 Column(title="Elasticity", kind="number"), Column(title="10 % less", kind="money"),
-                 Column(title="10 % more", kind="money"), Column(title="Order book")),
+        id="sensitivity", title=said("sensitivity.title"), lead=said("sensitivity.lead"),
+        empty=said("sensitivity.empty"),
+        columns=(column("fact"), column("today"), column("source"), column("elasticity", "number"),
+                 column("10 less", "money"), column("10 more", "money"), column("order book")),
         rows=rows,
-        charts=(("", charts.tornado(picture, [s.key for s in found], "change of expected cost, million USD")),),
+        charts=(("", charts.tornado(picture, [s.key for s in found], said("sensitivity.picture"))),),
     )
 
 
@@ -72,17 +72,14 @@ def replayed(plan: Plan, trace: Trace) -> Table:
         lived = trace.finish[j]
         month = int(np.searchsorted(seconds, lived, side="right")) - 1 if np.isfinite(lived) else None
         planned = int(plan.finish[0, j])
-        rows.append((job.id, month_name(start + planned) if planned >= 0 else "not within the horizon",
-                     month_name(start + month) if month is not None else
-                     f"{words.percent(float(trace.progress[j, -1]))} done at the end",
+        rows.append((job.id, said("amount.month", value=start + planned) if planned >= 0 else said("replay.not within"),
+                     said("amount.month", value=start + month) if month is not None else
+                     said("replay.part", done=float(trace.progress[j, -1])),
                      float(trace.waited[j]) / 86400, int(trace.stops[j]), float(trace.lost[j]) / 86400))
     return Table(
-        id="replay", title="The plan, lived through",
-        lead="The base draw again with whole racks installed one by one, whole gangs and failures as events.",
-        empty="The plan runs no training job.",
-        columns=(Column(title="Run"), Column(title="Done as planned"), Column(title="Done when lived"),
-                 Column(title="Days waiting for its gang", kind="number"), Column(title="Failures", kind="count"),
-                 Column(title="Days lost to failures and checkpoints", kind="number")),
+        id="replay", title=said("replay.title"), lead=said("replay.lead"), empty=said("replay.empty"),
+        columns=(column("run"), column("done as planned"), column("done when lived"),
+                 column("days waiting", "number"), column("failures", "count"), column("days lost", "number")),
         rows=tuple(rows),
     )
 
@@ -97,10 +94,8 @@ def ledger(plan: Plan, trace: Trace) -> Table:
          float(trace.lent[h, t]), float(trace.idle[h, t]))
         for t in range(market.months) for h in np.flatnonzero(trace.owned[:, t] > 0.5)]
     return Table(
-        id="ledger", title="Who owned and who used what", lead="Chips, mean over the month, base draw lived through.",
-        empty="Nobody owned anything.", wide=True,
-        columns=(Column(title="Month", kind="month"), Column(title="Owner"), Column(title="Site"),
-                 Column(title="System"), Column(title="Owned", kind="count"), Column(title="Used", kind="count"),
-                 Column(title="Lent", kind="count"), Column(title="Idle", kind="count")),
+        id="ledger", title=said("ledger.title"), lead=said("ledger.lead"), empty=said("ledger.empty"), wide=True,
+        columns=(column("month", "month"), column("owner"), column("site"), column("system"),
+                 column("owned", "count"), column("used", "count"), column("lent", "count"), column("idle", "count")),
         rows=tuple(rows),
     )

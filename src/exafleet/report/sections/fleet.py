@@ -8,9 +8,9 @@ import numpy as np
 
 from exafleet.plan.plan import Plan
 from exafleet.report import charts
-from exafleet.report.table import Cell, Column, Table, month_names
-from exafleet.terms import format as words
+from exafleet.report.table import Cell, Table, column, month_names
 from exafleet.terms.calendar import month_name
+from exafleet.terms.said import joined, said
 
 # (month, system, chips) that stand somewhere
 Standing = tuple[str, str, float]
@@ -37,21 +37,19 @@ def placements_by_month(plan: Plan) -> Table:
     last = month_name(market.start + market.months - 1)
     total = sum(chips for month, _, chips in standing if month == last)
     return Table(
-        id="fleet", title="What arrives and where it goes",
-        lead=f"Changes of the installed fleet in the base draw; {words.count(total)} chips stand at the end.",
-        empty="The installed fleet does not change.",
-        columns=(Column(title="Month", kind="month"), Column(title="Owner"), Column(title="Site"),
-                 Column(title="System"), Column(title="Change", kind="count"), Column(title="Units", kind="count"),
-                 Column(title="Chips", kind="count"), Column(title="Used by")),
+        id="fleet", title=said("fleet.title"), lead=said("fleet.lead", chips=total), empty=said("fleet.empty"),
+        columns=(column("month", "month"), column("owner"), column("site"), column("system"),
+                 column("change", "count"), column("units", "count"), column("chips", "count"), column("used by")),
         rows=tuple(sorted(rows, key=lambda r: (int(r[0] or 0), str(r[1]), str(r[2]), str(r[3])))),
-        charts=(("", charts.bars(_merged(standing), month_names(plan), "chips", "installed chips", "system")),),
+        charts=(("", charts.bars(_merged(standing), month_names(plan), "chips", said("fleet.picture"), "system")),),
     )
 
 
 def _users(plan: Plan, holder: int, month: int) -> str:
     jobs = plan.market.scenario.jobs
     used = [(float(plan.use[0, j, holder, month]), jobs[j].id) for j in range(len(jobs))]
-    return ", ".join(f"{name} {words.count(chips)}" for chips, name in sorted(used, reverse=True) if chips >= 0.5)
+    return joined([said("fleet.user", job=name, chips=chips) for chips, name in sorted(used, reverse=True)
+                   if chips >= 0.5])
 
 
 def _merged(standing: list[Standing]) -> list[dict[str, object]]:
@@ -74,22 +72,20 @@ def power(plan: Plan) -> Table:
                      float(used[peak] / limit[peak]) if limit[peak] > 0 else None, full))
         pictures.append((site.name, charts.against_limit(
             [{"month": month_name(market.start + t), "used": float(used[t]) / 1e6, "limit": float(limit[t]) / 1e6}
-             for t in range(market.months)], month_names(plan), "MW")))
+             for t in range(market.months)], month_names(plan), said("power.picture"))))
     return Table(
-        id="power", title="Power against the limit",
-        lead=f"Facility power at the meter in the base draw; {_fullest(rows)}.",
-        empty="The scenario names no site.",
-        columns=(Column(title="Site"), Column(title="Limit at start", kind="power"),
-                 Column(title="Limit at end", kind="power"), Column(title="Peak in use", kind="power"),
-                 Column(title="In", kind="month"), Column(title="Of limit", kind="share"),
-                 Column(title="Months at limit", kind="count")),
+        id="power", title=said("power.title"), lead=said("power.lead", sites=_fullest(rows)),
+        empty=said("power.empty"),
+        columns=(column("site"), column("limit at start", "power"), column("limit at end", "power"),
+                 column("peak in use", "power"), column("in", "month"), column("of limit", "share"),
+                 column("months at limit", "count")),
         rows=tuple(rows), charts=tuple(pictures),
     )
 
 
-def _fullest(rows: list[tuple[Cell, ...]]) -> str:
-    full = [f"{row[0]} is at its limit in {row[6]} month{'' if row[6] == 1 else 's'}" for row in rows if row[6]]
-    return "; ".join(full) if full else "no site reaches its limit"
+def _fullest(rows: list[tuple[Cell, ...]]) -> list[str]:
+    full = [said("power.full", site=row[0], n=row[6]) for row in rows if row[6]]
+    return [*full] or [said("power.none full")]
 
 
 def energy(plan: Plan) -> Table:
@@ -101,13 +97,10 @@ def energy(plan: Plan) -> Table:
                   float((plan.energy[0, s] * market.carbon[s]).sum()) / 1e3)
                  for s, site in enumerate(market.scenario.sites))
     return Table(
-        id="energy", title="Energy and emissions",
-        lead=f"{words.energy(sum(r[1] for r in rows))} at the meter over {market.months} months in the base draw "
-             "(undiscounted).",
-        empty="The scenario names no site.",
-        columns=(Column(title="Site"), Column(title="Energy", kind="energy"),
-                 Column(title="Mean power", kind="power"), Column(title="Cost", kind="money"),
-                 Column(title="CO2e [t]", kind="count")),
+        id="energy", title=said("energy.title"),
+        lead=said("energy.lead", energy=sum(r[1] for r in rows), n=market.months), empty=said("power.empty"),
+        columns=(column("site"), column("energy", "energy"), column("mean power", "power"), column("cost", "money"),
+                 column("co2e", "count")),
         rows=rows,
     )
 
@@ -116,9 +109,10 @@ def power_by_month(plan: Plan) -> Table:
     """Use and limit of every site in every month (the detail under the power table)."""
     market = plan.market
     return Table(
-        id="power-by-month", title="Power by month", lead="Facility power in use and limit, base draw.", wide=True,
-        columns=(Column(title="Month", kind="month"), Column(title="Site"), Column(title="In use", kind="power"),
-                 Column(title="Limit", kind="power"), Column(title="Dark units", kind="count")),
+        id="power-by-month", title=said("power-by-month.title"), lead=said("power-by-month.lead"),
+        empty=said("power.empty"), wide=True,
+        columns=(column("month", "month"), column("site"), column("in use", "power"), column("limit", "power"),
+                 column("dark units", "count")),
         rows=tuple((market.start + t, site.id, float(plan.power[0, s, t]), float(market.power[s, t]),
                     _dark(plan, s, t))
                    for t in range(market.months) for s, site in enumerate(market.scenario.sites)),

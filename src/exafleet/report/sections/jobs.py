@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from exafleet.facts.records import ServeJob, TrainJob
 from exafleet.plan.plan import Plan
 from exafleet.report import charts
-from exafleet.report.table import Cell, Column, Table, month_names
+from exafleet.report.table import Cell, Table, column, month_names
 from exafleet.terms.calendar import month_name
+from exafleet.terms.said import said
 
 
 def training(plan: Plan) -> Table:
@@ -16,37 +19,37 @@ def training(plan: Plan) -> Table:
     market, start = plan.market, plan.market.start
     placed = {p.job: p for p in plan.placements}
     rows: list[tuple[Cell, ...]] = []
-    bars: list[dict[str, object]] = []
+    bars: list[dict[str, Any]] = []
     for j, job in enumerate(market.scenario.jobs):
         if not isinstance(job, TrainJob):
             continue
         run, finish = placed.get(job.id), plan.finish[:, j]
         if run is None:
-            rows.append((job.id, job.owner, "not run", "", None, None, None, None, job.due, None))
+            rows.append((job.id, job.owner, said("training.not run"), "", None, None, None, None, job.due, None))
             continue
         done = finish[finish >= 0]
         late = int(np.sum((finish < 0) | (start + finish > job.due)))
         rows.append((job.id, job.owner, run.place, run.system, run.chips, start + run.start,
                      start + int(finish[0]) if finish[0] >= 0 else None,
                      start + int(done.max()) if len(done) == len(finish) else None, job.due, late / len(finish)))
-        bars.append({"task": f"{job.id} on {run.chips:,} chips, {run.place}", "kind": job.owner,
+        bars.append({"task": said("training.task", job=job.id, chips=run.chips, place=run.place), "kind": job.owner,
                      "start": month_name(start + run.start),
                      "end": month_name(start + int(finish[0] if finish[0] >= 0 else market.months - 1) + 1)})
     return Table(
-        id="training", title="Training runs", lead=_training_lead(rows), empty="The scenario has no training run.",
-        columns=(Column(title="Run"), Column(title="Owner"), Column(title="Where"), Column(title="System"),
-                 Column(title="Chips", kind="count"), Column(title="Starts", kind="month"),
-                 Column(title="Done", kind="month"), Column(title="Latest", kind="month"),
-                 Column(title="Due", kind="month"), Column(title="Late in", kind="share")),
-        rows=tuple(rows), charts=(("", charts.gantt(bars, [str(b["task"]) for b in bars])),) if bars else (),
+        id="training", title=said("training.title"), lead=_training_lead(rows), empty=said("training.empty"),
+        columns=(column("run"), column("owner"), column("where"), column("system"), column("chips", "count"),
+                 column("starts", "month"), column("done", "month"), column("latest", "month"),
+                 column("due", "month"), column("late in", "share")),
+        rows=tuple(rows), charts=(("", charts.gantt(bars, [b["task"] for b in bars])),) if bars else (),
     )
 
 
 def _training_lead(rows: list[tuple[Cell, ...]]) -> str:
     done = [str(r[0]) for r in rows if r[6] is not None]
     never = [str(r[0]) for r in rows if r[6] is None]
-    text = f"{len(done)} of {len(rows)} runs finish within the horizon in the base draw"
-    return text + (f"; not {', '.join(never)}." if never else ".")
+    if never:
+        return said("training.lead some", done=len(done), runs=len(rows), never=never)
+    return said("training.lead all", n=len(rows))
 
 
 def demand(plan: Plan) -> Table:
@@ -59,35 +62,34 @@ def demand(plan: Plan) -> Table:
             continue
         served, short = plan.served[:, j], plan.short[:, j]
         asked = served + short
-        scale, unit = _unit("tokens/s" if isinstance(job, ServeJob) else "reference chips", float(asked[0].max()))
+        scale, unit = _unit("tokens" if isinstance(job, ServeJob) else "chips", float(asked[0].max()))
         total = asked.sum(axis=1)
         met = np.divide(served.sum(axis=1), total, out=np.ones_like(total), where=total > 0)
         month_met = np.divide(served[0], asked[0], out=np.ones_like(asked[0]), where=asked[0] > 0)
         worst = int(np.argmin(month_met))
         rows.append((job.id, job.owner, float(asked[0].max()) / scale, unit, float(met[0]), float(met.min()),
                      market.start + worst, float(month_met[worst])))
-        kinds = (("served", served[0]), ("not served", short[0]))
+        kinds = ((said("demand.served"), served[0]), (said("demand.short"), short[0]))
         pictures.append((job.id, charts.demand(
             [{"month": month_name(market.start + t), "kind": kind, "value": float(values[t]) / scale}
              for kind, values in kinds for t in range(market.months)], month_names(plan), unit)))
     return Table(
-        id="demand", title="Demand served", lead=_demand_lead(rows),
-        empty="The scenario has no serving or research demand.",
-        columns=(Column(title="Job"), Column(title="Owner"), Column(title="Peak", kind="number"), Column(title="Unit"),
-                 Column(title="Served", kind="share"), Column(title="Worst draw", kind="share"),
-                 Column(title="Worst month", kind="month"), Column(title="Served then", kind="share")),
+        id="demand", title=said("demand.title"), lead=_demand_lead(rows), empty=said("demand.empty"),
+        columns=(column("job"), column("owner"), column("peak", "number"), column("unit"),
+                 column("served", "share"), column("worst draw", "share"), column("worst month", "month"),
+                 column("served then", "share")),
         rows=tuple(rows), charts=tuple(pictures),
     )
 
 
 def _unit(name: str, peak: float) -> tuple[float, str]:
     """Scale and unit in which a demand with this peak reads well."""
-    for scale, letter in ((1e6, "M "), (1e3, "k ")):
-        if peak >= 10 * scale or (name == "tokens/s" and peak >= scale):
-            return scale, letter + name
-    return 1.0, name
+    for scale, prefix in ((1e6, "M"), (1e3, "k")):
+        if peak >= 10 * scale or (name == "tokens" and peak >= scale):
+            return scale, said(f"demand.unit.{name}.{prefix}")
+    return 1.0, said(f"demand.unit.{name}")
 
 
 def _demand_lead(rows: list[tuple[Cell, ...]]) -> str:
     full = sum(1 for r in rows if isinstance(r[4], float) and r[4] > 0.999)
-    return f"{full} of {len(rows)} demands are served in full in the base draw."
+    return said("demand.lead", full=full, n=len(rows))

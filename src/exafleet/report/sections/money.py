@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from exafleet.plan.plan import Plan
 from exafleet.report import charts
-from exafleet.report.table import Cell, Column, Table, month_names
-from exafleet.terms import format as words
+from exafleet.report.table import Cell, Column, Table, column, month_names
 from exafleet.terms.calendar import month_name
+from exafleet.terms.said import named, said
 
 
 def cost(plan: Plan) -> Table:
@@ -16,28 +18,27 @@ def cost(plan: Plan) -> Table:
     names, expected = plan.expected.names, plan.expected.values
     worst = int(np.argmax(plan.cost.total))
     shown = [p for p, _ in enumerate(names) if np.any(plan.cost.values[:, p] != 0)]
-    rows: list[tuple[Cell, ...]] = [(names[p], float(expected[p]), float(plan.cost.values[0, p]),
+    rows: list[tuple[Cell, ...]] = [(named("part", names[p]), float(expected[p]), float(plan.cost.values[0, p]),
                                      float(plan.cost.values[worst, p])) for p in shown]
-    rows.append(("total", float(plan.expected.total), float(plan.cost.total[0]), float(plan.cost.total[worst])))
-    picture = [{"part": names[p], "value": float(expected[p]) / 1e6} for p in shown]
+    rows.append((said("text.total"), float(plan.expected.total), float(plan.cost.total[0]),
+                 float(plan.cost.total[worst])))
+    picture: list[dict[str, Any]] = [{"part": named("part", names[p]), "value": float(expected[p]) / 1e6}
+                                     for p in shown]
     return Table(
-        id="cost", title="What it costs",
-        lead=f"Net present cost {words.money(float(plan.expected.total))} in the mean of {plan.draws.count} draws; "
-             f"penalties count as costs, values and residuals as negative costs.{_risk(plan)}",
-        columns=(Column(title="Part"), Column(title="Mean", kind="money"), Column(title="Base draw", kind="money"),
-                 Column(title="Dearest draw", kind="money")),
-        rows=tuple(rows),
-        charts=(("", charts.pieces(picture, [str(p["part"]) for p in picture],
-                                   "million USD, present value, mean of draws")),) if picture else (),
+        id="cost", title=said("cost.title"), lead=_lead(plan),
+        columns=(column("part"), column("mean", "money"), column("base draw", "money"),
+                 column("dearest draw", "money")),
+        rows=tuple(rows), empty=said("cost.empty"),
+        charts=(("", charts.pieces(picture, [p["part"] for p in picture], said("cost.picture"))),) if picture else (),
     )
 
 
-def _risk(plan: Plan) -> str:
-    risk = plan.market.scenario.risk
+def _lead(plan: Plan) -> str:
+    risk, cost = plan.market.scenario.risk, {"cost": float(plan.expected.total), "n": plan.draws.count}
     if risk.weight == 0:
-        return ""
-    return (f" The plan minimises {words.money(plan.objective)}: {words.percent(1 - risk.weight)} of the mean plus "
-            f"{words.percent(risk.weight)} of the mean over the worst {words.percent(1 - risk.alpha)} of the draws.")
+        return said("cost.lead", **cost)
+    return said("cost.lead risk", **cost, objective=plan.objective, mean=1 - risk.weight, tail=risk.weight,
+                worst=1 - risk.alpha)
 
 
 def cash(plan: Plan) -> Table:
@@ -49,20 +50,19 @@ def cash(plan: Plan) -> Table:
     for q in dict.fromkeys(quarter.tolist()):
         months = np.flatnonzero(quarter == q)
         paid = [float(plan.cash[0, o, months].sum()) for o in range(len(owners))]
-        rows.append((f"{q * 3 // 12}-Q{q * 3 % 12 // 3 + 1}", *paid, *([sum(paid)] if len(owners) > 1 else [])))
+        name = said("text.quarter", year=str(q * 3 // 12), quarter=q * 3 % 12 // 3 + 1)
+        rows.append((name, *paid, *([sum(paid)] if len(owners) > 1 else [])))
     whole = [float(plan.cash[0, o].sum()) for o in range(len(owners))]
-    rows.append(("total", *whole, *([sum(whole)] if len(owners) > 1 else [])))
+    rows.append((said("text.total"), *whole, *([sum(whole)] if len(owners) > 1 else [])))
     picture = [{"month": month_name(market.start + t), "owner": owner, "cash": float(plan.cash[0, o, t]) / 1e6}
                for o, owner in enumerate(owners) for t in range(market.months)]
     return Table(
-        id="cash", title="Cash by owner",
-        lead=f"{words.money(float(plan.cash[0].sum()))} leave the owners over {market.months} months in the base draw "
-             "(undiscounted; sales and loans received are negative).",
-        empty="The scenario names no owner.",
-        columns=(Column(title="Quarter"), *(Column(title=o, kind="money") for o in owners),
-                 *([Column(title="All", kind="money")] if len(owners) > 1 else [])),
+        id="cash", title=said("cash.title"), lead=said("cash.lead", cash=float(plan.cash[0].sum()), n=market.months),
+        empty=said("cash.empty"),
+        columns=(column("quarter"), *(Column(title=o, kind="money") for o in owners),
+                 *([column("all", "money")] if len(owners) > 1 else [])),
         rows=tuple(rows) if owners else (),
-        charts=(("", charts.bars(picture, month_names(plan), "cash", "cash out, million USD", "owner")),),
+        charts=(("", charts.bars(picture, month_names(plan), "cash", said("cash.picture"), "owner")),),
     )
 
 
@@ -74,8 +74,8 @@ def cash_by_month(plan: Plan) -> Table:
          float(market.budget[o, t]) if np.isfinite(market.budget[o, t]) else None)
         for t in range(market.months) for o, owner in enumerate(market.scenario.owners))
     return Table(
-        id="cash-by-month", title="Cash by month", lead="Cash out, its running sum and the budget so far, base draw.",
-        wide=True, rows=rows,
-        columns=(Column(title="Month", kind="month"), Column(title="Owner"), Column(title="Cash out", kind="money"),
-                 Column(title="So far", kind="money"), Column(title="Budget so far", kind="money")),
+        id="cash-by-month", title=said("cash-by-month.title"), lead=said("cash-by-month.lead"),
+        empty=said("cash.empty"), wide=True, rows=rows,
+        columns=(column("month", "month"), column("owner"), column("cash out", "money"), column("so far", "money"),
+                 column("budget so far", "money")),
     )

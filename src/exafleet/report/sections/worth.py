@@ -10,8 +10,8 @@ from collections import defaultdict
 import numpy as np
 
 from exafleet.plan.plan import Binding, Plan
-from exafleet.report.table import Cell, Column, Table
-from exafleet.terms import format as words
+from exafleet.report.table import Cell, Table, column
+from exafleet.terms.said import named, said
 
 FEW_MW = 5.0   # sites below this many MW think in kW
 
@@ -23,25 +23,21 @@ def binding(plan: Plan, most: int = 12) -> Table:
         groups[rule.rule, rule.place, rule.unit].append(rule)
     start = plan.market.start
     rows: list[tuple[Cell, ...]] = sorted(
-        ((rule, place, start + min(b.month for b in found), start + max(b.month for b in found), len(found),
-          *_more(unit, max(b.limit for b in found), sum(b.price for b in found)))
+        ((named("rule", rule), place, start + min(b.month for b in found), start + max(b.month for b in found),
+          len(found), *_more(unit, max(b.limit for b in found), sum(b.price for b in found)))
          for (rule, place, unit), found in groups.items()), key=lambda r: (-float(r[6] or 0), str(r[0]), str(r[1])))
     return Table(
-        id="binding", title="Which rule binds",
-        lead="Present value of one more unit of the limit in every month it binds, all orders kept.",
-        empty="No rule binds.",
-        columns=(Column(title="Rule"), Column(title="At"), Column(title="First", kind="month"),
-                 Column(title="Last", kind="month"), Column(title="Months", kind="count"), Column(title="One more is"),
-                 Column(title="Worth", kind="money")),
+        id="binding", title=said("binding.title"), lead=said("binding.lead"), empty=said("binding.empty"),
+        columns=(column("rule"), column("at"), column("first", "month"), column("last", "month"),
+                 column("months", "count"), column("one more is"), column("worth", "money")),
         rows=tuple(rows[:most]),
     )
 
 
 def _more(unit: str, limit: float, price: float) -> tuple[str, float]:
     """What one more is, and its worth: a kW where the whole limit is a few MW. limit in `unit`, price per `unit`"""
-    if unit == "MW" and limit < FEW_MW:
-        return "1 more kW", price / 1e3
-    return ("1 USD more" if unit == "USD" else f"1 more {unit}"), price
+    small = unit == "MW" and limit < FEW_MW
+    return named("one-more-unit", "kW" if small else unit), price / (1e3 if small else 1.0)
 
 
 def one_more(plan: Plan) -> Table:
@@ -51,9 +47,9 @@ def one_more(plan: Plan) -> Table:
     for s, site in enumerate(market.scenario.sites):
         worth = plan.power_value[s] * 1e6
         if worth.max(initial=0.0) > 0:
-            what, total = _more("MW", float(market.power[s].max()) / 1e6, float(worth.sum()))
-            rows.append((f"{what.removeprefix('1 more ')} at {site.id}, all months", "",
-                         market.start + int(np.argmax(worth)), total, None))
+            small = float(market.power[s].max()) / 1e6 < FEW_MW
+            rows.append((said("one-more.kW" if small else "one-more.MW", site=site.id), "",
+                         market.start + int(np.argmax(worth)), float(worth.sum()) / (1e3 if small else 1.0), None))
     wanted = {offer.system for offer in market.scenario.offers} | {q.system for q in market.scenario.open_orders}
     for k, system in enumerate(market.systems):
         if system in wanted and len(market.scenario.owners):
@@ -63,12 +59,9 @@ def one_more(plan: Plan) -> Table:
             rows.append((f"{system}", market.scenario.owners[owner].id, market.start + first, float(values[owner]),
                          float(plan.month_earlier[owner, k, first])))
     return Table(
-        id="one-more", title="What one more would be worth",
-        lead="Present value, mean over draws, price not taken off; for the owner who values it most, arriving when the "
-             "first ordered unit arrives (or could).",
-        empty="One more of anything would be worth nothing.",
-        columns=(Column(title="One more"), Column(title="For"), Column(title="Month", kind="month"),
-                 Column(title="Worth", kind="money"), Column(title="A month earlier adds", kind="money")),
+        id="one-more", title=said("one-more.title"), lead=said("one-more.lead"), empty=said("one-more.empty"),
+        columns=(column("one more"), column("for"), column("month", "month"), column("worth", "money"),
+                 column("a month earlier", "money")),
         rows=tuple(rows),
     )
 
@@ -95,15 +88,12 @@ def queue(plan: Plan) -> Table:
         first = int(open_months[0])
         rows.append((offer.id, float(market.sooner[f]) if offer.queue else 1.0, quoted,
                      float(premium[first]), market.start + best, float(premium[best]),
-                     "" if quoted is None else ("pay it" if premium[best] > quoted else "do not pay it")))
+                     "" if quoted is None else said("queue.pay" if premium[best] > quoted else "queue.do not pay")))
     return Table(
-        id="queue", title="The highest queue premium worth paying",
-        lead="Share of the price that an earlier arrival is worth; below the quoted premium the queue is too dear.",
-        empty="No offer can be ordered within the horizon.",
-        columns=(Column(title="Offer"), Column(title="Months sooner", kind="number"),
-                 Column(title="Quoted", kind="share"), Column(title="Worth at first", kind="share"),
-                 Column(title="Best month", kind="month"), Column(title="Worth then", kind="share"),
-                 Column(title="So")),
+        id="queue", title=said("queue.title"), lead=said("queue.lead"), empty=said("queue.empty"),
+        columns=(column("offer"), column("months sooner", "number"), column("quoted", "share"),
+                 column("worth at first", "share"), column("best month", "month"), column("worth then", "share"),
+                 column("so")),
         rows=tuple(rows),
     )
 
@@ -112,6 +102,6 @@ def headline(plan: Plan) -> str:
     """One sentence on the dearest rule."""
     table = binding(plan, most=1)
     if not table.rows:
-        return "No rule of the scenario binds."
+        return said("binding.none")
     rule, place, *_, more, worth = table.rows[0]
-    return f"The dearest rule is {rule} at {place}: {more} while it binds is worth {words.money(float(worth or 0))}."
+    return said("binding.dearest", rule=rule, place=place, more=more, worth=float(worth or 0))
