@@ -20,7 +20,7 @@ from exafleet.market.draws import Draws
 from exafleet.market.market import Floats, Ints, Market, make_read_only
 from exafleet.plan.highs import Linear, Solver, Stop
 from exafleet.plan.lean import Lean, Range, lean
-from exafleet.plan.plan import PARTS, Plan
+from exafleet.plan.plan import BOOKS, PARTS, Plan
 from exafleet.plan.read import take
 from exafleet.plan.rules import RULES, Rule
 from exafleet.plan.sets import sets
@@ -130,6 +130,13 @@ def alike(points: Floats) -> Ints:
     return order
 
 
+def by_month(p: TwoStage, paid: Floats) -> Floats:
+    """Cash by owner and month of what is paid by kind, owner and month. [O, T]"""
+    market = p.build.market
+    kinds = paid.reshape(len(BOOKS), len(market.scenario.owners), market.months + 1)
+    return np.asarray(kinds[..., :market.months].sum(axis=0))
+
+
 class _Work:
     """The arrays of an Evaluation while they are filled, batch by batch."""
 
@@ -162,7 +169,7 @@ class _Work:
     def _keep(self, p: TwoStage, n: int, at: int, y: Floats) -> None:
         scaled, b = y * p.scale[n], p.build
         self.cost[at] = p.parts1[n] @ self.first + p.parts2 @ scaled + p.part_constant[n]
-        self.cash[at] = (p.cash1[n] @ self.first + p.cash2 @ y).reshape(self.cash[at].shape)
+        self.cash[at] = by_month(p, p.cash1[n] @ self.first + p.cash2 @ y)
         wanted = self.market.demand * b.draws.demand[n]
         self.served[at] = np.maximum(wanted - take(b.y["short"], scaled) * b.peak[:, None], 0.0) * (wanted > 0)
         self.progress[at] = np.minimum(take(b.y["done"], scaled), 1.0)
