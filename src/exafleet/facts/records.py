@@ -405,12 +405,16 @@ class Move:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Risk:
-    """How uncertainty is treated: minimise (1 - weight) * mean + weight * CVaR(alpha) over `draws` draws."""
+    """How uncertainty is treated: minimise (1 - weight) * mean + weight * CVaR(alpha) over `draws` draws.
+
+    react   months between two looks at the order book, at which each draw may cancel, defer and order again; 0: never
+    """
 
     draws: int = 5
     seed: int = 1
     alpha: float = 0.9
     weight: float = 0.0
+    react: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from exafleet.market.market import Bools, Floats, Ints, Market
 from exafleet.plan.blocks import Entries, Members
 from exafleet.plan.book import Book, book
 from exafleet.plan.books import budgets
+from exafleet.plan.later import Later, add_columns, later
 from exafleet.plan.sets import Index, Sets
 
 MEGAWATT = 1e6
@@ -52,7 +53,11 @@ class Activities:
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """Everything a rule may look at or add to. `couple[n]` is the first stage in the rows of draw n only."""
+    """Everything a rule may look at or add to.
+
+    couple[n]  the first stage in the rows of draw n only
+    caps       upper bounds of recourse columns that differ by draw: (columns, [N, columns])
+    """
 
     market: Market
     draws: Draws
@@ -76,6 +81,8 @@ class Build:
     first_ledger: Ledger
     draw_ledger: tuple[Ledger, ...]
     constants: dict[str, Floats]
+    later: Later
+    caps: list[tuple[Ints, Floats]]
 
     @property
     def index(self) -> Index:
@@ -97,10 +104,12 @@ def build(market: Market, draws: Draws, sets: Sets) -> Build:
     orders = book(market, draws, sets.holder_owner, sets.holder_system)
     _first_columns(x, market, sets, orders)
     acts = _recourse_columns(y, market, sets, owner)
+    decided = later(market, draws, orders, sets.holder_owner, sets.holder_system)
+    caps = add_columns(y, market, draws, orders, decided)
     return Build(market, draws, sets, orders, owner, acts, np.maximum(market.demand.max(axis=1, initial=0.0), 1e-300),
                  _money(market), x, y, Members(), Members(), Entries(), Entries(), Entries(),
                  tuple(Entries() for _ in range(draws.count)), [], [], Ledger(), Ledger(),
-                 tuple(Ledger() for _ in range(draws.count)), {})
+                 tuple(Ledger() for _ in range(draws.count)), {}, decided, caps)
 
 
 def _money(market: Market) -> float:

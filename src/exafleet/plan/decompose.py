@@ -43,7 +43,7 @@ class Recourse:
 
     def __init__(self, p: TwoStage, stop: Stop | None = None) -> None:
         self._p = p
-        self._same = bool((p.scale == 1.0).all())
+        self._same = bool((p.cost2 == p.cost2[:1]).all() and (p.y_upper == p.y_upper[:1]).all())
         self._bases: list[Any] = [None] * p.draws
         self._solver = Solver(self._problem(0), stop=stop, solver="simplex")
 

@@ -29,6 +29,9 @@ def costs(b: Build) -> None:
         _orders(b, ledger, n)
         _kept(b, ledger, n)
     _decided(b)
+    _later_orders(b)
+    _later_cuts(b)
+    _later_open(b)
     _contracts(b)
     _sales(b)
     _use(b)
@@ -76,8 +79,9 @@ def _orders(b: Build, ledger: Ledger, n: int) -> None:
     _after_the_end(b, ledger, due, book.system, order)
 
 
-def _after_the_end(b: Build, ledger: Ledger, due: Ints, system: Ints, column: Ints) -> None:
-    value = b.market.resale[system, -1] * b.market.discount[-1]
+def _after_the_end(b: Build, ledger: Ledger, due: Ints, system: Ints, column: Ints, units: float = 1.0) -> None:
+    """What comes after the end is worth its used price there."""
+    value = units * b.market.resale[system, -1] * b.market.discount[-1]
     _charge(ledger, "residual", column, np.where(due >= b.market.months, -value, 0.0))
 
 
@@ -96,6 +100,44 @@ def _decided(b: Build) -> None:
         owner, keep = b.index.owner[order.owner], b.x["keep"][q]
         _pay(b, b.first_ledger, "deferral", owner, 0, keep, order.defer * np.arange(len(keep)))
         _pay(b, b.first_ledger, "cancellation", owner, 0, b.x["cancel"][q], order.price * (order.cancel - order.paid))
+
+
+def _later_orders(b: Build) -> None:
+    """What is ordered as things arrive pays as every order does."""
+    found, new, offers = b.later, b.y["reorder"], b.market.scenario.offers
+    deposit = np.array([f.deposit for f in offers])[found.new_offer]
+    fitting = np.array([f.fitting for f in offers])[found.new_offer]
+    _pay(b, b.ledger, "hardware", found.new_owner, found.new_month, new, found.new_price * deposit)
+    _pay(b, b.ledger, "hardware", found.new_owner, found.new_arrival, new, found.new_price * (1.0 - deposit))
+    _pay(b, b.ledger, "fitting", found.new_owner, found.new_arrival, new, fitting)
+
+
+def _later_cuts(b: Build) -> None:
+    """A cancelled order pays its share of the price in all, less the deposit, and neither the rest nor the fitting."""
+    found, cut, book, offers = b.later, b.y["cut"], b.book, b.market.scenario.offers
+    order = found.cut_order
+    offer, owner, price, due = book.offer[order], book.owner[order], book.price[order], found.cut_arrival
+    deposit, lost, fitting = (np.array([getattr(f, name) for f in offers])[offer]
+                              for name in ("deposit", "cancel", "fitting"))
+    _pay(b, b.ledger, "cancellation", owner, found.cut_month, cut, price * (lost - deposit))
+    _pay(b, b.ledger, "hardware", owner, due, cut, -price * (1.0 - deposit))
+    _pay(b, b.ledger, "fitting", owner, due, cut, -fitting)
+    _after_the_end(b, b.ledger, due, book.system[order], cut, units=-1.0)
+
+
+def _later_open(b: Build) -> None:
+    """An open order cancelled later pays as one cancelled now; one that waits pays for that, and the rest later."""
+    month, cancelled = np.arange(b.market.months + 1), b.later.open_month
+    for q, order in enumerate(b.market.scenario.open_orders):
+        owner, system = b.index.owner[order.owner], np.full(len(month), b.index.system[order.system])
+        cut, late, rest = b.y["open cut"][q], b.y["open late"][q], order.price * (1.0 - order.paid)
+        _pay(b, b.ledger, "cancellation", owner, cancelled, cut, order.price * (order.cancel - order.paid))
+        _pay(b, b.ledger, "hardware", owner, month, cut, -rest)
+        _after_the_end(b, b.ledger, month, system, cut, units=-1.0)
+        _pay(b, b.ledger, "deferral", owner, month, late, order.defer)
+        _pay(b, b.ledger, "hardware", owner, month, late, -rest)
+        _pay(b, b.ledger, "hardware", owner, month + 1, late, rest)
+        _after_the_end(b, b.ledger, month + 1, system, late)
 
 
 def _contracts(b: Build) -> None:

@@ -54,6 +54,26 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What is decided about orders as things arrive: the same line in every draw, with other units.
+
+    kind     "order", "cancel", "defer" (one month)
+    what     the offer, or the open order
+    month    month index it is decided in; -1 for a deferral, which follows from the month of arrival
+    arrival  month index the units arrive in, or would have; T is after the end
+    units    in each draw                                                              [N]
+    """
+
+    kind: str
+    what: str
+    owner: str
+    system: str
+    month: int
+    arrival: int
+    units: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Contract:
     """Reserved accelerators: `chips` from month index `first` to `last`, both included. price [USD/s per chip]"""
 
@@ -161,6 +181,7 @@ class Plan:
     kept: tuple[Kept, ...]
     contracts: tuple[Contract, ...]
     placements: tuple[Placement, ...]
+    changes: tuple[Change, ...]
     holder_owner: Ints
     holder_site: Ints
     holder_system: Ints

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from exafleet.market.market import Floats, Ints
+from exafleet.plan.changes import changes
 from exafleet.plan.decompose import Recourse
 from exafleet.plan.highs import Linear, Solver
+from exafleet.plan.later import KINDS
 from exafleet.plan.plan import BOOKS, PARTS, Contract, Kept, Order, Placement, Plan
 from exafleet.plan.prices import prices
 from exafleet.plan.rules import facility, lent
@@ -39,7 +41,8 @@ def read(p: TwoStage, answer: Answer, method: str) -> Plan:
         contracts=_contracts(p, x), placements=_placements(p, x),
         holder_owner=sets.holder_owner, holder_site=sets.holder_site, holder_system=sets.holder_system,
         lane_move=sets.lane_move, lane_owner=sets.lane_owner, lane_system=sets.lane_system,
-        **_recourse_arrays(p, x, y), **_books(p, x, y), **prices(p, x, per_draw, duals, slopes),
+        **_recourse_arrays(p, x, y), **_books(p, x, y), changes=changes(p, y),
+        **prices(p, x, per_draw, duals, slopes),
         notes=(*sets.notes, *_unfinished(p, x, y), *p.build.market.notes), method=method, rounds=answer.rounds,
         rows=answer.rows, columns=answer.columns, first=x)
 
@@ -55,7 +58,7 @@ def _recourse(p: TwoStage, x: Floats) -> tuple[Floats, Floats, Floats]:
 
 
 # Units that stand, come, go or are sold are whole in the base draw: it is what people will carry out.
-WHOLE = ("install", "installed", "sold installed", "sold warehouse", "moved")
+WHOLE = ("install", "installed", "sold installed", "sold warehouse", "moved", *KINDS)
 
 
 def _whole_base(p: TwoStage, x: Floats, y: Floats) -> Floats:
@@ -160,7 +163,7 @@ def _recourse_arrays(p: TwoStage, x: Floats, y: Floats) -> dict[str, Any]:
     use = pool(chips, acts.job * places + acts.place, jobs * places).reshape(n, jobs, places, months)
     short = take(b.y["short"], y * p.scale) * b.peak[:, None]
     return {
-        "arrivals": _arrivals(p, x), "warehouse": take(b.y["warehouse"], y), "install": take(b.y["install"], y),
+        "arrivals": _arrivals(p, x, y), "warehouse": take(b.y["warehouse"], y), "install": take(b.y["install"], y),
         "installed": take(b.y["installed"], y), "sold_installed": take(b.y["sold installed"], y),
         "sold_warehouse": take(b.y["sold warehouse"], y), "moved": take(b.y["moved"], y), "use": use,
         "short": short, "served": np.maximum(market.demand * b.draws.demand - short, 0.0) * (market.demand > 0),
@@ -168,11 +171,14 @@ def _recourse_arrays(p: TwoStage, x: Floats, y: Floats) -> dict[str, Any]:
     }
 
 
-def _arrivals(p: TwoStage, x: Floats) -> Floats:
-    """Arrivals are what the rows of the rule `arrivals` take from the first stage. [N, O, K, T]"""
+def _arrivals(p: TwoStage, x: Floats, y: Floats) -> Floats:
+    """Arrivals are what the rows of the rule `arrivals` take from first stage and later orders. [N, O, K, T]"""
     stock = p.build.y["warehouse"]
     row = p.build.rows.blocks().get("arrivals", np.full(stock.shape, -1, dtype=np.int64))
-    return np.array([take(row, -(p.couple[n] @ x)) for n in range(p.draws)])
+    later = np.zeros(y.shape)
+    for block in (p.build.y[kind] for kind in KINDS):
+        later[:, block[block >= 0]] = y[:, block[block >= 0]]
+    return np.array([take(row, -(p.couple[n] @ x + p.recourse @ later[n])) for n in range(p.draws)])
 
 
 def _runs(p: TwoStage, y: Floats) -> dict[str, Any]:

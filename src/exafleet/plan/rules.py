@@ -40,6 +40,57 @@ def arrivals(b: Build) -> None:
             entries.put(np.where(due < months, at, -1), b.x["keep"][q], -1.0)
 
 
+def later_orders(b: Build) -> None:
+    """What a draw cancels, defers or orders again changes what arrives in it. Comes after `arrivals`."""
+    months, found = b.market.months, b.later
+    row = b.rows.blocks().get("arrivals", np.full(b.y["warehouse"].shape, -1, dtype=np.int64))
+
+    def at(owner: Ints, system: Ints, month: Ints) -> Ints:
+        return np.where(month < months, row[owner, system, np.minimum(month, months - 1)], -1)
+
+    orders = found.cut_order
+    b.recourse.put(at(b.book.owner[orders], b.book.system[orders], found.cut_arrival), b.y["cut"], 1.0)
+    b.recourse.put(at(found.new_owner, found.new_system, found.new_arrival), b.y["reorder"], -1.0)
+    owner = np.array([b.index.owner[q.owner] for q in b.market.scenario.open_orders], dtype=np.int64)[:, None]
+    system = np.array([b.index.system[q.system] for q in b.market.scenario.open_orders], dtype=np.int64)[:, None]
+    month = np.arange(months + 1)[None, :]
+    b.recourse.put(at(owner, system, month), b.y["open cut"], 1.0)
+    b.recourse.put(at(owner, system, month), b.y["open late"], 1.0)
+    b.recourse.put(at(owner, system, month + 1), b.y["open late"], -1.0)
+
+
+def later_cancelled(b: Build) -> None:
+    """A draw cancels and defers no more than was ordered and comes in it."""
+    found, book = b.later, b.book
+    cut = np.zeros(len(book.offer), dtype=bool)
+    cut[found.cut_order] = True
+    row = b.rows.add("later cancelled", cut, lower=-np.inf, upper=0.0)
+    b.recourse.put(row[found.cut_order], b.y["cut"], 1.0)
+    b.couple_all.put(row, b.x["order"], -1.0)
+    late = b.y["open late"]
+    row = b.rows.add("later open orders", b.y["open cut"] >= 0, lower=-np.inf, upper=0.0)
+    b.recourse.put(row, b.y["open cut"], 1.0)
+    b.recourse.put(row, late, 1.0)
+    b.recourse.put(row, earlier(late), -1.0)
+    for n, entries in enumerate(b.couple):
+        for q, due in enumerate(np.minimum(book.due[n], b.market.months)):
+            entries.put(row[q, due], b.x["keep"][q], -1.0)
+
+
+def later_supply(b: Build) -> None:
+    """What is ordered later comes out of what the offer has left, by month of quoted arrival and in all."""
+    found, book, offers = b.later, b.book, b.market.scenario.offers
+    slot = np.zeros(b.market.supply.shape, dtype=bool)
+    slot[found.new_offer, found.new_slot] = True
+    row = b.rows.add("later supply", slot & np.isfinite(b.market.supply), lower=-np.inf, upper=b.market.supply)
+    b.recourse.put(row[found.new_offer, found.new_slot], b.y["reorder"], 1.0)
+    b.couple_all.put(row[book.offer, book.arrival[0]], b.x["order"], 1.0)
+    total = np.array([f.total for f in offers])
+    row = b.rows.add("later total", slot.any(axis=1) & np.isfinite(total), lower=-np.inf, upper=total)
+    b.recourse.put(row[found.new_offer], b.y["reorder"], 1.0)
+    b.couple_all.put(row[book.offer], b.x["order"], 1.0)
+
+
 def stock(b: Build) -> None:
     """Units at a site: those there before, plus installed and moved in, less sold and moved out."""
     sets, installed, moved = b.sets, b.y["installed"], b.y["moved"]
@@ -278,7 +329,7 @@ FIRST: tuple[Rule, ...] = (
     commitments.gang_rental, commitments.gang_power, commitments.required_runs, commitments.commitments,
 )
 RECOURSE: tuple[Rule, ...] = (
-    arrivals, stock, capacity, power, quota, install_rate, move, rental, reserved, loan, resale, demand, progress,
-    placement, standing, full_strength, cash,
+    arrivals, later_orders, later_cancelled, later_supply, stock, capacity, power, quota, install_rate, move, rental,
+    reserved, loan, resale, demand, progress, placement, standing, full_strength, cash,
 )
 RULES: tuple[Rule, ...] = FIRST + RECOURSE

@@ -34,7 +34,7 @@ class TwoStage:
     cost1                                   first-stage cost in each draw                       [N, X]
     recourse, lower, upper                  W and its row bounds by draw                        [M2, Y], [N, M2]
     couple                                  T of each draw                                      N x [M2, X]
-    y_lower, y_upper, cost2                 recourse bounds and cost, by draw where rates differ [Y], [N, Y], [N, Y]
+    y_lower, y_upper, cost2                 recourse bounds and cost, by draw where they differ [Y], [N, Y], [N, Y]
     link_column, link_first, link_factor    y[column] <= factor * x[first]                      [L]
     constant                                cost nobody can change                              [N]
     probability, alpha, weight              of draws; CVaR level and weight
@@ -121,7 +121,7 @@ def assemble(b: Build) -> TwoStage:
         cost1=np.array([np.asarray(p.sum(axis=0)).ravel() for p in parts1]).reshape(n, x) / money,
         recourse=b.recourse.matrix(b.rows.count, y), lower=lower, upper=upper,
         couple=tuple(base + entries.matrix(b.rows.count, x) for entries in b.couple),
-        y_lower=b.y.lower, y_upper=b.y.upper[None, :] / scale, cost2=np.asarray(parts2.sum(axis=0)) / money * scale,
+        y_lower=b.y.lower, y_upper=_upper(b) / scale, cost2=np.asarray(parts2.sum(axis=0)) / money * scale,
         link_column=columns, link_first=firsts, link_factor=factors,
         constant=constant.sum(axis=1) / money, probability=b.draws.probability, alpha=risk.alpha, weight=risk.weight,
         parts1=parts1, parts2=parts2, part_constant=constant,
@@ -145,6 +145,14 @@ def _scale(b: Build) -> Floats:
         job = np.broadcast_to(np.arange(len(block))[:, None], block.shape)[block >= 0]
         scale[:, block[block >= 0]] = b.draws.rate[:, job]
     return scale
+
+
+def _upper(b: Build) -> Floats:
+    """Upper bounds of the recourse in each draw. [N, Y]"""
+    upper = np.repeat(b.y.upper[None, :], b.draws.count, axis=0)
+    for columns, by_draw in b.caps:
+        upper[:, columns] = np.minimum(upper[:, columns], by_draw)
+    return upper
 
 
 def _shifted(b: Build) -> tuple[Floats, Floats]:

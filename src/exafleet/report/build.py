@@ -21,7 +21,8 @@ def report(world: World, rates: Rates, plan: Plan, trace: Trace | None = None,
            sensitivity: Sequence[Sensitivity] = ()) -> Report:
     """Everything a plan says, in the order people ask: what to do, what comes of it, what it costs, why, what if."""
     scenario = world.scenario
-    tables = [orders.order_book(plan), orders.open_orders(plan), orders.rentals(plan), fleet.placements_by_month(plan),
+    tables = [orders.order_book(plan), orders.open_orders(plan), orders.rentals(plan),
+              *([orders.changes(plan)] if scenario.risk.react else []), fleet.placements_by_month(plan),
               jobs.training(plan), jobs.demand(plan), fleet.power(plan), fleet.energy(plan), money.cost(plan),
               money.cash(plan), worth.binding(plan), worth.one_more(plan), worth.queue(plan)]
     if sensitivity:

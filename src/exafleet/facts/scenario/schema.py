@@ -117,6 +117,10 @@ class RiskKeys(Keys):
     alpha: Annotated[float, Amount(dims={"number": 1.0}, unit="1", example="0.9", bare=True, high=0.999)] = key(
         "the tail that counts: 0.9 is the worst tenth", default=0.9)
     weight: Annotated[float, SHARE] = key("weight of the tail against the mean", default=0.0)
+    react: Annotated[int, replace(MONTHS, example='"3 mo"')] = key(
+        "months between two looks at the order book, the first of them so long after the start; at each look what has "
+        "not arrived in a draw may be cancelled or deferred there, and more ordered; 0: orders stand as placed",
+        default=0)
 
 
 class OwnerKeys(Keys):

@@ -57,6 +57,36 @@ def open_orders(plan: Plan) -> Table:
     )
 
 
+def changes(plan: Plan) -> Table:
+    """What would be done about orders as things arrive, by month of the look at the order book: base, mean, most."""
+    market = plan.market
+    share = plan.draws.probability
+    sums: dict[tuple[int, str, str, str, str], np.ndarray] = defaultdict(lambda: np.zeros(len(share)))
+    for change in plan.changes:
+        month = change.month if change.kind != "defer" else change.arrival
+        sums[month, change.owner, change.what, change.system, change.kind] += np.array(change.units)
+    rows: list[tuple[Cell, ...]] = [
+        (market.start + month, owner, _CHANGES[kind], what, system, float(units[0]), float(share @ units),
+         float(units.max()), float(share[units > 1e-6].sum()))
+        for (month, owner, what, system, kind), units in sorted(sums.items())]
+    every = market.scenario.risk.react
+    return Table(
+        id="changes", title="Orders as things arrive",
+        lead=f"The order book is looked at again every {every} months; what each draw would change then. Not to be "
+             "decided now, and seen too clearly: each draw knows the rest of its own future.",
+        empty="No draw changes its orders later.",
+        columns=(Column(title="Month", kind="month"), Column(title="Owner"), Column(title="What"),
+                 Column(title="Order"),
+                 Column(title="System"), Column(title="Units, base draw", kind="number"),
+                 Column(title="Mean", kind="number"), Column(title="Most", kind="number"),
+                 Column(title="Likely", kind="share")),
+        rows=tuple(rows),
+    )
+
+
+_CHANGES = {"order": "order more", "cancel": "cancel", "defer": "defer by a month"}
+
+
 def rentals(plan: Plan) -> Table:
     """Reserved contracts to sign, and on-demand rent in the base draw."""
     market = plan.market
