@@ -107,7 +107,7 @@ def _later_orders(b: Build) -> None:
     found, new, offers = b.later, b.y["reorder"], b.market.scenario.offers
     deposit = np.array([f.deposit for f in offers])[found.new_offer]
     fitting = np.array([f.fitting for f in offers])[found.new_offer]
-    _pay(b, b.ledger, "hardware", found.new_owner, found.new_month, new, found.new_price * deposit)
+    _pay(b, b.ledger, "hardware", found.new_owner, found.new_month, new, found.new_price * deposit, kind="deposits")
     _pay(b, b.ledger, "hardware", found.new_owner, found.new_arrival, new, found.new_price * (1.0 - deposit))
     _pay(b, b.ledger, "fitting", found.new_owner, found.new_arrival, new, fitting)
 
