@@ -10,7 +10,7 @@ from exafleet.plan.plan import Plan
 from exafleet.report import charts
 from exafleet.report.table import Cell, Table, column, month_names
 from exafleet.terms.calendar import month_name
-from exafleet.terms.said import said
+from exafleet.terms.said import named, said
 
 
 def order_book(plan: Plan) -> Table:
@@ -66,25 +66,17 @@ def changes(plan: Plan) -> Table:
         month = change.month if change.kind != "defer" else change.arrival
         sums[month, change.owner, change.what, change.system, change.kind] += np.array(change.units)
     rows: list[tuple[Cell, ...]] = [
-        (market.start + month, owner, _CHANGES[kind], what, system, float(units[0]), float(share @ units),
+        (market.start + month, owner, named("change", kind), what, system, float(units[0]), float(share @ units),
          float(units.max()), float(share[units > 1e-6].sum()))
         for (month, owner, what, system, kind), units in sorted(sums.items())]
-    every = market.scenario.risk.react
     return Table(
-        id="changes", title="Orders as things arrive",
-        lead=f"The order book is looked at again every {every} months; what each draw would change then. Not to be "
-             "decided now, and seen too clearly: each draw knows the rest of its own future.",
-        empty="No draw changes its orders later.",
-        columns=(Column(title="Month", kind="month"), Column(title="Owner"), Column(title="What"),
-                 Column(title="Order"),
-                 Column(title="System"), Column(title="Units, base draw", kind="number"),
-                 Column(title="Mean", kind="number"), Column(title="Most", kind="number"),
-                 Column(title="Likely", kind="share")),
+        id="changes", title=said("changes.title"), lead=said("changes.lead", n=market.scenario.risk.react),
+        empty=said("changes.empty"),
+        columns=(column("month", "month"), column("owner"), column("what"), column("order"), column("system"),
+                 column("base draw", "number"), column("mean", "number"), column("most", "number"),
+                 column("likely", "share")),
         rows=tuple(rows),
     )
-
-
-_CHANGES = {"order": "order more", "cancel": "cancel", "defer": "defer by a month"}
 
 
 def rentals(plan: Plan) -> Table:
