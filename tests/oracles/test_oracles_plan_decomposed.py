@@ -6,13 +6,18 @@ import numpy as np
 import pytest
 
 from benchmarks.plan_instance import instance
-from exafleet.market.draws import draw
+from exafleet.facts.records import Event, Spread, Uncertainty
+from exafleet.market.draws import NEVER, draw
 from exafleet.market.market import Market
 from exafleet.plan.decompose import solve_decomposed
+from exafleet.plan.read import read
 from exafleet.plan.sets import sets
 from exafleet.plan.twostage import two_stage
 from exafleet.plan.writtenout import solve_written_out
 
+WIDE = Uncertainty(
+    delay_common=0.2, power_delay=Spread(low=0.0, mid=3e6, high=9e6), power_common=0.4, price_volatility=0.3,
+    price_common=0.5, rent_volatility=0.5, rent_common=0.7, demand_volatility=0.3, resale_volatility=0.3)
 SMALL = {"months": 7, "systems": 3, "sites": 2, "owners": 1, "jobs": 4, "sizes": 2, "scale": 0.01}
 CASES = [{"seed": 1}, {"seed": 2, "weight": 0.5}, {"seed": 3, "budget": False}, {"seed": 4, "owners": 2, "jobs": 6},
          {"seed": 1, "react": 2}, {"seed": 4, "react": 1, "weight": 0.4},
@@ -38,3 +43,40 @@ def test_two_ways_agree(case: dict[str, float]) -> None:
     assert split.value == pytest.approx(whole.value, rel=1e-6)
     assert split.bound <= split.value + 1e-6 * abs(split.value)
     assert np.abs(split.x - np.round(split.x))[problem.whole].max() < 1e-6
+
+
+@pytest.mark.parametrize("case", [CASES[1], CASES[3], CASES[4]], ids=str)
+def test_two_ways_agree_when_everything_is_drawn(case: dict[str, float]) -> None:
+    """Prices, rents, power, used prices and bans by draw; and every part adds up to what the solver minimised."""
+    given = instance(**{**SMALL, **case})
+    first = given.market.start
+    events = (Event(id="late", probability=0.5, first=first, delay=Spread(low=1e6, mid=6e6, high=9e6)),
+              Event(id="ban", probability=0.5, first=first + 4, systems=(given.market.systems[-1],), ban=True))
+    market = replace(given.market, scenario=replace(given.market.scenario, events=events))
+    draws = draw(market, 4, 1, rates=given.rates, uncertainty=WIDE)
+    problem = two_stage(market, draws, sets(market, given.rates, draws))
+    whole, split = solve_written_out(problem, 0.0), solve_decomposed(problem, 0.0)
+    assert split.value == pytest.approx(whole.value, rel=1e-6)
+    plan = read(problem, whole, "written out")
+    risk = market.scenario.risk
+    worst = np.sort(plan.cost.total)[-1] if risk.weight else 0.0
+    assert plan.objective == pytest.approx(
+        (1 - risk.weight) * draws.probability @ plan.cost.total + risk.weight * worst, rel=1e-9)
+    for moved in ((draws.price != 1), (draws.resale != 1), (draws.power < 1), (draws.barred < NEVER)):
+        assert moved.any()
+
+
+def test_what_a_ban_stops_is_not_paid_for() -> None:
+    """An order that a ban keeps from coming costs nothing in that draw, and nothing of it arrives."""
+    given = instance(**{**SMALL, "seed": 1})
+    events = (Event(id="ban", probability=0.5, first=given.market.start, ban=True),)
+    market = replace(given.market, scenario=replace(given.market.scenario, events=events))
+    draws = draw(market, 8, 1)
+    problem = two_stage(market, draws, sets(market, given.rates, draws))
+    banned, order = draws.happened[:, 0], problem.build.x["order"]
+    assert set(banned) == {True, False}
+    assert len(order)
+    assert (problem.cost1[banned][:, order] == 0).all()
+    assert (problem.cost1[~banned][:, order] != 0).all()
+    for n in np.flatnonzero(banned):
+        assert not problem.couple[n][:, order].nnz

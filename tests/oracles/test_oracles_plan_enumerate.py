@@ -26,8 +26,8 @@ from exafleet.facts.records import (
     TrainJob,
 )
 from exafleet.fleet.rates import Rates
-from exafleet.market.draws import Draws
-from exafleet.market.market import MEAN_MONTH, market_of
+from exafleet.market.draws import Draws, stated
+from exafleet.market.market import MEAN_MONTH, Market, market_of
 from exafleet.plan.decompose import solve_decomposed
 from exafleet.plan.sets import sets
 from exafleet.plan.solve import solve_market
@@ -77,12 +77,11 @@ def rates() -> Rates:
                  why=np.where(work > 0, 0, 6), layout=((("", ""),), (("", ""),)))
 
 
-def draws(n: int) -> Draws:
+def draws(market: Market, n: int) -> Draws:
     lead = np.array([[1, 2], [2, 2], [1, 3]])[:n]
-    return Draws(probability=np.full(n, 1 / n), lead=np.repeat(lead[:, :, None], T, axis=2),
-                 slip=np.array([[0], [1], [0]])[:n],
-                 demand=np.ones((n, 2, T)) * np.array([1.0, 1.3, 0.8])[:n, None, None],
-                 rate=np.array([[1.0, 1.0], [0.9, 1.1], [1.0, 0.8]])[:n], seed=0)
+    return stated(market, n, lead=np.repeat(lead[:, :, None], T, axis=2), slip=np.array([[0], [1], [0]])[:n],
+                  demand=np.ones((n, 2, T)) * np.array([1.0, 1.3, 0.8])[:n, None, None],
+                  rate=np.array([[1.0, 1.0], [0.9, 1.1], [1.0, 0.8]])[:n])
 
 
 def enumerate_plans(s: Scenario, market, d: Draws) -> float:
@@ -263,8 +262,8 @@ def recourse(s: Scenario, market, orders, kept, option, d: Draws, n: int) -> flo
 def test_plan_is_the_best_of_all(n: int, weight: float, power: float, budget: float | None) -> None:
     s = scenario(weight, power, budget)
     market = market_of(s, {"node": NODE}, {"node": WATTS})
-    best = enumerate_plans(s, market, draws(n))
-    problem = two_stage(market, draws(n), sets(market, rates(), draws(n)))
+    best = enumerate_plans(s, market, draws(market, n))
+    problem = two_stage(market, draws(market, n), sets(market, rates(), draws(market, n)))
     for way in (solve_written_out, solve_decomposed):
         found = way(problem, 0.0)
         assert found.value * problem.build.money == pytest.approx(best, rel=1e-6)
@@ -276,7 +275,7 @@ def test_the_base_draw_of_a_plan_has_whole_units_and_whole_gangs(method: str) ->
     """Whole units can only cost more than fractions: the plan's objective is at or above its proven bound."""
     s = scenario(0.0, 6e4, None)
     market = market_of(s, {"node": NODE}, {"node": WATTS})
-    plan = solve_market(market, rates(), draws(3), gap=0.0, method=method)
+    plan = solve_market(market, rates(), draws(market, 3), gap=0.0, method=method)
     for amounts in (plan.installed[0], plan.install[0], plan.sold_installed[0], plan.sold_warehouse[0]):
         assert amounts == pytest.approx(np.round(amounts), abs=1e-6)
     assert plan.bound <= plan.objective

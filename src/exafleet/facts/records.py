@@ -6,6 +6,7 @@ carries `where` ("scenario.toml:41") so that a later floor can still say which l
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -418,6 +419,83 @@ class Risk:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Uncertainty:
+    """How the future may differ from what is quoted. Shares and correlations are of normal scores; 0 is none.
+
+    delay_common, delay_supplier, delay_system   shares of a delivery's delay that hit everything, everything of one
+                                                 supplier, everything of one system              [1]
+    power_delay        how much later than stated the power of a site may come; None: as stated  [s]
+    power_common       share of that delay that all sites have in common                         [1]
+    price_volatility   standard deviation of the log of a purchase price after one year          [1]
+    price_drift        growth of the log of purchase prices on top of what is stated, a year     [1]
+    price_common       share of a price's moves that all offers have in common                   [1]
+    rent_volatility, rent_common   the same of rental prices                                     [1]
+    rent_half_life     after which half of a rental price's move is undone; inf: never           [s]
+    demand_volatility, demand_common   the same of what is asked for; it grows with the root of time [1]
+    rate_common        share of the model error of rates that all jobs have in common            [1]
+    failure_spread     standard deviation of the log of how often machines fail                  [1]
+    resale_volatility  standard deviation of the log of used prices after one year, on top of the common move of
+                       purchase prices                                                           [1]
+    *_with_*           correlation of the common shocks of two of these                          [1]
+    """
+
+    delay_common: float = 0.0
+    delay_supplier: float = 0.3
+    delay_system: float = 0.4
+    power_delay: Spread | None = None
+    power_common: float = 0.0
+    price_volatility: float = 0.0
+    price_drift: float = 0.0
+    price_common: float = 0.0
+    rent_volatility: float = 0.0
+    rent_half_life: float = math.inf
+    rent_common: float = 0.0
+    demand_volatility: float = 0.0
+    demand_common: float = 0.0
+    rate_common: float = 0.0
+    failure_spread: float = 0.0
+    resale_volatility: float = 0.0
+    price_with_rent: float = 0.0
+    price_with_demand: float = 0.0
+    price_with_delay: float = 0.0
+    rent_with_demand: float = 0.0
+    rent_with_delay: float = 0.0
+    demand_with_delay: float = 0.0
+    power_with_delay: float = 0.0
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that may happen and then hits many at once: one connector, one export rule, one late grid.
+
+    probability  that it happens; events with the same `either` exclude each other and one of them happens  [1]
+    first        month from which it counts: deliveries and power that come in it or later, orders and rents from then
+    suppliers, systems, sites   whom it hits; where neither suppliers nor systems are named, every delivery; where no
+                 sites are named, every site
+    delay        how much later those deliveries come                                            [s]
+    power_delay  how much later the power of those sites comes                                   [s]
+    ban          nothing of those is delivered any more; what was paid for it comes back
+    price, rent, demand   factor on purchase prices, rental prices of those systems, on all demand    [1]
+    """
+
+    id: str
+    probability: float
+    first: Month
+    either: str = ""
+    suppliers: tuple[str, ...] = ()
+    systems: tuple[str, ...] = ()
+    sites: tuple[str, ...] = ()
+    delay: Spread | None = None
+    power_delay: Spread | None = None
+    ban: bool = False
+    price: float = 1.0
+    rent: float = 1.0
+    demand: float = 1.0
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
     """Everything a plan is asked about. Tuples keep the order of the file, which fixes the order of every array.
 
@@ -451,3 +529,5 @@ class Scenario:
     transfers: tuple[Transfer, ...] = ()
     swaps: tuple[Swap, ...] = ()
     fairness: Fairness = field(default_factory=Fairness)
+    uncertainty: Uncertainty = field(default_factory=Uncertainty)
+    events: tuple[Event, ...] = ()

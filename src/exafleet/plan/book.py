@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from exafleet.market.draws import Draws
-from exafleet.market.market import Floats, Ints, Market
+from exafleet.market.draws import NEVER, Draws
+from exafleet.market.market import Bools, Floats, Ints, Market
 from exafleet.plan.sets import Index
 
 
@@ -18,11 +18,13 @@ class Book:
     offer, owner, system, month  indices                                                [C]
     tier     0 is the plain price, i the offer's i-th tier                              [C]
     queued   1 in the queue                                                             [C]
-    price    of one unit, tier included, queue premium not                              [C]   [USD]
+    price    of one unit as quoted, tier included, queue premium not                    [C]   [USD]
     premium  paid on top for the place in the queue                                     [C]   [USD]
     most     units beyond which the order cannot help                                   [C]
     arrival  month index in each draw; T or more is after the end                       [N, C]
+    paid     factor on what the order costs in each draw; 0 where it is barred and what was paid comes back   [N, C]
     due      month index in which an open order, deferred by d, arrives in each draw    [N, Q, D]
+    barred   it is never delivered, and what was paid comes back                        [N, Q, D]
     """
 
     offer: Ints
@@ -35,7 +37,9 @@ class Book:
     premium: Floats
     most: Floats
     arrival: Ints
+    paid: Floats
     due: Ints
+    barred: Bools
 
 
 def book(market: Market, draws: Draws, holder_owner: Ints, holder_system: Ints) -> Book:
@@ -46,13 +50,18 @@ def book(market: Market, draws: Draws, holder_owner: Ints, holder_system: Ints) 
     sooner = np.floor(market.sooner + 0.5).astype(np.int64)
     lead = draws.lead[:, offer, month] - sooner[offer] * queued
     arrival = month + np.maximum(lead, 0)
-    keep = (arrival[0] < market.months) if len(table) else np.zeros(0, dtype=bool)
+    keep = (arrival[0] < np.minimum(market.months, draws.barred[0, offer])) if len(table) else np.zeros(0, dtype=bool)
     offer, owner, system, month, tier, queued = table[keep].T
     price = market.price[offer, month] * _factor(market, offer, tier)
+    arrival = arrival[:, keep]
+    never = arrival >= draws.barred[:, offer]
+    paid = np.where(never, 0.0, draws.price[:, offer, month])
+    due = _due(market, draws)
+    barred = due >= draws.barred_open[:, :, None]
     premium = np.array([f.queue.premium if f.queue else 0.0 for f in market.scenario.offers])
     return Book(offer=offer, owner=owner, system=system, month=month, tier=tier, queued=queued, price=price,
-                premium=price * premium[offer] * queued, arrival=arrival[:, keep],
-                most=_most(market, offer, owner, system, arrival[0, keep]), due=_due(market, draws))
+                premium=price * premium[offer] * queued, arrival=np.where(never, NEVER, arrival), paid=paid,
+                most=_most(market, offer, owner, system, arrival[0]), due=np.where(barred, NEVER, due), barred=barred)
 
 
 def _orders(market: Market, held: set[tuple[int, int]], index: Index) -> Ints:

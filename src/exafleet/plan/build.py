@@ -57,6 +57,8 @@ class Build:
 
     couple[n]  the first stage in the rows of draw n only
     caps       upper bounds of recourse columns that differ by draw: (columns, [N, columns])
+    drawn      the part of the recourse ledger whose price differs by draw, as quoted
+    dear       what those columns cost there in each draw over what they cost as quoted: (columns, [N, columns])
     """
 
     market: Market
@@ -83,6 +85,8 @@ class Build:
     constants: dict[str, Floats]
     later: Later
     caps: list[tuple[Ints, Floats]]
+    drawn: Ledger = field(default_factory=Ledger)
+    dear: list[tuple[Ints, Floats]] = field(default_factory=list)
 
     @property
     def index(self) -> Index:
@@ -94,6 +98,11 @@ class Build:
         there = rows >= 0
         self.shifts.append((rows[there], by_draw[:, there]))
 
+    def costs_by_draw(self, columns: Ints, factor: Floats) -> None:
+        """What columns cost in each draw over what the ledger `drawn` says. factor [N, ...columns]"""
+        there = columns >= 0
+        self.dear.append((columns[there], np.broadcast_to(factor, (len(factor), *columns.shape))[:, there]))
+
 
 def build(market: Market, draws: Draws, sets: Sets) -> Build:
     """All columns, no rows yet."""
@@ -103,7 +112,7 @@ def build(market: Market, draws: Draws, sets: Sets) -> Build:
     x, y = Members(), Members()
     orders = book(market, draws, sets.holder_owner, sets.holder_system)
     _first_columns(x, market, sets, orders)
-    acts = _recourse_columns(y, market, sets, owner)
+    acts = _recourse_columns(y, market, sets, owner, orders)
     decided = later(market, draws, orders, sets.holder_owner, sets.holder_system)
     caps = add_columns(y, market, draws, orders, decided)
     return Build(market, draws, sets, orders, owner, acts, np.maximum(market.demand.max(axis=1, initial=0.0), 1e-300),
@@ -179,16 +188,29 @@ def _wanted(market: Market, sets: Sets) -> Bools:
     return wanted
 
 
-def _recourse_columns(y: Members, market: Market, sets: Sets, job_owner: Ints) -> Activities:
+def most_units(market: Market, orders: Book) -> Floats:
+    """Units of a system an owner can ever have: a bound on what stands, which the solver needs where prices are drawn.
+    [O, K]"""
+    index = Index.of(market)
+    most = market.holdings.sum(axis=1)
+    for order in market.scenario.open_orders:
+        most[index.owner[order.owner], index.system[order.system]] += order.units
+    np.add.at(most, (orders.owner, orders.system), orders.most)
+    return np.asarray(most)
+
+
+def _recourse_columns(y: Members, market: Market, sets: Sets, job_owner: Ints, orders: Book) -> Activities:
     months, holders = market.months, len(sets.holder_owner)
     always = np.ones(months, dtype=bool)
     held = np.zeros((len(market.scenario.owners), len(market.systems)), dtype=bool)
     held[sets.holder_owner, sets.holder_system] = True
-    y.add("warehouse", held[:, :, None] & always)
-    y.add("sold warehouse", held[:, :, None] & always)
+    all_units = most_units(market, orders)
+    standing = all_units[sets.holder_owner, sets.holder_system][:, None]
+    y.add("warehouse", held[:, :, None] & always, upper=all_units[:, :, None])
+    y.add("sold warehouse", held[:, :, None] & always, upper=all_units[:, :, None])
     y.add("install", np.ones((holders, months), dtype=bool))
-    y.add("installed", np.ones((holders, months), dtype=bool))
-    y.add("sold installed", np.ones((holders, months), dtype=bool))
+    y.add("installed", np.ones((holders, months), dtype=bool), upper=standing)
+    y.add("sold installed", np.ones((holders, months), dtype=bool), upper=standing)
     away = np.array([market.scenario.moves[m].months for m in sets.lane_move], dtype=np.int64)
     y.add("moved", np.arange(months)[None, :] + away[:, None] < months)
     open_to_use = _usable(market, holders)

@@ -112,7 +112,8 @@ def _batches(draws: Draws) -> list[Ints]:
 
 def signature(draws: Draws) -> Floats:
     """What tells draws apart, roughly in months of delay. [N, features]"""
-    parts = [draws.lead.mean(axis=2), draws.slip, 12.0 * np.log(draws.demand).mean(axis=2), 12.0 * np.log(draws.rate)]
+    parts = [draws.lead.mean(axis=2), draws.slip, 12.0 * np.log(draws.demand).mean(axis=2), 12.0 * np.log(draws.rate),
+             12.0 * draws.power.mean(axis=2), 6.0 * np.log(draws.rent).mean(axis=2)]
     return np.concatenate([np.asarray(part, dtype=np.float64).reshape(draws.count, -1) for part in parts], axis=1)
 
 
@@ -168,8 +169,8 @@ class _Work:
 
     def _keep(self, p: TwoStage, n: int, at: int, y: Floats) -> None:
         scaled, b = y * p.scale[n], p.build
-        self.cost[at] = p.parts1[n] @ self.first + p.parts2 @ scaled + p.part_constant[n]
-        self.cash[at] = by_month(p, p.cash1[n] @ self.first + p.cash2 @ y)
+        self.cost[at] = p.spent(n, self.first, y)
+        self.cash[at] = by_month(p, p.paid(n, self.first, y))
         wanted = self.market.demand * b.draws.demand[n]
         self.served[at] = np.maximum(wanted - take(b.y["short"], scaled) * b.peak[:, None], 0.0) * (wanted > 0)
         self.progress[at] = np.minimum(take(b.y["done"], scaled), 1.0)

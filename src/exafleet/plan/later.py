@@ -102,9 +102,10 @@ def add_columns(y: Members, market: Market, draws: Draws, orders: Book, found: L
     waits = come & (np.arange(market.months + 1) < market.months)
     open_late = y.add("open late", waits, upper=units[:, None])
     arrival = np.minimum(orders.arrival[:, found.cut_order], market.months)
-    caps = [(cut, np.where(arrival == found.cut_arrival, orders.most[found.cut_order], 0.0)),
-            (new, np.where(found.new_month + lead == found.new_arrival, most, 0.0))]
-    caps += [(block[block >= 0], (_open(market, orders, longest) * units[:, None])[:, block >= 0])
+    barred, comes = draws.barred[:, found.new_offer], orders.paid[:, found.cut_order] > 0
+    caps = [(cut, np.where((arrival == found.cut_arrival) & comes, orders.most[found.cut_order], 0.0)),
+            (new, np.where((found.new_month + lead == found.new_arrival) & (found.new_arrival < barred), most, 0.0))]
+    caps += [(block[block >= 0], (_open(market, orders, draws, longest) * units[:, None])[:, block >= 0])
              for block, longest in ((open_cut, True), (open_late, False))]
     return [(columns, by_draw) for columns, by_draw in caps if len(columns)]
 
@@ -115,9 +116,10 @@ def _may_come(market: Market, orders: Book, found: Later) -> Bools:
     return np.asarray((found.open_month >= 0) & (np.arange(market.months + 1) >= first))
 
 
-def _open(market: Market, orders: Book, arrives: bool) -> Floats:
+def _open(market: Market, orders: Book, draws: Draws, arrives: bool) -> Floats:
     """1 where units of an open order can arrive, or be made to wait one month more, in each draw. [N, Q, T + 1]"""
     most = np.array([q.most_deferral for q in market.scenario.open_orders], dtype=np.int64)
     first = np.minimum(orders.due[:, :, :1], market.months)
     month = np.arange(market.months + 1)
-    return np.asarray((month >= first) & (month < first + most[:, None] + arrives), dtype=np.float64)
+    comes = ~orders.barred[:, :, :1] & (month + (not arrives) < draws.barred_open[:, :, None])
+    return np.asarray((month >= first) & (month < first + most[:, None] + arrives) & comes, dtype=np.float64)

@@ -58,6 +58,24 @@ def _pay(b: Build, ledger: Ledger, part: str, owner: npt.ArrayLike, month: npt.A
     _book(b, ledger, kind or part, owner, month, column, usd)
 
 
+def _pay_drawn(b: Build, part: str, owner: npt.ArrayLike, month: npt.ArrayLike, column: Ints, usd: npt.ArrayLike,
+               factor: Floats, kind: str = "") -> None:
+    """A payment of the recourse at a price that differs by draw; factor over what is quoted [N, ...columns].
+
+    Rows cannot differ by draw, so what is left of a budget is counted at the quoted price; cost and books are exact.
+    """
+    for ledger in (b.ledger, b.drawn):
+        _pay(b, ledger, part, owner, month, column, usd, kind)
+    b.costs_by_draw(column, factor)
+
+
+def _charge_drawn(b: Build, part: str, column: Ints, usd: npt.ArrayLike, factor: Floats) -> None:
+    """A cost of the recourse that moves no cash and differs by draw. factor [N, ...columns]"""
+    for ledger in (b.ledger, b.drawn):
+        _charge(ledger, part, column, usd)
+    b.costs_by_draw(column, factor)
+
+
 def _book(b: Build, ledger: Ledger, kind: str, owner: npt.ArrayLike, month: npt.ArrayLike, column: npt.ArrayLike,
           usd: npt.ArrayLike) -> None:
     """Cash alone."""
@@ -70,28 +88,30 @@ def _orders(b: Build, ledger: Ledger, n: int) -> None:
     book, order, offers = b.book, b.x["order"], b.market.scenario.offers
     deposit = np.array([f.deposit for f in offers])[book.offer]
     fitting = np.array([f.fitting for f in offers])[book.offer]
-    due = book.arrival[n]
-    _pay(b, ledger, "hardware", book.owner, book.month, order, book.price * deposit,
-         kind="deposits")
-    _pay(b, ledger, "hardware", book.owner, due, order, book.price * (1.0 - deposit))
-    _pay(b, ledger, "fitting", book.owner, due, order, fitting)
-    _pay(b, ledger, "queue premium", book.owner, book.month, order, book.premium)
-    _after_the_end(b, ledger, due, book.system, order)
+    due, paid = book.arrival[n], book.paid[n]
+    _pay(b, ledger, "hardware", book.owner, book.month, order, book.price * deposit * paid, kind="deposits")
+    _pay(b, ledger, "hardware", book.owner, due, order, book.price * (1.0 - deposit) * paid)
+    _pay(b, ledger, "fitting", book.owner, due, order, np.where(paid > 0, fitting, 0.0))
+    _pay(b, ledger, "queue premium", book.owner, book.month, order, book.premium * paid)
+    _after_the_end(b, ledger, n, np.where(paid > 0, due, 0), book.system, order)
 
 
-def _after_the_end(b: Build, ledger: Ledger, due: Ints, system: Ints, column: Ints, units: float = 1.0) -> None:
-    """What comes after the end is worth its used price there."""
-    value = units * b.market.resale[system, -1] * b.market.discount[-1]
+def _after_the_end(b: Build, ledger: Ledger, n: int, due: Ints, system: Ints, column: Ints,
+                   units: float = 1.0) -> None:
+    """What comes after the end is worth its used price there, in draw n."""
+    value = units * b.market.resale[system, -1] * b.draws.resale[n, system, -1] * b.market.discount[-1]
     _charge(ledger, "residual", column, np.where(due >= b.market.months, -value, 0.0))
 
 
 def _kept(b: Build, ledger: Ledger, n: int) -> None:
     """The unpaid share of open orders, when they arrive."""
     for q, order in enumerate(b.market.scenario.open_orders):
-        due, keep = b.book.due[n, q], b.x["keep"][q]
+        due, keep, barred = b.book.due[n, q], b.x["keep"][q], b.book.barred[n, q]
         owner, system = b.index.owner[order.owner], np.full(len(due), b.index.system[order.system])
-        _pay(b, ledger, "hardware", owner, due, keep, order.price * (1.0 - order.paid))
-        _after_the_end(b, ledger, due, system, keep)
+        _pay(b, ledger, "hardware", owner, due, keep, np.where(barred, 0.0, order.price * (1.0 - order.paid)))
+        back = int(np.clip(b.draws.barred_open[n, q], 0, b.market.months))  # what was paid comes back with the ban
+        _pay(b, ledger, "hardware", owner, back, keep, np.where(barred, -order.price * order.paid, 0.0))
+        _after_the_end(b, ledger, n, np.where(barred, 0, due), system, keep)
 
 
 def _decided(b: Build) -> None:
@@ -107,8 +127,9 @@ def _later_orders(b: Build) -> None:
     found, new, offers = b.later, b.y["reorder"], b.market.scenario.offers
     deposit = np.array([f.deposit for f in offers])[found.new_offer]
     fitting = np.array([f.fitting for f in offers])[found.new_offer]
-    _pay(b, b.ledger, "hardware", found.new_owner, found.new_month, new, found.new_price * deposit, kind="deposits")
-    _pay(b, b.ledger, "hardware", found.new_owner, found.new_arrival, new, found.new_price * (1.0 - deposit))
+    factor = b.draws.price[:, found.new_offer, found.new_month]
+    _pay_drawn(b, "hardware", found.new_owner, found.new_month, new, found.new_price * deposit, factor, "deposits")
+    _pay_drawn(b, "hardware", found.new_owner, found.new_arrival, new, found.new_price * (1.0 - deposit), factor)
     _pay(b, b.ledger, "fitting", found.new_owner, found.new_arrival, new, fitting)
 
 
@@ -119,10 +140,11 @@ def _later_cuts(b: Build) -> None:
     offer, owner, price, due = book.offer[order], book.owner[order], book.price[order], found.cut_arrival
     deposit, lost, fitting = (np.array([getattr(f, name) for f in offers])[offer]
                               for name in ("deposit", "cancel", "fitting"))
-    _pay(b, b.ledger, "cancellation", owner, found.cut_month, cut, price * (lost - deposit))
-    _pay(b, b.ledger, "hardware", owner, due, cut, -price * (1.0 - deposit))
+    factor = b.draws.price[:, offer, book.month[order]]
+    _pay_drawn(b, "cancellation", owner, found.cut_month, cut, price * (lost - deposit), factor)
+    _pay_drawn(b, "hardware", owner, due, cut, -price * (1.0 - deposit), factor)
     _pay(b, b.ledger, "fitting", owner, due, cut, -fitting)
-    _after_the_end(b, b.ledger, due, book.system[order], cut, units=-1.0)
+    _after_the_end(b, b.ledger, 0, due, book.system[order], cut, units=-1.0)
 
 
 def _later_open(b: Build) -> None:
@@ -133,11 +155,11 @@ def _later_open(b: Build) -> None:
         cut, late, rest = b.y["open cut"][q], b.y["open late"][q], order.price * (1.0 - order.paid)
         _pay(b, b.ledger, "cancellation", owner, cancelled, cut, order.price * (order.cancel - order.paid))
         _pay(b, b.ledger, "hardware", owner, month, cut, -rest)
-        _after_the_end(b, b.ledger, month, system, cut, units=-1.0)
+        _after_the_end(b, b.ledger, 0, month, system, cut, units=-1.0)
         _pay(b, b.ledger, "deferral", owner, month, late, order.defer)
         _pay(b, b.ledger, "hardware", owner, month, late, -rest)
         _pay(b, b.ledger, "hardware", owner, month + 1, late, rest)
-        _after_the_end(b, b.ledger, month + 1, system, late)
+        _after_the_end(b, b.ledger, 0, month + 1, system, late)
 
 
 def _contracts(b: Build) -> None:
@@ -149,6 +171,10 @@ def _contracts(b: Build) -> None:
     block = np.array([float(r.block) for r in b.market.scenario.rentals])
     usd = b.market.rental_price[which, signed[column, 1]] * block[which] * b.market.seconds[month]
     _pay(b, b.first_ledger, "reserved rent", signed[column, 0], month, column, usd)
+    for n, ledger in enumerate(b.draw_ledger):  # what the draw's price adds
+        more = b.draws.rent[n, which, signed[column, 1]] - 1.0
+        if more.any():
+            _pay(b, ledger, "reserved rent", signed[column, 0], month, column, usd * more)
 
 
 def _sales(b: Build) -> None:
@@ -156,13 +182,15 @@ def _sales(b: Build) -> None:
     sets, resale, month = b.sets, b.market.resale, np.arange(b.market.months)
     stock = b.y["warehouse"]
     owner, system = np.arange(stock.shape[0])[:, None], np.arange(stock.shape[1])
-    _pay(b, b.ledger, "resale", owner[..., None], month, b.y["sold warehouse"], -resale[system, :-1])
-    _pay(b, b.ledger, "resale", sets.holder_owner[:, None], month, b.y["sold installed"],
-         -resale[sets.holder_system, :-1])
+    factor, held = b.draws.resale, sets.holder_system
+    _pay_drawn(b, "resale", owner[..., None], month, b.y["sold warehouse"], -resale[system, :-1],
+               factor[:, None, :, :-1])
+    _pay_drawn(b, "resale", sets.holder_owner[:, None], month, b.y["sold installed"], -resale[held, :-1],
+               factor[:, held, :-1])
     last = resale[:, -1] * b.market.discount[-1]
     if b.market.months:
-        _charge(b.ledger, "residual", stock[:, :, -1], -last)
-        _charge(b.ledger, "residual", b.y["installed"][:, -1], -last[sets.holder_system])
+        _charge_drawn(b, "residual", stock[:, :, -1], -last, factor[:, None, :, -1])
+        _charge_drawn(b, "residual", b.y["installed"][:, -1], -last[held], factor[:, held, -1])
 
 
 def _use(b: Build) -> None:
@@ -193,7 +221,8 @@ def _on_demand(b: Build) -> None:
     wait = np.array([r.wait for r in rentals], dtype=np.int64)
     signed = np.maximum(month[None, :] - wait[at][:, None], 0)
     usd = market.rental_price[at[:, None], signed] * market.chips[acts.system[which]][:, None] * market.seconds
-    _pay(b, b.ledger, "on-demand rent", acts.owner[which][:, None], month, acts.column[which], usd)
+    _pay_drawn(b, "on-demand rent", acts.owner[which][:, None], month, acts.column[which], usd,
+               b.draws.rent[:, at[:, None], signed])
 
 
 def _moves(b: Build) -> None:

@@ -131,7 +131,7 @@ def _name(p: TwoStage, axis: str, i: int) -> str:
 def _premium(p: TwoStage, value: Floats, weight: Floats) -> Floats:
     """Highest share of the price worth paying to arrive sooner. value [N, O, K, T] -> [F, T]"""
     market, lead = p.build.market, p.build.draws.lead
-    last = np.broadcast_to(market.resale[None, :, -1:] * market.discount[-1], (*value.shape[1:3], 1))
+    last = (market.resale[:, -1] * p.build.draws.resale[:, :, -1] * market.discount[-1])[:, None, :, None]
     value = np.concatenate([value, np.broadcast_to(last, (*value.shape[:3], 1))], axis=3)
     worth = np.full(market.price.shape, np.nan)
     month = np.arange(market.months)
@@ -140,7 +140,7 @@ def _premium(p: TwoStage, value: Floats, weight: Floats) -> Floats:
         step = max(int(market.sooner[f] + 0.5), 1)
         late = np.minimum(month + lead[:, f], market.months)
         soon = np.minimum(np.maximum(month + lead[:, f] - step, month), market.months)
-        rest = market.price[f] * (1.0 - offer.deposit) + offer.fitting
+        rest = market.price[f] * p.build.draws.price[:, f] * (1.0 - offer.deposit) + offer.fitting
         gain = np.take_along_axis(value[:, :, k], soon[:, None], axis=2) - np.take_along_axis(
             value[:, :, k], late[:, None], axis=2)
         net = gain - (rest * (market.discount[soon] - market.discount[late]))[:, None]

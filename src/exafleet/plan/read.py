@@ -81,14 +81,13 @@ def _whole_base(p: TwoStage, x: Floats, y: Floats) -> Floats:
 
 def _cost(p: TwoStage, x: Floats, y: Floats) -> Floats:
     """Present value by part. [N, P] [USD]"""
-    scaled = y * p.scale
-    cost = np.array([p.parts1[n] @ x + p.parts2 @ scaled[n] + p.part_constant[n] for n in range(p.draws)])
+    cost = np.array([p.spent(n, x, y[n]) for n in range(p.draws)])
     return np.where(np.abs(cost) < ZERO * p.build.money, 0.0, cost)
 
 
 def _books(p: TwoStage, x: Floats, y: Floats) -> dict[str, Any]:
     market = p.build.market
-    paid = np.array([p.cash1[n] @ x + p.cash2 @ y[n] for n in range(p.draws)])
+    paid = np.array([p.paid(n, x, y[n]) for n in range(p.draws)])
     paid = paid.reshape(p.draws, len(BOOKS), len(market.scenario.owners), market.months + 1)
     return {"books": paid, "cash": paid[..., :market.months].sum(axis=1)}
 

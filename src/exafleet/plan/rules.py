@@ -133,6 +133,7 @@ def power(b: Build) -> None:
     """Units in use, at their all-in rating and times PUE, stay within the site's power."""
     limit = b.market.power / MEGAWATT
     row = b.rows.add("power", np.isfinite(limit), lower=-np.inf, upper=limit)
+    b.shift(row, (b.draws.power - 1.0) * np.where(np.isfinite(limit), limit, 0.0))
     which, site, _, watts = facility(b)
     b.recourse.put(row[site], b.acts.column[which], (watts / MEGAWATT)[:, None])
 

@@ -41,6 +41,8 @@ class TwoStage:
     parts1, parts2, part_constant           present value by part [USD]                N x [P, X], [P, Y], [N, P]
     cash1, cash2                            cash by kind x owner x month, and after [USD]       N x [B, X], [B, Y]
     scale                                   factor by which y of draw n differs from the others [N, Y]
+    drawn2, drawn_cash2                     the part of parts2 and cash2 whose price is drawn
+    dear                                    how much more that part costs in draw n, as a share [N, Y]
     build                                   the blocks, for reading a solution by name
     """
 
@@ -71,12 +73,25 @@ class TwoStage:
     cash1: tuple[csr_matrix, ...]
     cash2: csr_matrix
     scale: Floats
+    drawn2: csr_matrix
+    drawn_cash2: csr_matrix
+    dear: Floats
     build: Build
 
     @property
     def draws(self) -> int:
         """Number of draws."""
         return len(self.probability)
+
+    def spent(self, n: int, x: Floats, y: Floats) -> Floats:
+        """Present value by part of draw n, y as the solver has it. [P] [USD]"""
+        scaled = y * self.scale[n]
+        return np.asarray(self.parts1[n] @ x + self.parts2 @ scaled + self.drawn2 @ (scaled * self.dear[n])
+                          + self.part_constant[n])
+
+    def paid(self, n: int, x: Floats, y: Floats) -> Floats:
+        """Cash of draw n by position in the books. [USD]"""
+        return np.asarray(self.cash1[n] @ x + self.cash2 @ y + self.drawn_cash2 @ (y * self.dear[n]))
 
     def risk(self, cost: Floats) -> float:
         """(1 - w) mean + w CVaR of the draws' costs. cost [N]"""
@@ -110,7 +125,7 @@ def assemble(b: Build) -> TwoStage:
         constant[:, PART[name]] += usd
     columns, firsts, factors = (np.concatenate([np.zeros(0, dtype=kind), *(link[i] for link in b.links)])
                                 for i, kind in enumerate((np.int64, np.int64, np.float64)))
-    scale = _scale(b)
+    scale, dear, drawn2 = _scale(b), _dear(b), b.drawn.cost.matrix(len(PARTS), y)
     base = b.couple_all.matrix(b.rows.count, x)
     lower, upper = _shifted(b)
     money, books = b.money, places(b.market)
@@ -121,12 +136,14 @@ def assemble(b: Build) -> TwoStage:
         cost1=np.array([np.asarray(p.sum(axis=0)).ravel() for p in parts1]).reshape(n, x) / money,
         recourse=b.recourse.matrix(b.rows.count, y), lower=lower, upper=upper,
         couple=tuple(base + entries.matrix(b.rows.count, x) for entries in b.couple),
-        y_lower=b.y.lower, y_upper=_upper(b) / scale, cost2=np.asarray(parts2.sum(axis=0)) / money * scale,
+        y_lower=b.y.lower, y_upper=_upper(b) / scale,
+        cost2=(np.asarray(parts2.sum(axis=0)) + np.asarray(drawn2.sum(axis=0)) * dear) / money * scale,
         link_column=columns, link_first=firsts, link_factor=factors,
         constant=constant.sum(axis=1) / money, probability=b.draws.probability, alpha=risk.alpha, weight=risk.weight,
         parts1=parts1, parts2=parts2, part_constant=constant,
         cash1=tuple(_both(b.first_ledger, ledger, "cash", books, x) for ledger in b.draw_ledger),
-        cash2=b.ledger.cash.matrix(books, y), scale=scale, build=b)
+        cash2=b.ledger.cash.matrix(books, y), scale=scale, dear=dear, drawn2=drawn2,
+        drawn_cash2=b.drawn.cash.matrix(books, y), build=b)
 
 
 def _both(common: Ledger, own: Ledger, name: str, rows: int, columns: int) -> csr_matrix:
@@ -153,6 +170,14 @@ def _upper(b: Build) -> Floats:
     for columns, by_draw in b.caps:
         upper[:, columns] = np.minimum(upper[:, columns], by_draw)
     return upper
+
+
+def _dear(b: Build) -> Floats:
+    """How much more recourse columns whose price is drawn cost, as a share of what is in the ledger for them. [N, Y]"""
+    dear = np.zeros((b.draws.count, b.y.count))
+    for columns, by_draw in b.dear:
+        dear[:, columns] = by_draw - 1.0
+    return dear
 
 
 def _shifted(b: Build) -> tuple[Floats, Floats]:

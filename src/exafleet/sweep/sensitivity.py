@@ -87,14 +87,7 @@ def sensitivity(
 
 def base_draw(draws: Draws) -> Draws:
     """The first of some draws alone."""
-    return replace(
-        draws,
-        probability=np.ones(1),
-        lead=draws.lead[:1],
-        slip=draws.slip[:1],
-        demand=draws.demand[:1],
-        rate=draws.rate[:1],
-    )
+    return draws.take([0])
 
 
 def used_systems(plan: Plan) -> tuple[str, ...]:

@@ -41,11 +41,11 @@ def build(document: Document, facts: Facts, earlier: Sequence[Problem] = ()) -> 
     fairness = _fairness(document, reading, found)
     for array in ARRAY_NAMES:
         found.rows[array] = list(_records(document, array, reading, found))
+    arrays: dict[str, Any] = {array: found.of(array) for array in ARRAY_NAMES}
     scenario = Scenario(
         name=top.get("name", ""), file=document.file, as_of=facts.as_of, start=reading.start, months=reading.months,
         discount=top.get("discount", 0.0), resale=resale(top, document, facts, found), summary=top.get("summary", ""),
-        resale_most=top.get("resale_most"), risk=risk, fairness=fairness, sources=(),
-        **{array: found.of(array) for array in ARRAY_NAMES})
+        resale_most=top.get("resale_most"), risk=risk, fairness=fairness, sources=(), **arrays)
     check(document, facts, scenario, found, horizon=reading.horizon)
     raise_all(ScenarioError, sorted(found.problems, key=_line_order))
     return scenario, found
