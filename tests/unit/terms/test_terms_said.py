@@ -18,7 +18,7 @@ from exafleet.terms.said import CATALOGUE, HOLE, LANGUAGES, Said, catalogue, joi
 SOURCE = Path(__file__).parents[3] / "src" / "exafleet"
 CALLS = {"said": "", "named": "", "column": "column.", "word": "page."}
 # Groups whose names the program makes at run time: parts of cost, rules, statuses, reasons, ...
-MADE = ("amount.", "meta.", "method.", "one-more-unit.", "part.", "rule.", "status.", "why.", "demand.unit.",
+MADE = ("amount.", "change.", "meta.", "method.", "one-more-unit.", "part.", "rule.", "status.", "why.", "demand.unit.",
         "summary.run.", "summary.renting.", "page.", "sensitivity.changes ", "sensitivity.stays ")
 
 
