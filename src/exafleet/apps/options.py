@@ -78,6 +78,25 @@ Store = Annotated[
         ),
     ),
 ]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster",
+        metavar="auto|HOST:PORT",
+        help=(
+            "Spread the many runs of this command over a running Ray cluster (docs/models/sweep.md). Default: this "
+            "machine. The answer is the same to the byte."
+        ),
+    ),
+]
+
+
+def check_cluster(cluster: str | None) -> None:
+    """A cluster that cannot be reached is told before long work begins. Raises ClusterError."""
+    if cluster is not None:
+        from exafleet.sweep.cluster import check
+
+        check(cluster)
 
 
 def span(words: str | None, option: str, least: int = 1, most: int = 2**20) -> tuple[int, int] | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from exafleet.apps.errors import INTERRUPTED
-from exafleet.apps.options import AsOf, Form, Format, Lang, Language, Scenario, Store
+from exafleet.apps.options import AsOf, Cluster, Form, Format, Lang, Language, Scenario, Store, check_cluster
 
 if TYPE_CHECKING:
     from exafleet.apps.progress import Progress
@@ -59,6 +59,7 @@ def plan(
     ] = None,
     json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the report as JSON.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Leave out what would change the answer.")] = False,
+    cluster: Cluster = None,
     no_store: Annotated[bool, typer.Option("--no-store", help="Do not keep this run.")] = False,
     store: Store = None,
     form: Form = Format.table,
@@ -81,8 +82,11 @@ def plan(
     for file in (html, json):
         if file is not None:
             check_writable(file)
+    check_cluster(cluster)
     progress = Progress.to_stderr()
-    found = answer(scenario, as_of=as_of, draws=draws, seed=seed, quick=quick, progress=progress)
+    found = answer(
+        scenario, as_of=as_of, draws=draws, seed=seed, quick=quick, cluster=cluster, progress=progress
+    )
     if found.cut_short:  # shown, not written: the files of an earlier, finished plan are worth more
         show(found.report, form, language=lang)
         raise KeyboardInterrupt(found.cut_short)
@@ -115,7 +119,14 @@ def rates(scenario: Scenario, as_of: AsOf = None, form: Form = Format.table) -> 
 
 
 def answer(
-    scenario: Path, *, as_of: str | None, draws: int | None, seed: int | None, quick: bool, progress: Progress
+    scenario: Path,
+    *,
+    as_of: str | None,
+    draws: int | None,
+    seed: int | None,
+    quick: bool,
+    progress: Progress,
+    cluster: str | None = None,
 ) -> Answer:
     """Scenario -> World -> Rates -> Draws -> Plan -> Trace -> Report; raises FactError and NoPlan."""
     from exafleet.fleet.goodput import chip_mtbf
@@ -138,7 +149,7 @@ def answer(
     if not quick and not cut_short:
         try:
             with progress.phase("varying facts"):
-                what_if = sensitivity(world, found, plan, progress=progress.count)
+                what_if = sensitivity(world, found, plan, cluster=cluster, progress=progress.count)
         except KeyboardInterrupt:
             cut_short = "what would change the answer was left out"
     told = report(world, found, plan, trace, what_if)

@@ -1,4 +1,4 @@
-"""The same function over many items, in this process or in several on this machine.
+"""The same function over many items, in this process, in several on this machine, or on a cluster.
 
 Results come back in the order of the items whatever the number of workers, so a sweep is as deterministic as the
 function. Ctrl-C keeps what is finished: `Interrupted` carries it.
@@ -10,6 +10,8 @@ import signal
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from exafleet.sweep.interrupted import Interrupted
+
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
@@ -18,38 +20,32 @@ Result = TypeVar("Result")
 Progress = Callable[[int, int], None]
 
 
-class Interrupted(KeyboardInterrupt):
-    """Ctrl-C during a sweep. `finished` holds (place, result) of the items that were done, in their order."""
-
-    def __init__(self, finished: Sequence[tuple[int, Any]], of: int) -> None:
-        self.finished = tuple(finished)
-        self.of = of
-        super().__init__(f"{len(self.finished)} of {of} were finished")
-
-    def __reduce__(self) -> tuple[type, tuple[tuple[tuple[int, Any], ...], int]]:
-        return (type(self), (self.finished, self.of))
-
-
 def sweep(
     function: Callable[[Item], Result],
     items: Sequence[Item],
     *,
     workers: int = 1,
+    cluster: str | None = None,
     progress: Progress | None = None,
 ) -> list[Result]:
-    """[function(item) for item in items], over `workers` processes.
+    """[function(item) for item in items], over `workers` processes, or over a Ray cluster.
 
     function  a module-level function when workers > 1 (each process starts afresh and imports it)
-    progress  called as progress(done, total) after each item, in this process
+    cluster   "auto" or HOST:PORT of a running Ray cluster, which then does all the work; see sweep/cluster.py
+    progress  called as progress(done, total) after each item, in this process; on a cluster after some
 
     Raises whatever `function` raises, for the first item in order that failed; Interrupted on Ctrl-C; ValueError for
-    workers < 1.
+    workers < 1; ClusterError where the cluster cannot be used.
 
     >>> sweep(abs, [-2, 1])
     [2, 1]
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}")
+    if cluster is not None:
+        from exafleet.sweep.cluster import sweep_on
+
+        return sweep_on(cluster, function, items, progress=progress)
     if workers == 1 or len(items) < 2:
         return _here(function, items, progress)
     return _there(function, items, min(workers, len(items)), progress)

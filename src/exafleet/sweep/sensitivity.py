@@ -59,11 +59,19 @@ class Sensitivity:
 
 
 def sensitivity(
-    world: World, rates: Rates, plan: Plan, *, most: int = MOST, facts: bool = True, progress: Progress | None = None
+    world: World,
+    rates: Rates,
+    plan: Plan,
+    *,
+    most: int = MOST,
+    facts: bool = True,
+    cluster: str | None = None,
+    progress: Progress | None = None,
 ) -> tuple[Sensitivity, ...]:
     """The `most` numbers with the largest elasticity, largest first.
 
     facts     vary facts of the systems in use as well as the numbers of the scenario
+    cluster   a Ray cluster that costs the variations, "auto" or HOST:PORT; None for this process
 
     Numbers that change nothing are left out. Raises Interrupted on Ctrl-C.
     """
@@ -74,7 +82,8 @@ def sensitivity(
     if facts:
         varied += fact_variations(world, base, used_systems(plan), functools.partial(_rate_used, plan=plan))
     keeping = Keeping(base, draws, plan.first)
-    more = sweep(lambda v: keeping.cost(v.case(1.0 + STEP)) - keeping.before, varied, progress=progress)
+    effect = functools.partial(_more, keeping)
+    more = sweep(effect, varied, cluster=cluster, progress=progress)
     size = np.nan_to_num(np.abs(more)) / max(abs(keeping.before), 1.0)
     # Twice as many as are told are costed both ways, because the effect of less may be larger than that of more.
     order = sorted(range(len(varied)), key=lambda i: (-size[i], varied[i].key))
@@ -83,6 +92,11 @@ def sensitivity(
     top = sorted(found, key=lambda pair: (-abs(pair[1].elasticity), pair[1].key))[:most]
     anew = _Anew(base, draws) if top else None
     return tuple(replace(f, changes=anew.changes(v, f)) for v, f in top if anew is not None)
+
+
+def _more(keeping: Keeping, varied: Variation) -> float:
+    """Change of cost when a number is a tenth larger, decisions kept. [USD]"""
+    return keeping.cost(varied.case(1.0 + STEP)) - keeping.before
 
 
 def base_draw(draws: Draws) -> Draws:
@@ -108,9 +122,13 @@ class Keeping:
     """Costs the same first-stage decisions in many worlds: one linear programme each, started from the base's basis."""
 
     def __init__(self, base: Case, draws: Draws, first: Floats) -> None:
-        self._draws, self._first = draws, first
+        self._base, self._draws, self._first = base, draws, first
         self._basis: Any = None
         self.before, self._basis = self._solve(base)
+
+    def __reduce__(self) -> tuple[type, tuple[Case, Draws, Floats]]:
+        """A basis of the solver cannot travel to another process: there it is found anew, and is the same."""
+        return (type(self), (self._base, self._draws, self._first))
 
     def cost(self, case: Case) -> float:
         """Present cost of the base draw with the decisions kept; NaN when the world has other decisions. [USD]"""
