@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from exafleet.facts.world import World
 from exafleet.fleet.rates import Rates
 from exafleet.plan.plan import Plan
 from exafleet.replay.trace import Trace
-from exafleet.report import summary
+from exafleet.report import provenance, summary
 from exafleet.report.sections import answer, fleet, jobs, money, orders, worth
 from exafleet.report.table import Report
 from exafleet.sweep.sensitivity import Sensitivity
@@ -27,13 +28,15 @@ def report(world: World, rates: Rates, plan: Plan, trace: Trace | None = None,
               money.cash(plan), worth.binding(plan), worth.one_more(plan), worth.queue(plan)]
     if sensitivity:
         tables.append(answer.sensitivity(plan, sensitivity))
-    tables.append(answer.speeds(rates))
+    tables.append(answer.speeds(rates, functools.partial(provenance.of_system, world)))
     if trace is not None:
         tables += [answer.replayed(plan, trace), answer.ledger(plan, trace)]
     tables += [fleet.power_by_month(plan), money.cash_by_month(plan)]
+    facts = provenance.facts(world, plan)
+    every = (*provenance.linked(tables, (key for keys in facts.origins for key in keys)), facts)
     return Report(
         title=scenario.name, subtitle=_subtitle(world, plan), summary=summary.sentences(plan),
-        cards=summary.cards(plan), tables=tuple(tables), meta=_meta(world, plan))
+        cards=summary.cards(plan), tables=every, meta=_meta(world, plan))
 
 
 def _subtitle(world: World, plan: Plan) -> str:

@@ -1,6 +1,8 @@
 """Pictures as Vega-Lite specifications: plain data in, a dictionary out, drawn by a real library in the page.
 
-Colours are Okabe and Ito's eight, which stay apart for colour-blind readers and on paper.
+The colours follow Okabe and Ito, which colour-blind readers can tell apart; those too light for white paper or too dark
+for a dark page are replaced, so that every one has a contrast of at least 3 on both. Text and lines take the colour of
+the page around them.
 """
 
 from __future__ import annotations
@@ -8,15 +10,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from exafleet.terms.said import say
+from exafleet.terms.said import named, said, say
 
 Spec = dict[str, Any]
 Rows = Sequence[dict[str, Any]]
 
-PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
-_CONFIG = {"font": "system-ui, sans-serif", "axis": {"labelFontSize": 12, "titleFontSize": 12},
-           "legend": {"labelFontSize": 12, "titleFontSize": 12, "orient": "bottom", "columns": 3, "labelLimit": 260},
-           "view": {"stroke": None}}
+PALETTE = ("#0072B2", "#B87F00", "#009E73", "#CC79A7", "#7B61C9", "#D55E00", "#8C5A2B", "#7A7A7A")
+_INK = "currentColor"
+_CONFIG: Spec = {
+    "font": "system-ui, sans-serif",
+    "axis": {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal",
+             "labelColor": _INK, "titleColor": _INK,
+             "domainColor": _INK, "tickColor": _INK, "domainOpacity": 0.5, "tickOpacity": 0.5, "gridColor": _INK,
+             "gridOpacity": 0.12},
+    "axisY": {"labelLimit": 260},
+    "legend": {"labelFontSize": 12, "titleFontSize": 12, "labelColor": _INK, "titleColor": _INK, "orient": "bottom",
+               "columns": 3, "labelLimit": 260},
+    "view": {"stroke": None},
+}
+# A long name goes on two lines rather than being cut.
+_TWO_LINES = "length(datum.label) > 22 ? [slice(datum.label, 0, 22), slice(datum.label, 22)] : datum.label"
 
 
 def translated(data: Any, language: str) -> Any:
@@ -30,19 +43,31 @@ def translated(data: Any, language: str) -> Any:
 
 def _spec(rows: Rows, **parts: Any) -> Spec:
     return {"$schema": "https://vega.github.io/schema/vega-lite/v6.json", "data": {"values": list(rows)},
-            "width": "container", "background": "white",
-            "config": _CONFIG, **parts}
+            "width": "container", "background": None, "config": _CONFIG, **parts}
+
+
+def is_empty(spec: Spec) -> bool:
+    """Whether a picture would show nothing: no rows, or numbers that are all zero."""
+    layers = spec.get("layer", [])
+    rows = [row for part in (spec, *layers) for row in part.get("data", {}).get("values", [])]
+    numbers = [v for row in rows for v in row.values() if isinstance(v, int | float)]
+    return not rows or (bool(numbers) and not any(numbers))
 
 
 def _month(months: Sequence[str]) -> Spec:
     # Months are names ("2025-01"): an ordinal axis keeps them exact whatever the reader's time zone is.
-    return {"field": "month", "type": "ordinal", "title": None, "scale": {"domain": list(months)},
-            "axis": {"labelAngle": -60, "labelOverlap": "greedy"}}
+    return {"field": "month", "type": "ordinal", "title": said("column.month"), "scale": {"domain": list(months)},
+            "axis": {"labelAngle": -60, "labelOverlap": "greedy", "title": None}}
+
+
+def _names(field: str, order: Sequence[str], title: str) -> Spec:
+    return {"field": field, "type": "nominal", "sort": list(order), "title": title,
+            "axis": {"title": None, "labelExpr": _TWO_LINES, "labelFontSize": 11}}
 
 
 def _colour(rows: Rows, field: str) -> Spec:
     names = list(dict.fromkeys(row[field] for row in rows))
-    return {"field": field, "type": "nominal", "title": None,
+    return {"field": field, "type": "nominal", "title": named("picture", field), "legend": {"title": None},
             "scale": {"domain": names, "range": [PALETTE[i % len(PALETTE)] for i in range(len(names))]}}
 
 
@@ -60,30 +85,36 @@ def bars(rows: Rows, months: Sequence[str], value: str, title: str, colour: str)
 
 def against_limit(rows: Rows, months: Sequence[str], title: str) -> Spec:
     """Bars of `used` under a stepped line of `limit`. rows: month, used, limit."""
+    told = [{"field": "month", "title": said("column.month")},
+            *({"field": f, "type": "quantitative", "title": said(f"column.{words}"), "format": ",.3~f"}
+              for f, words in (("used", "in use"), ("limit", "limit")))]
     return _spec(rows, height=150, layer=[
-        {"mark": {"type": "bar", "color": PALETTE[0], "tooltip": True},
-         "encoding": {"x": _month(months), "y": {"field": "used", "type": "quantitative", "title": title}}},
+        {"mark": {"type": "bar", "color": PALETTE[0]},
+         "encoding": {"x": _month(months), "y": {"field": "used", "type": "quantitative", "title": title},
+                      "tooltip": told}},
         {"mark": {"type": "line", "interpolate": "step", "color": PALETTE[5], "strokeWidth": 2},
-         "encoding": {"x": _month(months), "y": {"field": "limit", "type": "quantitative"}}}])
+         "encoding": {"x": _month(months), "y": {"field": "limit", "type": "quantitative", "title": title}}}])
 
 
 def gantt(rows: Rows, order: Sequence[str]) -> Spec:
-    """Bars from `start` to `end`, one line per `task`. rows: task, start, end (both YYYY-MM), kind."""
+    """Bars from `start` to `end` (YYYY-MM), one line per `task`. rows: task, detail, owner, start, end, from, to."""
     return _spec(rows, height=_lines(len(order), 26),
                  mark={"type": "bar", "tooltip": True, "height": 16, "cornerRadius": 3},
                  encoding={
-                     "y": {"field": "task", "type": "nominal", "sort": list(order), "title": None,
-                           "axis": {"labelLimit": 240}},
-                     "x": {"field": "start", "type": "temporal", "timeUnit": "utcyearmonthdate", "title": None,
-                           "axis": {"format": "%Y-%m"}, "scale": {"type": "utc"}},
+                     "y": _names("task", order, said("column.run")),
+                     "x": {"field": "start", "type": "temporal", "timeUnit": "utcyearmonthdate",
+                           "title": said("column.starts"), "axis": {"format": "%Y-%m", "title": None,
+                           "labelOverlap": "greedy"}, "scale": {"type": "utc"}},
                      "x2": {"field": "end", "timeUnit": "utcyearmonthdate"},
-                     "color": _colour(rows, "kind")})
+                     "color": _colour(rows, "owner"),
+                     "tooltip": [{"field": f, "title": said(f"picture.{f}")}
+                                 for f in ("task", "detail", "owner", "from", "to")]})
 
 
 def pieces(rows: Rows, order: Sequence[str], title: str) -> Spec:
     """Horizontal bars, one per named piece. rows: part, value."""
     return _spec(rows, height=_lines(len(order), 22), mark={"type": "bar", "tooltip": True}, encoding={
-        "y": {"field": "part", "type": "nominal", "sort": list(order), "title": None, "axis": {"labelLimit": 240}},
+        "y": _names("part", order, said("column.part")),
         "x": {"field": "value", "type": "quantitative", "title": title},
         "color": {"condition": {"test": "datum.value < 0", "value": PALETTE[2]}, "value": PALETTE[0]}})
 
@@ -91,10 +122,11 @@ def pieces(rows: Rows, order: Sequence[str], title: str) -> Spec:
 def tornado(rows: Rows, order: Sequence[str], title: str) -> Spec:
     """Low and high answer per fact around today's. rows: fact, low, high (change of the answer)."""
     return _spec(rows, height=_lines(len(order), 26), encoding={
-        "y": {"field": "fact", "type": "nominal", "sort": list(order), "title": None, "axis": {"labelLimit": 320}}},
+        "y": _names("fact", order, said("column.fact"))},
         layer=[{"mark": {"type": "bar", "height": 14, "tooltip": True, "color": colour},
-                "encoding": {"x": {"field": field, "type": "quantitative", "title": title}, "x2": {"datum": 0}}}
-               for field, colour in (("less", PALETTE[4]), ("more", PALETTE[5]))])
+                "encoding": {"x": {"field": field, "type": "quantitative", "title": said(f"column.10 {field}"),
+                                   "axis": {"title": title}}, "x2": {"datum": 0}}}
+               for field, colour in (("less", PALETTE[0]), ("more", PALETTE[5]))])
 
 
 def demand(rows: Rows, months: Sequence[str], title: str) -> Spec:

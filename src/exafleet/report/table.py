@@ -62,6 +62,8 @@ class Table:
     id      stable name, also the anchor in HTML
     lead    the one sentence a hurried reader needs
     charts  Vega-Lite specifications with their data inside, each with the caption above it
+    how     how these figures come about, in a sentence or two
+    origins keys of the numbers of the scenario and facts that each row rests on; () where no row says so
     empty   what to print when there are no rows
     wide    too long for a terminal; folded in HTML
     """
@@ -74,6 +76,8 @@ class Table:
     charts: tuple[tuple[str, dict[str, Any]], ...] = ()
     empty: str = said("text.empty")
     wide: bool = False
+    how: str = ""
+    origins: tuple[tuple[str, ...], ...] = ()
 
     def written(self, language: str = ENGLISH) -> list[list[str]]:
         """Every cell in words."""

@@ -85,7 +85,7 @@ def scenario_variations(world: World, base: Case) -> Iterator[Variation]:
         if one.term in VARIED and one.value > 0 and not one.key.startswith("scenario.months"):
             yield Variation(
                 key=one.key,
-                written=_written(one),
+                written=in_words(one),
                 source=_source(one),
                 case=_vary_scenario(world, base, one.key, systems),
             )
@@ -97,7 +97,8 @@ def _source(one: ScenarioKey) -> str:
     return f"{one.where}: {said}" if said else one.where
 
 
-def _written(one: ScenarioKey) -> str:
+def in_words(one: ScenarioKey) -> str:
+    """A number of the scenario as a person reads it."""
     value = one.value * 1e6 if one.unit == "USD/token" else one.value
     written = said(f"amount.{AMOUNTS[one.unit]}", value=value) if one.unit in AMOUNTS else (
         said("amount.number", value=value) if one.unit == "1" else said("amount.unit", value=value, unit=one.unit))

@@ -7,8 +7,9 @@ import re
 import numpy as np
 import pytest
 
+from exafleet.report import charts
 from exafleet.report.build import report
-from exafleet.report.html import page
+from exafleet.report.html import TEMPLATES, page
 from exafleet.report.table import Column, Report, Table
 from exafleet.report.terminal import text
 
@@ -71,9 +72,62 @@ def test_json_carries_raw_values_with_units(told):
 def test_the_page_asks_the_network_for_nothing(told):
     written = page(told)
     assert len(written.encode()) < 3 * 2**20
+    assert """default-src 'none'""" in written
     body = re.sub(r"<script>.*?</script>", "", written, flags=re.DOTALL)
     assert not re.findall(r"""(?:src|href)=["'](?!#)""", body)
+    body = body.replace("http-equiv", "")
     assert "http" not in re.sub(r'"\$schema":"https://vega.github.io/schema/[^"]*"', "", body)
+
+
+def _contrast(one: str, other: str) -> float:
+    """WCAG's contrast of two colours written #rrggbb."""
+    def light(colour):
+        parts = [int(colour[i:i + 2], 16) / 255 for i in (1, 3, 5)]
+        return sum(w * (v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4)
+                   for w, v in zip((0.2126, 0.7152, 0.0722), parts, strict=True))
+
+    high, low = sorted((light(one), light(other)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_every_colour_of_a_picture_shows_on_white_and_on_dark():
+    css = (TEMPLATES / "report.css").read_text(encoding="utf-8")
+    light, dark = re.findall(r"--paper: (#[0-9a-f]{6})", css)[:2]
+    for colour in charts.PALETTE:
+        assert min(_contrast(colour, light), _contrast(colour, dark)) >= 3, colour
+    for paper, ink, soft in ((light, *re.findall(r"--(?:ink|soft): (#[0-9a-f]{6})", css)[:2]),
+                             (dark, *re.findall(r"--(?:ink|soft): (#[0-9a-f]{6})", css)[2:4])):
+        assert min(_contrast(ink, paper), _contrast(soft, paper)) >= 4.5
+
+
+def test_every_row_of_a_section_names_numbers_that_the_report_explains(told):
+    known = {key for keys in told.table("facts").origins for key in keys}
+    assert {"scenario.discount", "sites.north.power", "gb200-nvl72.power_max"} <= known
+    for name in ("open-orders", "training", "demand", "power", "energy", "cost", "queue", "speeds"):
+        table = told.table(name)
+        assert len(table.origins) == len(table.rows) > 0, name
+        assert all(table.origins), name
+        assert {key for keys in table.origins for key in keys} <= known, name
+    assert all(t.how for t in told.tables)
+
+
+def test_the_page_links_each_row_to_its_numbers_and_to_their_source(told):
+    written = page(told)
+    anchors = set(re.findall(r' id="([^"]+)"', written))
+    links = set(re.findall(r'href="#([^"]+)"', written))
+    assert links <= anchors
+    assert sum(link.startswith("fact-") for link in links) > 10
+
+
+def test_a_picture_of_nothing_is_a_sentence():
+    assert charts.is_empty(charts.bars([], [], "v", "t", "c"))
+    assert charts.is_empty(charts.bars([{"month": "2025-01", "v": 0.0, "c": "a"}], ["2025-01"], "v", "t", "c"))
+    assert not charts.is_empty(charts.bars([{"month": "2025-01", "v": 1, "c": "a"}], ["2025-01"], "v", "t", "c"))
+    table = Table(id="t", title="T", lead="L", columns=(Column(title="A"),), rows=(("a",),),
+                  charts=(("", charts.bars([], [], "v", "t", "c")),))
+    written = page(Report(title="T", subtitle="", summary=(), cards=(), tables=(table,)))
+    assert "There is nothing to draw here" in written
+    assert 'class="chart"' not in written
 
 
 def test_names_of_a_scenario_come_out_as_text():

@@ -13,12 +13,13 @@ from exafleet.report.build import report
 from exafleet.report.charts import translated
 from exafleet.report.terminal import text
 from exafleet.sweep.sensitivity import sensitivity
+from exafleet.terms.said import say
 
 REPORT = Path(__file__).parents[3] / "src" / "exafleet" / "report"
 WRITERS = [*sorted((REPORT / "sections").glob("*.py")), REPORT / "build.py", REPORT / "summary.py"]
 # What stays in Latin letters in Chinese: units, codes of the trade, and the solver's own figures.
-KEPT = {"GPU", "IT", "token", "W", "kW", "MW", "GW", "kWh", "MWh", "GWh", "TWh", "USD", "CO", "e", "t", "exafleet",
-        "toml", "csv"}
+KEPT = {"GPU", "IT", "token", "W", "kW", "MW", "GW", "kWh", "MWh", "GWh", "TWh", "PUE", "USD", "CO", "e", "t",
+        "exafleet", "toml", "csv"}
 # Keys of Vega-Lite whose text a reader sees.
 SEEN = ("title", "text")
 
@@ -65,7 +66,8 @@ def _said(told: Any) -> Iterator[str]:
     yield from _texts(translated(told.cards, "zh"))
     for table in told.tables:
         yield from (data["tables"][table.id]["title"], data["tables"][table.id]["lead"])
-        yield from _texts(translated([c.title for c in table.columns] + [table.empty], "zh"))
+        yield from _texts(translated([table.empty, re.sub("`[^`]*`", "", say(table.how, "zh"))], "zh"))
+        yield from _texts(translated([c.title for c in table.columns], "zh"))
         yield from (cell for row in table.written("zh") for cell in row)
         yield from _pictures(translated(table.charts, "zh"))
 
@@ -77,6 +79,7 @@ def test_in_chinese_only_names_and_units_are_in_latin_letters(tiny, told):
     names |= _words(one for key in numbers for one in (key.key, key.where, key.source))
     table = told.table("sensitivity")
     names |= _words(str(row[i]) for row in table.rows for i in (0, 2))           # keys of facts, and their sources
+    names |= _words(str(row[i]) for row in told.table("facts").rows for i in (0, 1, 3, 4, 6))
     names |= _words(str(row[-1]) for row in told.table("speeds").rows if row[2])  # layouts: "TP8 PP2 ..."
     names |= _words(iter([str(told.meta["data"])]))
     assert sorted(_words(_said(told)) - names - KEPT) == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -18,8 +18,11 @@ from exafleet.terms.said import said
 from exafleet.terms.why import SENTENCES, Why
 
 
-def speeds(rates: Rates) -> Table:
-    """Best size of every job on every system: useful work, band, watts, layout; or why it cannot run."""
+def speeds(rates: Rates, hardware: Callable[[str], tuple[str, ...]] = lambda _: ()) -> Table:
+    """Best size of every job on every system: useful work, band, watts, layout; or why it cannot run.
+
+    hardware   keys of the facts of a system
+    """
     rows: list[tuple[Cell, ...]] = []
     for j, job in enumerate(rates.jobs):
         for k, system in enumerate(rates.systems):
@@ -35,10 +38,11 @@ def speeds(rates: Rates) -> Table:
                          _band(float(rates.low[j, k, best]) * each, float(rates.high[j, k, best]) * each),
                          rates.units[j] + "/s", float(rates.power[j, k, best]) * each, rates.layout[j][k][best]))
     return Table(
-        id="speeds", title=said("speeds.title"), wide=True, lead=said("speeds.lead"), empty=said("speeds.empty"),
+        id="speeds", title=said("speeds.title"), how=said("speeds.how"),
+        wide=True, lead=said("speeds.lead"), empty=said("speeds.empty"),
         columns=(column("job"), column("system"), column("chips", "count"), column("per chip", "number"),
                  column("band"), column("unit"), column("power per chip", "power"), column("layout")),
-        rows=tuple(rows),
+        rows=tuple(rows), origins=tuple(hardware(str(r[1])) for r in rows),
     )
 
 
@@ -53,11 +57,12 @@ def sensitivity(plan: Plan, found: Sequence[Sensitivity]) -> Table:
     rows = tuple((s.key, s.written, s.source, s.elasticity, s.less, s.more, s.changes) for s in found)
     picture = [{"fact": s.key, "less": s.less / 1e6, "more": s.more / 1e6} for s in found]
     return Table(
-        id="sensitivity", title=said("sensitivity.title"), lead=said("sensitivity.lead"),
+        id="sensitivity", title=said("sensitivity.title"), how=said("sensitivity.how"),
+        lead=said("sensitivity.lead"),
         empty=said("sensitivity.empty"),
         columns=(column("fact"), column("today"), column("source"), column("elasticity", "number"),
                  column("10 less", "money"), column("10 more", "money"), column("order book")),
-        rows=rows,
+        rows=rows, origins=tuple((s.key,) for s in found),
         charts=(("", charts.tornado(picture, [s.key for s in found], said("sensitivity.picture"))),),
     )
 
@@ -77,7 +82,8 @@ def replayed(plan: Plan, trace: Trace) -> Table:
                      said("replay.part", done=float(trace.progress[j, -1])),
                      float(trace.waited[j]) / 86400, int(trace.stops[j]), float(trace.lost[j]) / 86400))
     return Table(
-        id="replay", title=said("replay.title"), lead=said("replay.lead"), empty=said("replay.empty"),
+        id="replay", title=said("replay.title"), how=said("replay.how"),
+        lead=said("replay.lead"), empty=said("replay.empty"),
         columns=(column("run"), column("done as planned"), column("done when lived"),
                  column("days waiting", "number"), column("failures", "count"), column("days lost", "number")),
         rows=tuple(rows),
@@ -94,7 +100,8 @@ def ledger(plan: Plan, trace: Trace) -> Table:
          float(trace.lent[h, t]), float(trace.idle[h, t]))
         for t in range(market.months) for h in np.flatnonzero(trace.owned[:, t] > 0.5)]
     return Table(
-        id="ledger", title=said("ledger.title"), lead=said("ledger.lead"), empty=said("ledger.empty"), wide=True,
+        id="ledger", title=said("ledger.title"), how=said("ledger.how"),
+        lead=said("ledger.lead"), empty=said("ledger.empty"), wide=True,
         columns=(column("month", "month"), column("owner"), column("site"), column("system"),
                  column("owned", "count"), column("used", "count"), column("lent", "count"), column("idle", "count")),
         rows=tuple(rows),

@@ -36,11 +36,15 @@ def placements_by_month(plan: Plan) -> Table:
             before = now
     last = month_name(market.start + market.months - 1)
     total = sum(chips for month, _, chips in standing if month == last)
+    ranked = sorted(rows, key=lambda r: (int(r[0] or 0), str(r[1]), str(r[2]), str(r[3])))
     return Table(
-        id="fleet", title=said("fleet.title"), lead=said("fleet.lead", chips=total), empty=said("fleet.empty"),
+        id="fleet", title=said("fleet.title"), how=said("fleet.how"),
+        lead=said("fleet.lead", chips=total), empty=said("fleet.empty"),
         columns=(column("month", "month"), column("owner"), column("site"), column("system"),
                  column("change", "count"), column("units", "count"), column("chips", "count"), column("used by")),
-        rows=tuple(sorted(rows, key=lambda r: (int(r[0] or 0), str(r[1]), str(r[2]), str(r[3])))),
+        rows=tuple(ranked),
+        origins=tuple((f"sites.{r[2]}.install_rate", f"sites.{r[2]}.power", f"{r[3]}.chips", f"{r[3]}.power_max")
+                      for r in ranked),
         charts=(("", charts.bars(_merged(standing), month_names(plan), "chips", said("fleet.picture"), "system")),),
     )
 
@@ -74,12 +78,14 @@ def power(plan: Plan) -> Table:
             [{"month": month_name(market.start + t), "used": float(used[t]) / 1e6, "limit": float(limit[t]) / 1e6}
              for t in range(market.months)], month_names(plan), said("power.picture"))))
     return Table(
-        id="power", title=said("power.title"), lead=said("power.lead", sites=_fullest(rows)),
+        id="power", title=said("power.title"), how=said("power.how"),
+        lead=said("power.lead", sites=_fullest(rows)),
         empty=said("power.empty"),
         columns=(column("site"), column("limit at start", "power"), column("limit at end", "power"),
                  column("peak in use", "power"), column("in", "month"), column("of limit", "share"),
                  column("months at limit", "count")),
         rows=tuple(rows), charts=tuple(pictures),
+        origins=tuple((f"sites.{r[0]}.power", f"sites.{r[0]}.pue") for r in rows),
     )
 
 
@@ -97,11 +103,12 @@ def energy(plan: Plan) -> Table:
                   float((plan.energy[0, s] * market.carbon[s]).sum()) / 1e3)
                  for s, site in enumerate(market.scenario.sites))
     return Table(
-        id="energy", title=said("energy.title"),
+        id="energy", title=said("energy.title"), how=said("energy.how"),
         lead=said("energy.lead", energy=sum(r[1] for r in rows), n=market.months), empty=said("power.empty"),
         columns=(column("site"), column("energy", "energy"), column("mean power", "power"), column("cost", "money"),
                  column("co2e", "count")),
         rows=rows,
+        origins=tuple(tuple(f"sites.{r[0]}.{t}" for t in ("energy_price", "carbon", "pue")) for r in rows),
     )
 
 
@@ -109,7 +116,8 @@ def power_by_month(plan: Plan) -> Table:
     """Use and limit of every site in every month (the detail under the power table)."""
     market = plan.market
     return Table(
-        id="power-by-month", title=said("power-by-month.title"), lead=said("power-by-month.lead"),
+        id="power-by-month", title=said("power-by-month.title"), how=said("power-by-month.how"),
+        lead=said("power-by-month.lead"),
         empty=said("power.empty"), wide=True,
         columns=(column("month", "month"), column("site"), column("in use", "power"), column("limit", "power"),
                  column("dark units", "count")),

@@ -32,15 +32,20 @@ def training(plan: Plan) -> Table:
         rows.append((job.id, job.owner, run.place, run.system, run.chips, start + run.start,
                      start + int(finish[0]) if finish[0] >= 0 else None,
                      start + int(done.max()) if len(done) == len(finish) else None, job.due, late / len(finish)))
-        bars.append({"task": said("training.task", job=job.id, chips=run.chips, place=run.place), "kind": job.owner,
-                     "start": month_name(start + run.start),
-                     "end": month_name(start + int(finish[0] if finish[0] >= 0 else market.months - 1) + 1)})
+        last = start + int(finish[0] if finish[0] >= 0 else market.months - 1)
+        bars.append({"task": job.id, "owner": job.owner, "start": month_name(start + run.start),
+                     "end": month_name(last + 1), "from": said("amount.month", value=start + run.start),
+                     "to": said("amount.month", value=last),
+                     "detail": said("training.detail", chips=run.chips, system=run.system, place=run.place)})
     return Table(
-        id="training", title=said("training.title"), lead=_training_lead(rows), empty=said("training.empty"),
+        id="training", title=said("training.title"), how=said("training.how"),
+        lead=_training_lead(rows), empty=said("training.empty"),
         columns=(column("run"), column("owner"), column("where"), column("system"), column("chips", "count"),
                  column("starts", "month"), column("done", "month"), column("latest", "month"),
                  column("due", "month"), column("late in", "share")),
-        rows=tuple(rows), charts=(("", charts.gantt(bars, [b["task"] for b in bars])),) if bars else (),
+        rows=tuple(rows),
+        origins=tuple(tuple(f"jobs.{r[0]}.{t}" for t in ("tokens", "value", "late")) for r in rows),
+        charts=(("", charts.gantt(bars, [b["task"] for b in bars])),) if bars else (),
     )
 
 
@@ -74,11 +79,13 @@ def demand(plan: Plan) -> Table:
             [{"month": month_name(market.start + t), "kind": kind, "value": float(values[t]) / scale}
              for kind, values in kinds for t in range(market.months)], month_names(plan), unit)))
     return Table(
-        id="demand", title=said("demand.title"), lead=_demand_lead(rows), empty=said("demand.empty"),
+        id="demand", title=said("demand.title"), how=said("demand.how"),
+        lead=_demand_lead(rows), empty=said("demand.empty"),
         columns=(column("job"), column("owner"), column("peak", "number"), column("unit"),
                  column("served", "share"), column("worst draw", "share"), column("worst month", "month"),
                  column("served then", "share")),
         rows=tuple(rows), charts=tuple(pictures),
+        origins=tuple(tuple(f"jobs.{r[0]}.{t}" for t in ("demand", "unserved")) for r in rows),
     )
 
 

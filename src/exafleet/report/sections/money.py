@@ -25,10 +25,10 @@ def cost(plan: Plan) -> Table:
     picture: list[dict[str, Any]] = [{"part": named("part", names[p]), "value": float(expected[p]) / 1e6}
                                      for p in shown]
     return Table(
-        id="cost", title=said("cost.title"), lead=_lead(plan),
+        id="cost", title=said("cost.title"), how=said("cost.how"), lead=_lead(plan),
         columns=(column("part"), column("mean", "money"), column("base draw", "money"),
                  column("dearest draw", "money")),
-        rows=tuple(rows), empty=said("cost.empty"),
+        rows=tuple(rows), empty=said("cost.empty"), origins=tuple(("scenario.discount",) for _ in rows),
         charts=(("", charts.pieces(picture, [p["part"] for p in picture], said("cost.picture"))),) if picture else (),
     )
 
@@ -57,7 +57,8 @@ def cash(plan: Plan) -> Table:
     picture = [{"month": month_name(market.start + t), "owner": owner, "cash": float(plan.cash[0, o, t]) / 1e6}
                for o, owner in enumerate(owners) for t in range(market.months)]
     return Table(
-        id="cash", title=said("cash.title"), lead=said("cash.lead", cash=float(plan.cash[0].sum()), n=market.months),
+        id="cash", title=said("cash.title"), how=said("cash.how"),
+        lead=said("cash.lead", cash=float(plan.cash[0].sum()), n=market.months),
         empty=said("cash.empty"),
         columns=(column("quarter"), *(Column(title=o, kind="money") for o in owners),
                  *([column("all", "money")] if len(owners) > 1 else [])),
@@ -74,8 +75,10 @@ def cash_by_month(plan: Plan) -> Table:
          float(market.budget[o, t]) if np.isfinite(market.budget[o, t]) else None)
         for t in range(market.months) for o, owner in enumerate(market.scenario.owners))
     return Table(
-        id="cash-by-month", title=said("cash-by-month.title"), lead=said("cash-by-month.lead"),
+        id="cash-by-month", title=said("cash-by-month.title"), how=said("cash-by-month.how"),
+        lead=said("cash-by-month.lead"),
         empty=said("cash.empty"), wide=True, rows=rows,
+        origins=tuple((f"owners.{r[1]}.budget",) for r in rows),
         columns=(column("month", "month"), column("owner"), column("cash out", "money"), column("so far", "money"),
                  column("budget so far", "money")),
     )

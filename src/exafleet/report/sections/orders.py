@@ -6,7 +6,7 @@ from collections import defaultdict
 
 import numpy as np
 
-from exafleet.plan.plan import Plan
+from exafleet.plan.plan import Order, Plan
 from exafleet.report import charts
 from exafleet.report.table import Cell, Table, column, month_names
 from exafleet.terms.calendar import month_name
@@ -20,22 +20,29 @@ def order_book(plan: Plan) -> Table:
     chips = dict(zip(market.systems, market.chips, strict=True))
     rows: list[tuple[Cell, ...]] = []
     bars: dict[tuple[str, str], float] = defaultdict(float)
-    for order in sorted(plan.orders, key=lambda o: (o.month, o.owner, o.system, o.offer)):
+    placed = sorted(plan.orders, key=lambda o: (o.month, o.owner, o.system, o.offer))
+    for order in placed:
         rows.append((market.start + order.month, order.owner, order.system, suppliers[order.offer], order.units,
                      order.units * float(chips[order.system]), order.price, order.units * order.price,
                      market.start + order.arrival, said("orders.queued") if order.queued else ""))
         bars[month_name(market.start + order.month), order.system] += order.units * order.price / 1e6
     total = sum(o.units * o.price for o in plan.orders)
     return Table(
-        id="orders", title=said("orders.title"), lead=said("orders.lead", n=len(plan.orders), total=total),
+        id="orders", title=said("orders.title"), how=said("orders.how"),
+        lead=said("orders.lead", n=len(plan.orders), total=total),
         empty=said("orders.empty"),
         columns=(column("order in", "month"), column("owner"), column("system"), column("supplier"),
                  column("units", "count"), column("chips", "count"), column("price each", "money"),
                  column("total", "money"), column("arrives quoted", "month"), column("note")),
-        rows=tuple(rows),
+        rows=tuple(rows), origins=tuple(_offer_keys(o) for o in placed),
         charts=(("", charts.bars([{"month": m, "system": s, "value": v} for (m, s), v in sorted(bars.items())],
                                  month_names(plan), "value", said("orders.picture"), "system")),),
     )
+
+
+def _offer_keys(order: Order) -> tuple[str, ...]:
+    name = f"offers.{order.offer}"
+    return (f"{name}.price", f"{name}.lead", f"{name}.deposit", *([f"{name}.queue.premium"] if order.queued else []))
 
 
 def open_orders(plan: Plan) -> Table:
@@ -49,11 +56,12 @@ def open_orders(plan: Plan) -> Table:
         if kept.cancelled:
             rows.append((kept.order, kept.owner, kept.system, said("open-orders.cancel"), kept.cancelled, None))
     return Table(
-        id="open-orders", title=said("open-orders.title"), lead=said("open-orders.lead"),
+        id="open-orders", title=said("open-orders.title"), how=said("open-orders.how"),
+        lead=said("open-orders.lead"),
         empty=said("open-orders.empty"),
         columns=(column("order"), column("owner"), column("system"), column("decision"), column("units", "count"),
                  column("arrives quoted", "month")),
-        rows=tuple(rows),
+        rows=tuple(rows), origins=tuple(_of(f"open_orders.{r[0]}", ("price", "paid", "cancel", "slip")) for r in rows),
     )
 
 
@@ -94,12 +102,18 @@ def rentals(plan: Plan) -> Table:
                 price = float(market.rental_price[r, first:last + 1].mean())
                 rows.append((owner.id, rental.id, rental.system, said("rentals.on demand"), None, market.start + first,
                              market.start + last, chips, price))
+    ranked = sorted(rows, key=lambda r: (str(r[0]), int(r[5] or 0), str(r[1])))
     return Table(
-        id="rentals", title=said("rentals.title"), lead=said("rentals.lead"), empty=said("rentals.empty"),
+        id="rentals", title=said("rentals.title"), how=said("rentals.how"),
+        lead=said("rentals.lead"), empty=said("rentals.empty"),
         columns=(column("owner"), column("rental"), column("system"), column("how"), column("sign in", "month"),
                  column("from", "month"), column("to", "month"), column("chips", "count"), column("price", "rent")),
-        rows=tuple(sorted(rows, key=lambda r: (str(r[0]), int(r[5] or 0), str(r[1])))),
+        rows=tuple(ranked), origins=tuple(_of(f"rentals.{r[1]}", ("price", "most", "wait")) for r in ranked),
     )
+
+
+def _of(record: str, terms: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(f"{record}.{term}" for term in terms)
 
 
 def _runs(mask: object) -> list[tuple[int, int]]:

@@ -27,10 +27,11 @@ def binding(plan: Plan, most: int = 12) -> Table:
           len(found), *_more(unit, max(b.limit for b in found), sum(b.price for b in found)))
          for (rule, place, unit), found in groups.items()), key=lambda r: (-float(r[6] or 0), str(r[0]), str(r[1])))
     return Table(
-        id="binding", title=said("binding.title"), lead=said("binding.lead"), empty=said("binding.empty"),
+        id="binding", title=said("binding.title"), how=said("binding.how"),
+        lead=said("binding.lead"), empty=said("binding.empty"),
         columns=(column("rule"), column("at"), column("first", "month"), column("last", "month"),
                  column("months", "count"), column("one more is"), column("worth", "money")),
-        rows=tuple(rows[:most]),
+        rows=tuple(rows[:most]), origins=tuple(_limits(str(r[0]), str(r[1])) for r in rows[:most]),
     )
 
 
@@ -38,6 +39,16 @@ def _more(unit: str, limit: float, price: float) -> tuple[str, float]:
     """What one more is, and its worth: a kW where the whole limit is a few MW. limit in `unit`, price per `unit`"""
     small = unit == "MW" and limit < FEW_MW
     return named("one-more-unit", "kW" if small else unit), price / (1e3 if small else 1.0)
+
+
+# Which key of the scenario sets the limit of a rule.
+_LIMITS = {"power": "sites.{}.power", "install rate": "sites.{}.install_rate", "supply": "offers.{}.supply",
+           "offer total": "offers.{}.total", "queue": "offers.{}.queue.places", "rental": "rentals.{}.most",
+           "reserved rental": "rentals.{}.most", "budget": "owners.{}.budget", "resale": "scenario.resale_most"}
+
+
+def _limits(rule: str, place: str) -> tuple[str, ...]:
+    return (_LIMITS[rule].format(place),) if rule in _LIMITS else ()
 
 
 def one_more(plan: Plan) -> Table:
@@ -59,7 +70,8 @@ def one_more(plan: Plan) -> Table:
             rows.append((f"{system}", market.scenario.owners[owner].id, market.start + first, float(values[owner]),
                          float(plan.month_earlier[owner, k, first])))
     return Table(
-        id="one-more", title=said("one-more.title"), lead=said("one-more.lead"), empty=said("one-more.empty"),
+        id="one-more", title=said("one-more.title"), how=said("one-more.how"),
+        lead=said("one-more.lead"), empty=said("one-more.empty"),
         columns=(column("one more"), column("for"), column("month", "month"), column("worth", "money"),
                  column("a month earlier", "money")),
         rows=tuple(rows),
@@ -78,11 +90,13 @@ def queue(plan: Plan) -> Table:
     """The highest premium worth paying for a better place in each supplier's queue."""
     market = plan.market
     rows: list[tuple[Cell, ...]] = []
+    keys: list[tuple[str, ...]] = []
     for f, offer in enumerate(market.scenario.offers):
         premium = plan.premium[f]
         open_months = np.flatnonzero(np.isfinite(premium))
         if len(open_months) == 0:
             continue
+        keys.append(tuple(f"offers.{offer.id}.{term}" for term in ("queue.premium", "queue.sooner", "price")))
         best = int(open_months[np.argmax(premium[open_months])])
         quoted = offer.queue.premium if offer.queue else None
         first = int(open_months[0])
@@ -90,11 +104,12 @@ def queue(plan: Plan) -> Table:
                      float(premium[first]), market.start + best, float(premium[best]),
                      "" if quoted is None else said("queue.pay" if premium[best] > quoted else "queue.do not pay")))
     return Table(
-        id="queue", title=said("queue.title"), lead=said("queue.lead"), empty=said("queue.empty"),
+        id="queue", title=said("queue.title"), how=said("queue.how"),
+        lead=said("queue.lead"), empty=said("queue.empty"),
         columns=(column("offer"), column("months sooner", "number"), column("quoted", "share"),
                  column("worth at first", "share"), column("best month", "month"), column("worth then", "share"),
                  column("so")),
-        rows=tuple(rows),
+        rows=tuple(rows), origins=tuple(keys),
     )
 
 
