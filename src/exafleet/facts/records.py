@@ -121,6 +121,55 @@ class Queue:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Payment:
+    """An instalment: a share of the price, so many months after (before, if negative) the order or the arrival."""
+
+    anchor: str
+    months: int
+    share: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Framework:
+    """A promise to order at least `units` over the plan; what is missing costs `penalty` of the price of a unit.
+
+    owner   who promised and pays
+    """
+
+    units: float
+    penalty: float
+    owner: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversion:
+    """Units of an open order may become units of the offer `to`: at most a share of them, for a fee.
+
+    fee    share of the old price that is lost; what was paid beyond it counts towards the new price  [1]
+    most   share of the order's units                                                                  [1]
+    """
+
+    to: str
+    fee: float = 0.0
+    most: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allocation:
+    """A pool that several offers draw on, because one factory or one foundry makes them all.
+
+    most     accelerators that arrive from these offers in a month, as quoted       [chips]
+    shares   of the pool that an owner may have at most; owners not named: all of it
+    """
+
+    id: str
+    offers: tuple[str, ...]
+    most: Steps
+    where: str = ""
+    shares: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
     """A supplier's offer of whole units of one system.
 
@@ -129,6 +178,10 @@ class Offer:
     first, last   months in which orders are taken
     lead      order to arrival at the site                                              [s]
     deposit   share of the price paid at order; the rest is paid on arrival             [1]
+    payments  instalments that add up to the price, in place of `deposit`
+    least     units of one order, unless it is none;  multiple: orders come in whole multiples of it
+    framework  a total that was promised
+    queues    several places in the queue, in place of `queue`
     cancel    share of the price lost when cancelled before arrival                     [1]
     supply    most units that can arrive in a month, from this offer                    [units/month]
     total     most units over the whole horizon                                         [units]
@@ -151,6 +204,22 @@ class Offer:
     queue: Queue | None = None
     fitting: float = 0.0
     owners: tuple[str, ...] = ()
+    payments: tuple[Payment, ...] = ()
+    least: int = 0
+    multiple: int = 1
+    framework: Framework | None = None
+    queues: tuple[Queue, ...] = ()
+
+    @property
+    def schedule(self) -> tuple[Payment, ...]:
+        """When which share of the price is paid."""
+        return self.payments or (Payment(anchor="order", months=0, share=self.deposit),
+                                 Payment(anchor="arrival", months=0, share=1.0 - self.deposit))
+
+    @property
+    def places(self) -> tuple[Queue, ...]:
+        """Every place in the queue that is for sale."""
+        return self.queues or ((self.queue,) if self.queue else ())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +229,7 @@ class OpenOrder:
     promised  month the supplier quoted;  slip: how much later it may come        [s]
     price     of one unit;  paid: share already paid;  cancel: share lost when cancelled
     defer     cost of moving one unit one month later                             [USD/unit/month]
+    change    offers into which units of this order may be changed
     """
 
     id: str
@@ -175,6 +245,7 @@ class OpenOrder:
     cancel: float = 1.0
     defer: float = 0.0
     most_deferral: int = 12
+    change: tuple[Conversion, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -525,6 +596,7 @@ class Scenario:
     summary: str = ""
     sources: tuple[tuple[str, str], ...] = ()
     resale_most: Steps | None = None
+    allocations: tuple[Allocation, ...] = ()
     sharing: tuple[Share, ...] = ()
     transfers: tuple[Transfer, ...] = ()
     swaps: tuple[Swap, ...] = ()

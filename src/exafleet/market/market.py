@@ -69,7 +69,7 @@ class Market:
     offered       the owner may order                                                    [F, O]
     supply        most units that arrive in the month                                    [F, T]  [units]
     lead          order to arrival, 10 %, 50 % and 90 % quantile                         [F, 3]  [months]
-    sooner        how much sooner a queued unit arrives; 0 without a queue               [F]     [months]
+    sooner        how much sooner the best place in the queue is; 0 without a queue      [F]     [months]
     promised      month index an open order was promised for; may be negative            [Q]
     slip          how much later it may come, 10 %, 50 % and 90 % quantile               [Q, 3]  [months]
 
@@ -230,7 +230,7 @@ def _offers(scenario: Scenario, months: Ints) -> dict[str, Any]:
         "offered": _allowed([f.owners for f in offers], scenario),
         "supply": _steps([f.supply for f in offers], months),
         "lead": np.array([_months_of(f.lead) for f in offers]).reshape(-1, 3),
-        "sooner": np.array([f.queue.sooner / MEAN_MONTH if f.queue else 0.0 for f in offers]),
+        "sooner": np.array([max((q.sooner for q in f.places), default=0.0) / MEAN_MONTH for f in offers]),
         "promised": np.array([q.promised - scenario.start for q in orders], dtype=np.int64),
         "slip": np.array([_months_of(q.slip) for q in orders]).reshape(-1, 3),
     }

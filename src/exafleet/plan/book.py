@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from exafleet.facts.records import Queue
 from exafleet.market.draws import NEVER, Draws
-from exafleet.market.market import Bools, Floats, Ints, Market
+from exafleet.market.market import MEAN_MONTH, Bools, Floats, Ints, Market
 from exafleet.plan.sets import Index
 
 
@@ -17,7 +19,7 @@ class Book:
 
     offer, owner, system, month  indices                                                [C]
     tier     0 is the plain price, i the offer's i-th tier                              [C]
-    queued   1 in the queue                                                             [C]
+    queued   place in the queue: 0 is none, i the offer's i-th                          [C]
     price    of one unit as quoted, tier included, queue premium not                    [C]   [USD]
     premium  paid on top for the place in the queue                                     [C]   [USD]
     most     units beyond which the order cannot help                                   [C]
@@ -47,8 +49,7 @@ def book(market: Market, draws: Draws, holder_owner: Ints, holder_system: Ints) 
     index = Index.of(market)
     table = _orders(market, {(int(o), int(k)) for o, k in zip(holder_owner, holder_system, strict=True)}, index)
     offer, owner, system, month, tier, queued = table.T
-    sooner = np.floor(market.sooner + 0.5).astype(np.int64)
-    lead = draws.lead[:, offer, month] - sooner[offer] * queued
+    lead = draws.lead[:, offer, month] - _places(market, offer, queued, _sooner).astype(np.int64)
     arrival = month + np.maximum(lead, 0)
     keep = (arrival[0] < np.minimum(market.months, draws.barred[0, offer])) if len(table) else np.zeros(0, dtype=bool)
     offer, owner, system, month, tier, queued = table[keep].T
@@ -58,10 +59,10 @@ def book(market: Market, draws: Draws, holder_owner: Ints, holder_system: Ints) 
     paid = np.where(never, 0.0, draws.price[:, offer, month])
     due = _due(market, draws)
     barred = due >= draws.barred_open[:, :, None]
-    premium = np.array([f.queue.premium if f.queue else 0.0 for f in market.scenario.offers])
     return Book(offer=offer, owner=owner, system=system, month=month, tier=tier, queued=queued, price=price,
-                premium=price * premium[offer] * queued, arrival=np.where(never, NEVER, arrival), paid=paid,
-                most=_most(market, offer, owner, system, arrival[0]), due=np.where(barred, NEVER, due), barred=barred)
+                premium=price * _places(market, offer, queued, lambda q: q.premium), paid=paid,
+                arrival=np.where(never, NEVER, arrival), most=_most(market, offer, owner, system, arrival[0]),
+                due=np.where(barred, NEVER, due), barred=barred)
 
 
 def _orders(market: Market, held: set[tuple[int, int]], index: Index) -> Ints:
@@ -70,8 +71,19 @@ def _orders(market: Market, held: set[tuple[int, int]], index: Index) -> Ints:
             for o in np.flatnonzero(market.offered[f]) if (int(o), index.system[offer.system]) in held
             for t in np.flatnonzero(market.can_order[f])
             for tier in range(len(offer.tiers) + 1)
-            for queued in range(2 if offer.queue else 1)]
+            for queued in range(len(offer.places) + 1)]
     return np.array(rows, dtype=np.int64).reshape(-1, 6)
+
+
+def _places(market: Market, offer: Ints, queued: Ints, value: Callable[[Queue], float]) -> Floats:
+    """A figure of each order's place in the queue; 0 for those in none. [C]"""
+    figures = [[0.0, *(value(q) for q in f.places)] for f in market.scenario.offers]
+    return np.array([figures[f][i] for f, i in zip(offer.tolist(), queued.tolist(), strict=True)])
+
+
+def _sooner(place: Queue) -> float:
+    """Whole months a place in the queue saves."""
+    return float(np.floor(place.sooner / MEAN_MONTH + 0.5))
 
 
 def _factor(market: Market, offer: Ints, tier: Ints) -> Floats:

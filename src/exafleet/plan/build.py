@@ -19,6 +19,7 @@ from exafleet.plan.book import Book, book
 from exafleet.plan.books import budgets
 from exafleet.plan.later import Later, add_columns, later
 from exafleet.plan.sets import Index, Sets
+from exafleet.plan.terms_of_orders import Sizes, Swaps, add_sizes, sizes, swaps
 
 MEGAWATT = 1e6
 
@@ -85,6 +86,8 @@ class Build:
     constants: dict[str, Floats]
     later: Later
     caps: list[tuple[Ints, Floats]]
+    sizes: Sizes
+    swap: Swaps
     drawn: Ledger = field(default_factory=Ledger)
     dear: list[tuple[Ints, Floats]] = field(default_factory=list)
 
@@ -111,14 +114,18 @@ def build(market: Market, draws: Draws, sets: Sets) -> Build:
     owner = np.array([index.owner[job.owner] for job in jobs], dtype=np.int64)
     x, y = Members(), Members()
     orders = book(market, draws, sets.holder_owner, sets.holder_system)
+    held = {(int(o), int(k)) for o, k in zip(sets.holder_owner, sets.holder_system, strict=True)}
+    grouped, swap = sizes(market, orders), swaps(market, draws, held)
     _first_columns(x, market, sets, orders)
-    acts = _recourse_columns(y, market, sets, owner, orders)
+    add_sizes(x, market, grouped)
+    x.add("change", np.ones(len(swap.order), dtype=bool), upper=swap.most, integer=True)
     decided = later(market, draws, orders, sets.holder_owner, sets.holder_system)
+    acts = _recourse_columns(y, market, sets, owner, most_units(market, orders, swap, decided))
     caps = add_columns(y, market, draws, orders, decided)
     return Build(market, draws, sets, orders, owner, acts, np.maximum(market.demand.max(axis=1, initial=0.0), 1e-300),
                  _money(market), x, y, Members(), Members(), Entries(), Entries(), Entries(),
                  tuple(Entries() for _ in range(draws.count)), [], [], Ledger(), Ledger(),
-                 tuple(Ledger() for _ in range(draws.count)), {}, decided, caps)
+                 tuple(Ledger() for _ in range(draws.count)), {}, decided, caps, grouped, swap)
 
 
 def _money(market: Market) -> float:
@@ -188,23 +195,24 @@ def _wanted(market: Market, sets: Sets) -> Bools:
     return wanted
 
 
-def most_units(market: Market, orders: Book) -> Floats:
+def most_units(market: Market, orders: Book, swap: Swaps, decided: Later) -> Floats:
     """Units of a system an owner can ever have: a bound on what stands, which the solver needs where prices are drawn.
     [O, K]"""
     index = Index.of(market)
     most = market.holdings.sum(axis=1)
     for order in market.scenario.open_orders:
         most[index.owner[order.owner], index.system[order.system]] += order.units
-    np.add.at(most, (orders.owner, orders.system), orders.most)
+    for owner, system, units in ((orders.owner, orders.system, orders.most), (swap.owner, swap.system, swap.most),
+                                 (decided.new_owner, decided.new_system, decided.new_most)):
+        np.add.at(most, (owner, system), units)
     return np.asarray(most)
 
 
-def _recourse_columns(y: Members, market: Market, sets: Sets, job_owner: Ints, orders: Book) -> Activities:
+def _recourse_columns(y: Members, market: Market, sets: Sets, job_owner: Ints, all_units: Floats) -> Activities:
     months, holders = market.months, len(sets.holder_owner)
     always = np.ones(months, dtype=bool)
     held = np.zeros((len(market.scenario.owners), len(market.systems)), dtype=bool)
     held[sets.holder_owner, sets.holder_system] = True
-    all_units = most_units(market, orders)
     standing = all_units[sets.holder_owner, sets.holder_system][:, None]
     y.add("warehouse", held[:, :, None] & always, upper=all_units[:, :, None])
     y.add("sold warehouse", held[:, :, None] & always, upper=all_units[:, :, None])

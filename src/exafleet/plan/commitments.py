@@ -21,19 +21,24 @@ def offer_total(b: Build) -> None:
     total = np.array([f.total for f in b.market.scenario.offers])
     row = b.first_rows.add("offer total", np.isfinite(total), lower=-np.inf, upper=total)
     b.first.put(row[b.book.offer], b.x["order"], 1.0)
+    b.first.put(row[b.swap.offer], b.x["change"], 1.0)
 
 
 def supply(b: Build) -> None:
     """No more units arrive from an offer in a month, as quoted, than its supply."""
     row = b.first_rows.add("supply", np.isfinite(b.market.supply), lower=-np.inf, upper=b.market.supply)
     b.first.put(row[b.book.offer, b.book.arrival[0]], b.x["order"], 1.0)
+    b.first.put(row[b.swap.offer, b.swap.arrival[0]], b.x["change"], 1.0)
 
 
 def queue(b: Build) -> None:
     """No more places in the queue than are for sale."""
-    units = np.array([f.queue.units if f.queue else np.inf for f in b.market.scenario.offers])
-    row = b.first_rows.add("queue", np.isfinite(units), lower=-np.inf, upper=units)
-    b.first.put(np.where(b.book.queued == 1, row[b.book.offer], -1), b.x["order"], 1.0)
+    places = [f.places for f in b.market.scenario.offers]
+    for level in range(1, max((len(p) for p in places), default=1) + 1):
+        units = np.array([p[level - 1].units if len(p) >= level else np.inf for p in places])
+        name = "queue" if level == 1 else f"queue {level}"
+        row = b.first_rows.add(name, np.isfinite(units), lower=-np.inf, upper=units)
+        b.first.put(np.where(b.book.queued == level, row[b.book.offer], -1), b.x["order"], 1.0)
 
 
 def volume_tiers(b: Build) -> None:
@@ -55,12 +60,52 @@ def volume_tiers(b: Build) -> None:
     b.first.put(at_most, np.where(book.tier > 0, tier[owner], -1), -book.most)
 
 
+def order_sizes(b: Build) -> None:
+    """Orders of an offer, an owner and a month are none or at least the least, and whole multiples of its multiple."""
+    lots = b.sizes
+    least = np.array([float(f.least) for f in b.market.scenario.offers])[lots.offer]
+    multiple = np.array([float(f.multiple) for f in b.market.scenario.offers])[lots.offer]
+    at_least = b.first_rows.add("order least", b.x["placed"] >= 0, lower=0.0)
+    at_most = b.first_rows.add("order most", b.x["placed"] >= 0, lower=-np.inf, upper=0.0)
+    whole = b.first_rows.add("order multiple", b.x["lots"] >= 0, lower=0.0, upper=0.0)
+    of = lots.of_order
+    for row, factor in ((at_least, 1.0), (at_most, 1.0), (whole, 1.0)):
+        b.first.put(np.where(of >= 0, np.append(row, -1)[of], -1), b.x["order"], factor)
+    b.first.put(at_least, b.x["placed"], -least)
+    b.first.put(at_most, b.x["placed"], -lots.most)
+    b.first.put(whole, b.x["lots"], -multiple)
+
+
+def allocation(b: Build) -> None:
+    """No more accelerators arrive in a month from the offers of a pool, as quoted, than it gives all and each owner."""
+    pools, market, book = b.market.scenario.allocations, b.market, b.book
+    months = np.arange(market.start, market.start + market.months)
+    most = np.array([p.most.at(months) for p in pools]).reshape(len(pools), market.months)
+    share = np.full((len(pools), len(market.scenario.owners)), np.inf)
+    for i, pool in enumerate(pools):
+        for owner, part in pool.shares:
+            share[i, b.index.owner[owner]] = part
+    row = b.first_rows.add("allocation", np.isfinite(most), lower=-np.inf, upper=most)
+    limited = np.isfinite(share)
+    limit = np.where(limited[:, :, None], np.where(limited, share, 0.0)[:, :, None] * most[:, None], np.inf)
+    own = b.first_rows.add("allocation share", np.isfinite(limit), lower=-np.inf, upper=limit)
+    for i, pool in enumerate(pools):
+        inside = np.array([f.id in pool.offers for f in market.scenario.offers], dtype=bool)
+        there = np.where(inside[book.offer], 1.0, 0.0) * market.chips[book.system]
+        b.first.put(row[i, book.arrival[0]], b.x["order"], there)
+        b.first.put(own[i, book.owner, book.arrival[0]], b.x["order"], there)
+        there = np.where(inside[b.swap.offer], 1.0, 0.0) * market.chips[b.swap.system]
+        b.first.put(row[i, b.swap.arrival[0]], b.x["change"], there)
+        b.first.put(own[i, b.swap.owner, b.swap.arrival[0]], b.x["change"], there)
+
+
 def open_orders(b: Build) -> None:
-    """Every unit on order is kept, deferred or cancelled."""
+    """Every unit on order is kept, deferred, changed or cancelled."""
     units = np.array([float(q.units) for q in b.market.scenario.open_orders])
     row = b.first_rows.add("open orders", units >= 0, lower=units, upper=units)
     b.first.put(row[:, None], b.x["keep"], 1.0)
     b.first.put(row, b.x["cancel"], 1.0)
+    b.first.put(row[b.swap.order], b.x["change"], 1.0)
 
 
 def active(b: Build) -> tuple[Ints, Ints, Ints]:
@@ -95,6 +140,7 @@ def quoted_deliveries(b: Build) -> None:
     b.first.put(row, quoted, 1.0)
     b.first.put(row, earlier(quoted), -1.0)
     b.first.put(row[book.owner, book.system, book.arrival[0]], b.x["order"], -1.0)
+    b.first.put(row[b.swap.owner, b.swap.system, b.swap.arrival[0]], b.x["change"], -1.0)
     for q, order in enumerate(b.market.scenario.open_orders):
         due = book.due[0, q]
         there = due < b.market.months

@@ -15,6 +15,7 @@ from exafleet.market.draws import Draws
 from exafleet.market.market import Bools, Floats, Ints, Market
 from exafleet.plan.blocks import Members
 from exafleet.plan.book import Book
+from exafleet.plan.instalments import longest_ahead
 from exafleet.plan.sets import Index
 
 KINDS = ("cut", "reorder", "open cut", "open late")
@@ -27,8 +28,8 @@ class Later:
     reviews      months in which the plan is looked at again
     cut_order    order (column of the book)                                            [U]
     cut_month    month of cancelling: the last review before it would arrive           [U]
-    cut_arrival  month it would arrive, at most T                                      [U]
-    new_offer, new_owner, new_system, new_month, new_arrival, new_price                [V]
+    cut_arrival  month it would arrive; past T only as far as instalments ahead of it make a difference  [U]
+    new_offer, new_owner, new_system, new_month, new_arrival, new_price, new_most      [V]
     new_slot     month of quoted arrival, in which it counts against supply            [V]
     open_month   last review before each month of arrival; -1 where there is none      [T + 1]
     """
@@ -44,6 +45,7 @@ class Later:
     new_arrival: Ints
     new_slot: Ints
     new_price: Floats
+    new_most: Floats
     open_month: Ints
 
 
@@ -55,9 +57,12 @@ def later(market: Market, draws: Draws, orders: Book, holder_owner: Ints, holder
     held = {(int(o), int(k)) for o, k in zip(holder_owner, holder_system, strict=True)}
     cut, new = _cuts(market, orders, last), _orders(market, draws, reviews, held)
     offer, owner, system, month, arrival = new.T
+    slot = month + draws.lead[0, offer, month]
+    total = np.array([f.total for f in market.scenario.offers])[offer]
+    most = np.floor(np.minimum(market.supply[offer, slot], total) + 1e-9)
     return Later(reviews=reviews, cut_order=cut[:, 0], cut_month=cut[:, 1], cut_arrival=cut[:, 2], new_offer=offer,
                  new_owner=owner, new_system=system, new_month=month, new_arrival=arrival,
-                 new_slot=month + draws.lead[0, offer, month], new_price=market.price[offer, month], open_month=last)
+                 new_slot=slot, new_price=market.price[offer, month], new_most=most, open_month=last)
 
 
 def last_review(reviews: Ints, months: Ints) -> Ints:
@@ -70,9 +75,9 @@ def _cuts(market: Market, orders: Book, last: Ints) -> Ints:
     """(order, month of cancelling, month of arrival): only where cancelling does not cost the whole price."""
     offers = market.scenario.offers
     saves = np.array([f.cancel < 1.0 or f.fitting > 0 for f in offers], dtype=bool)
-    arrival = np.minimum(orders.arrival, market.months)
-    rows = [(c, int(last[a]), int(a)) for c in np.flatnonzero(saves[orders.offer]) for a in np.unique(arrival[:, c])
-            if last[a] > orders.month[c]]
+    arrival = np.minimum(orders.arrival, market.months + longest_ahead(market))
+    rows = [(c, int(last[min(a, market.months)]), int(a)) for c in np.flatnonzero(saves[orders.offer])
+            for a in np.unique(arrival[:, c]) if last[min(a, market.months)] > orders.month[c]]
     return np.array(rows, dtype=np.int64).reshape(-1, 3)
 
 
@@ -93,15 +98,16 @@ def add_columns(y: Members, market: Market, draws: Draws, orders: Book, found: L
     """The columns of `found`, and their upper bounds where these differ by draw: (columns, [N, columns])."""
     cut = y.add("cut", np.ones(len(found.cut_order), dtype=bool), upper=orders.most[found.cut_order])
     lead = draws.lead[:, found.new_offer, found.new_month]
-    total = np.array([f.total for f in market.scenario.offers])[found.new_offer]
-    most = np.floor(np.minimum(market.supply[found.new_offer, found.new_slot], total) + 1e-9)
+    most = found.new_most
     new = y.add("reorder", np.ones(len(found.new_offer), dtype=bool), upper=most)
     units = np.array([float(q.units) for q in market.scenario.open_orders])
     come = _may_come(market, orders, found)
     open_cut = y.add("open cut", come, upper=units[:, None])
     waits = come & (np.arange(market.months + 1) < market.months)
     open_late = y.add("open late", waits, upper=units[:, None])
-    arrival = np.minimum(orders.arrival[:, found.cut_order], market.months)
+    promised = np.array([f.framework.units if f.framework else 0.0 for f in market.scenario.offers])
+    y.add("not ordered", promised > 0, upper=promised)
+    arrival = np.minimum(orders.arrival[:, found.cut_order], market.months + longest_ahead(market))
     barred, comes = draws.barred[:, found.new_offer], orders.paid[:, found.cut_order] > 0
     caps = [(cut, np.where((arrival == found.cut_arrival) & comes, orders.most[found.cut_order], 0.0)),
             (new, np.where((found.new_month + lead == found.new_arrival) & (found.new_arrival < barred), most, 0.0))]

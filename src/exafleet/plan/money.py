@@ -13,6 +13,7 @@ from exafleet.facts.records import ResearchJob, TrainJob
 from exafleet.market.market import Floats, Ints
 from exafleet.plan import books, commitments
 from exafleet.plan.build import Build, Ledger
+from exafleet.plan.instalments import instalments
 from exafleet.plan.plan import PARTS
 from exafleet.plan.rules import facility, lent
 
@@ -27,8 +28,10 @@ def costs(b: Build) -> None:
     """Every cost and payment of both stages."""
     for n, ledger in enumerate(b.draw_ledger):
         _orders(b, ledger, n)
+        _swaps(b, ledger, n)
         _kept(b, ledger, n)
     _decided(b)
+    _frameworks(b)
     _later_orders(b)
     _later_cuts(b)
     _later_open(b)
@@ -84,16 +87,49 @@ def _book(b: Build, ledger: Ledger, kind: str, owner: npt.ArrayLike, month: npt.
 
 
 def _orders(b: Build, ledger: Ledger, n: int) -> None:
-    """Deposit and queue premium with the order, the rest and the fitting on arrival."""
-    book, order, offers = b.book, b.x["order"], b.market.scenario.offers
-    deposit = np.array([f.deposit for f in offers])[book.offer]
-    fitting = np.array([f.fitting for f in offers])[book.offer]
-    due, paid = book.arrival[n], book.paid[n]
-    _pay(b, ledger, "hardware", book.owner, book.month, order, book.price * deposit * paid, kind="deposits")
-    _pay(b, ledger, "hardware", book.owner, due, order, book.price * (1.0 - deposit) * paid)
-    _pay(b, ledger, "fitting", book.owner, due, order, np.where(paid > 0, fitting, 0.0))
+    """The price in instalments, the queue premium with the order, the fitting on arrival."""
+    book, order, due, paid = b.book, b.x["order"], b.book.arrival[n], b.book.paid[n]
+    for part in instalments(b.market, book.offer, book.month, due):
+        _pay(b, ledger, "hardware", book.owner, part.month, order, book.price * paid * part.share,
+             kind=part.kind)
+    _pay(b, ledger, "fitting", book.owner, due, order, np.where(paid > 0, _fitting(b, book.offer), 0.0))
     _pay(b, ledger, "queue premium", book.owner, book.month, order, book.premium * paid)
     _after_the_end(b, ledger, n, np.where(paid > 0, due, 0), book.system, order)
+
+
+def _fitting(b: Build, offer: Ints) -> Floats:
+    return np.array([f.fitting for f in b.market.scenario.offers])[offer]
+
+
+def _swaps(b: Build, ledger: Ledger, n: int) -> None:
+    """A changed order pays the new price less what the old one's payments count for, first instalments first."""
+    swap, change, due = b.swap, b.x["change"], b.swap.arrival[n]
+    _pay(b, ledger, "order change", swap.owner, 0, change, swap.fee)
+    there = b.swap.there[n]
+    for e, left in enumerate(np.where(there, swap.paid, 0.0).tolist()):
+        at = slice(e, e + 1)
+        price = swap.price[e] * b.draws.price[n, swap.offer[e], swap.month[e]] * there[e]
+        parts = instalments(b.market, swap.offer[at], swap.month[at], due[at])
+        for part in sorted(parts, key=lambda p: int(p.month[0])):
+            usd = price * float(part.share[0])
+            counts = min(left, usd)
+            left -= counts
+            _pay(b, ledger, "hardware", swap.owner[at], part.month, change[at], usd - counts, kind=part.kind)
+    back = np.minimum(b.draws.barred[n, swap.offer], b.market.months)  # what was paid comes back with the ban
+    _pay(b, ledger, "hardware", swap.owner, back, change, np.where(there, 0.0, -swap.paid))
+    _pay(b, ledger, "fitting", swap.owner, due, change, np.where(there, _fitting(b, swap.offer), 0.0))
+    _after_the_end(b, ledger, n, np.where(there, due, 0), swap.system, change)
+
+
+def _frameworks(b: Build) -> None:
+    """What was promised and not ordered costs its share of the last price, at the end of the offer."""
+    market = b.market
+    for f, offer in enumerate(market.scenario.offers):
+        if offer.framework is not None:
+            last = int(np.clip(offer.last - market.start, 0, market.months - 1))
+            who = offer.framework.owner or market.scenario.owners[int(np.argmax(market.offered[f]))].id
+            _pay(b, b.ledger, "take or pay", b.index.owner[who], last, b.y["not ordered"][f],
+                 offer.framework.penalty * market.price[f, last])
 
 
 def _after_the_end(b: Build, ledger: Ledger, n: int, due: Ints, system: Ints, column: Ints,
@@ -124,26 +160,26 @@ def _decided(b: Build) -> None:
 
 def _later_orders(b: Build) -> None:
     """What is ordered as things arrive pays as every order does."""
-    found, new, offers = b.later, b.y["reorder"], b.market.scenario.offers
-    deposit = np.array([f.deposit for f in offers])[found.new_offer]
-    fitting = np.array([f.fitting for f in offers])[found.new_offer]
+    found, new = b.later, b.y["reorder"]
     factor = b.draws.price[:, found.new_offer, found.new_month]
-    _pay_drawn(b, "hardware", found.new_owner, found.new_month, new, found.new_price * deposit, factor, "deposits")
-    _pay_drawn(b, "hardware", found.new_owner, found.new_arrival, new, found.new_price * (1.0 - deposit), factor)
-    _pay(b, b.ledger, "fitting", found.new_owner, found.new_arrival, new, fitting)
+    for part in instalments(b.market, found.new_offer, found.new_month, found.new_arrival):
+        _pay_drawn(b, "hardware", found.new_owner, part.month, new, found.new_price * part.share, factor, part.kind)
+    _pay(b, b.ledger, "fitting", found.new_owner, found.new_arrival, new, _fitting(b, found.new_offer))
 
 
 def _later_cuts(b: Build) -> None:
-    """A cancelled order pays its share of the price in all, less the deposit, and neither the rest nor the fitting."""
-    found, cut, book, offers = b.later, b.y["cut"], b.book, b.market.scenario.offers
-    order = found.cut_order
-    offer, owner, price, due = book.offer[order], book.owner[order], book.price[order], found.cut_arrival
-    deposit, lost, fitting = (np.array([getattr(f, name) for f in offers])[offer]
-                              for name in ("deposit", "cancel", "fitting"))
+    """A cancelled order pays its share of the price in all, less what is paid by then, and nothing that comes after."""
+    found, cut, book = b.later, b.y["cut"], b.book
+    order, due = found.cut_order, found.cut_arrival
+    offer, owner, price = book.offer[order], book.owner[order], book.price[order]
+    lost = np.array([f.cancel for f in b.market.scenario.offers])[offer]
     factor = b.draws.price[:, offer, book.month[order]]
-    _pay_drawn(b, "cancellation", owner, found.cut_month, cut, price * (lost - deposit), factor)
-    _pay_drawn(b, "hardware", owner, due, cut, -price * (1.0 - deposit), factor)
-    _pay(b, b.ledger, "fitting", owner, due, cut, -fitting)
+    for part in instalments(b.market, offer, book.month[order], due):
+        paid = part.month <= found.cut_month
+        lost = lost - np.where(paid, part.share, 0.0)
+        _pay_drawn(b, "hardware", owner, part.month, cut, np.where(paid, 0.0, -price * part.share), factor, part.kind)
+    _pay_drawn(b, "cancellation", owner, found.cut_month, cut, price * lost, factor)
+    _pay(b, b.ledger, "fitting", owner, due, cut, -_fitting(b, offer))
     _after_the_end(b, b.ledger, 0, due, book.system[order], cut, units=-1.0)
 
 

@@ -14,9 +14,9 @@ from exafleet.market.market import Floats, Ints, Market
 from exafleet.terms.parts import Parts
 
 PARTS = (
-    "hardware", "queue premium", "fitting", "cancellation", "deferral", "reserved rent", "on-demand rent", "energy",
-    "site rent", "moves", "lateness", "unfinished", "shortage (serve)", "shortage (research)", "overdraft",
-    "broken gangs", "resale", "residual", "value of runs",
+    "hardware", "queue premium", "fitting", "cancellation", "deferral", "order change", "take or pay",
+    "reserved rent", "on-demand rent", "energy", "site rent", "moves", "lateness", "unfinished", "shortage (serve)",
+    "shortage (research)", "overdraft", "broken gangs", "resale", "residual", "value of runs",
 )
 # Kinds of payment in the owners' books: the parts that move cash, with deposits apart, and what owners pay each other.
 BOOKS = (*PARTS, "deposits", "loans", "slots", "hand-downs")
@@ -29,6 +29,7 @@ class Order:
     tier     index into the offer's tiers plus 1; 0 is the plain price
     price    of one unit, tier and queue premium included             [USD]
     arrival  month index it arrives as quoted (the base draw)
+    place    in the queue: 0 is none, i the offer's i-th
     """
 
     offer: str
@@ -40,17 +41,22 @@ class Order:
     queued: bool
     price: float
     arrival: int
+    place: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """What becomes of an open order: `arrivals` are (month index as quoted, units, months deferred)."""
+    """What becomes of an open order: `arrivals` are (month index as quoted, units, months deferred).
+
+    changed   (offer, units, month index as quoted) of what was changed into another offer's units
+    """
 
     order: str
     owner: str
     system: str
     arrivals: tuple[tuple[int, int, int], ...]
     cancelled: int
+    changed: tuple[tuple[str, int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -140,7 +140,8 @@ def _premium(p: TwoStage, value: Floats, weight: Floats) -> Floats:
         step = max(int(market.sooner[f] + 0.5), 1)
         late = np.minimum(month + lead[:, f], market.months)
         soon = np.minimum(np.maximum(month + lead[:, f] - step, month), market.months)
-        rest = market.price[f] * p.build.draws.price[:, f] * (1.0 - offer.deposit) + offer.fitting
+        arrives = sum(part.share for part in offer.schedule if part.anchor == "arrival")
+        rest = market.price[f] * p.build.draws.price[:, f] * arrives + offer.fitting
         gain = np.take_along_axis(value[:, :, k], soon[:, None], axis=2) - np.take_along_axis(
             value[:, :, k], late[:, None], axis=2)
         net = gain - (rest * (market.discount[soon] - market.discount[late]))[:, None]

@@ -112,16 +112,20 @@ def _orders(p: TwoStage, x: Floats) -> tuple[Order, ...]:
     return tuple(
         Order(offer=market.scenario.offers[book.offer[c]].id, owner=market.scenario.owners[book.owner[c]].id,
               system=market.systems[book.system[c]], month=int(book.month[c]), units=int(units[c]),
-              tier=int(book.tier[c]), queued=bool(book.queued[c]), price=float(book.price[c] + book.premium[c]),
-              arrival=int(book.arrival[0, c]))
+              tier=int(book.tier[c]), queued=bool(book.queued[c]), place=int(book.queued[c]),
+              price=float(book.price[c] + book.premium[c]), arrival=int(book.arrival[0, c]))
         for c in sorted(np.flatnonzero(units > 0.5), key=lambda c: (book.month[c], c)))
 
 
 def _kept(p: TwoStage, x: Floats) -> tuple[Kept, ...]:
     keep, cancel, due = take(p.build.x["keep"], x), take(p.build.x["cancel"], x), p.build.book.due[0]
+    swap, offers = p.build.swap, p.build.market.scenario.offers
+    changed = take(p.build.x["change"], x)
     return tuple(
         Kept(order=order.id, owner=order.owner, system=order.system, cancelled=int(cancel[q]),
-             arrivals=tuple((int(due[q, d]), int(keep[q, d]), int(d)) for d in np.flatnonzero(keep[q] > 0.5)))
+             arrivals=tuple((int(due[q, d]), int(keep[q, d]), int(d)) for d in np.flatnonzero(keep[q] > 0.5)),
+             changed=tuple((offers[swap.offer[e]].id, int(changed[e]), int(swap.arrival[0, e]))
+                           for e in np.flatnonzero((changed > 0.5) & (swap.order == q))))
         for q, order in enumerate(p.build.market.scenario.open_orders))
 
 

@@ -38,6 +38,9 @@ def arrivals(b: Build) -> None:
             due = book.due[n, q]
             at = row[b.index.owner[order.owner], b.index.system[order.system], np.minimum(due, months - 1)]
             entries.put(np.where(due < months, at, -1), b.x["keep"][q], -1.0)
+        when = b.swap.arrival[n]
+        at = row[b.swap.owner, b.swap.system, np.minimum(when, months - 1)]
+        entries.put(np.where(when < months, at, -1), b.x["change"], -1.0)
 
 
 def later_orders(b: Build) -> None:
@@ -85,10 +88,47 @@ def later_supply(b: Build) -> None:
     row = b.rows.add("later supply", slot & np.isfinite(b.market.supply), lower=-np.inf, upper=b.market.supply)
     b.recourse.put(row[found.new_offer, found.new_slot], b.y["reorder"], 1.0)
     b.couple_all.put(row[book.offer, book.arrival[0]], b.x["order"], 1.0)
+    b.couple_all.put(row[b.swap.offer, b.swap.arrival[0]], b.x["change"], 1.0)
     total = np.array([f.total for f in offers])
     row = b.rows.add("later total", slot.any(axis=1) & np.isfinite(total), lower=-np.inf, upper=total)
     b.recourse.put(row[found.new_offer], b.y["reorder"], 1.0)
     b.couple_all.put(row[book.offer], b.x["order"], 1.0)
+    b.couple_all.put(row[b.swap.offer], b.x["change"], 1.0)
+
+
+def framework(b: Build) -> None:
+    """What was promised in all is ordered, now or later, and not cancelled; or it is paid for."""
+    offers, found = b.market.scenario.offers, b.later
+    units = np.array([f.framework.units if f.framework else 0.0 for f in offers])
+    row = b.rows.add("framework", b.y["not ordered"] >= 0, lower=units)
+    b.recourse.put(row, b.y["not ordered"], 1.0)
+    b.recourse.put(row[found.new_offer], b.y["reorder"], 1.0)
+    b.recourse.put(row[b.book.offer[found.cut_order]], b.y["cut"], -1.0)
+    b.couple_all.put(row[b.book.offer], b.x["order"], 1.0)
+    b.couple_all.put(row[b.swap.offer], b.x["change"], 1.0)
+
+
+def later_allocation(b: Build) -> None:
+    """What is ordered later comes out of what the pools have left, and its owner's share of it."""
+    pools, found, market = b.market.scenario.allocations, b.later, b.market
+    if not pools or not len(found.new_offer):
+        return
+    first = b.first_rows.blocks()
+    for name, after in (("allocation", (found.new_slot,)), ("allocation share", (found.new_owner, found.new_slot))):
+        block = first.get(name)
+        if block is None:
+            continue
+        upper = np.append(b.first_rows.upper, np.inf)[block]
+        row = b.rows.add(f"later {name}", block >= 0, lower=-np.inf, upper=upper)
+        for i, pool in enumerate(pools):
+            inside = np.array([f.id in pool.offers for f in market.scenario.offers], dtype=bool)
+            b.recourse.put(row[(i, *after)], b.y["reorder"],
+                           np.where(inside[found.new_offer], market.chips[found.new_system], 0.0))
+            for offer, owner, system, arrival, column in (
+                    (b.book.offer, b.book.owner, b.book.system, b.book.arrival[0], b.x["order"]),
+                    (b.swap.offer, b.swap.owner, b.swap.system, b.swap.arrival[0], b.x["change"])):
+                where = (i, owner, arrival) if len(after) > 1 else (i, arrival)
+                b.couple_all.put(row[where], column, np.where(inside[offer], market.chips[system], 0.0))
 
 
 def stock(b: Build) -> None:
@@ -325,12 +365,13 @@ def cash(b: Build) -> None:
 
 
 FIRST: tuple[Rule, ...] = (
-    commitments.offer_total, commitments.supply, commitments.queue, commitments.volume_tiers, commitments.open_orders,
+    commitments.offer_total, commitments.supply, commitments.allocation, commitments.queue, commitments.volume_tiers,
+    commitments.order_sizes, commitments.open_orders,
     commitments.reserved_rental, commitments.quoted_deliveries, commitments.one_placement, commitments.gang,
     commitments.gang_rental, commitments.gang_power, commitments.required_runs, commitments.commitments,
 )
 RECOURSE: tuple[Rule, ...] = (
-    arrivals, later_orders, later_cancelled, later_supply, stock, capacity, power, quota, install_rate, move, rental,
-    reserved, loan, resale, demand, progress, placement, standing, full_strength, cash,
+    arrivals, later_orders, later_cancelled, later_supply, later_allocation, framework, stock, capacity, power, quota,
+    install_rate, move, rental, reserved, loan, resale, demand, progress, placement, standing, full_strength, cash,
 )
 RULES: tuple[Rule, ...] = FIRST + RECOURSE

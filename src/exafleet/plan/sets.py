@@ -137,9 +137,9 @@ def _deliverable(market: Market, draws: Draws, f: int) -> Floats:
     """Most units of one offer that can arrive in each month. [T]"""
     offer, months = market.scenario.offers[f], market.months
     when = np.arange(months) + draws.lead[0, f]
-    sooner = when - (int(market.sooner[f] + 0.5) if offer.queue else 0)
+    sooner = [np.maximum(when - int(place.sooner / MEAN_MONTH + 0.5), np.arange(months)) for place in offer.places]
     arrives = np.zeros(months, dtype=bool)
-    for month in (when, np.maximum(sooner, np.arange(months))):
+    for month in (when, *sooner):
         arrives[month[market.can_order[f] & (month < months)]] = True
     cumulative = np.minimum((market.supply[f] * arrives).cumsum(), offer.total)
     return np.diff(cumulative, prepend=0.0)

@@ -36,6 +36,7 @@ from exafleet.facts.scenario.kinds import (
     Text,
     Tiers,
 )
+from exafleet.facts.scenario.rows import Inner, Payments, Rows, Shares
 from exafleet.facts.scenario.values import FACT_SCHEMA, MEAN_MONTH, Amount, Kind, amount
 from exafleet.terms.calendar import Month
 from exafleet.terms.units import DATA
@@ -81,6 +82,11 @@ class Keys(BaseModel):
 def key(meaning: str, *, default: Any = ..., **more: Any) -> Any:
     """A key with its meaning; without a default it must be given."""
     return Field(default=default, description=meaning, **more)
+
+
+def kind_of(info: FieldInfo) -> Kind | None:
+    """How a key's value is written."""
+    return next((m for m in info.metadata if isinstance(m, Kind)), None)
 
 
 class ScenarioKeys(Keys):
@@ -193,6 +199,18 @@ class QueueKeys(Keys):
     units: Annotated[float, SOME_UNITS] = key("most units that can jump the queue")
 
 
+PLACE = '{ premium = "5 %", sooner = "1 mo", units = 50 }'
+QUEUES = Rows(example=f'[{PLACE}, {{ premium = "12 %", sooner = "3 mo", units = 20 }}]', of=Inner(
+    make=records.Queue, example=PLACE,
+    keys={name: kind for name, info in QueueKeys.model_fields.items() if (kind := kind_of(info)) is not None}))
+FRAMEWORK = Inner(make=records.Framework, example='{ units = "500 racks", penalty = "20 %" }', defaults={"owner": ""},
+                  keys={"units": SOME_UNITS, "penalty": SHARE, "owner": OWNER})
+CHANGE = Rows(example='[{ to = "gb300-list", fee = "5 %", most = "40 %" }]', of=Inner(
+    make=records.Conversion, example='{ to = "gb300-list", fee = "5 %", most = "40 %" }',
+    defaults={"fee": 0.0, "most": 1.0},
+    keys={"to": Ref(to="offers", example='"gb300-list"'), "fee": SHARE, "most": SHARE}))
+
+
 class OfferKeys(Keys):
     """A supplier's offer of whole units of one system."""
 
@@ -211,11 +229,22 @@ class OfferKeys(Keys):
     total: Annotated[float | None, SOME_UNITS] = key(
         "most units over the whole plan; left out: what `supply` adds up to", default=None)
     deposit: Annotated[float, SHARE] = key("share of the price paid at order; the rest on arrival", default=0.0)
+    payments: Annotated[Any, Payments(share=SHARE, example='[{ at = "order", share = "30 %" }, { at = "2 mo before '
+                                      'arrival", share = "50 %" }, { at = "arrival", share = "20 %" }]')] = key(
+        "instalments that add up to the price, in place of `deposit`: at order, months after it, months before or "
+        "after arrival, on arrival", default=())
+    least: Annotated[int, UNITS] = key("fewest units of one order; 0: any number", default=0)
+    multiple: Annotated[int, UNITS] = key("orders come in whole multiples of so many units", default=1)
+    framework: Annotated[Any, FRAMEWORK] = key(
+        "a total that was promised: units still missing at the end cost `penalty` of the last price, paid by `owner`, "
+        "who must be named unless one owner alone may order", default=None)
     cancel: Annotated[float, SHARE] = key("share of the price lost when cancelled before arrival", default=1.0)
     tiers: Annotated[Any, Tiers(size=UNITS, example='[{ from = "100 racks", price = "-5 %" }]', price=Amount(
         dims={"number": 1.0}, unit="1", example='"-5 %"', bare=True, low=-0.99, high=10.0))] = key(
         "change of the price of the whole order from a size on", default=())
     queue: QueueKeys | None = key("a better place in the queue for a premium", default=None)
+    queues: Annotated[Any, QUEUES] = key("several places in the queue, in place of `queue`: each its premium, how much "
+                                         "sooner its units come, and how many there are", default=())
     fitting: Annotated[float, replace(UNIT_PRICE, example='"$450k/rack"')] = key(
         "shipping, network and installation of one unit", default=0.0)
     owners: Annotated[Any, Several(of=OWNER, example='["xai"]')] = key("who may order; left out: everybody", default=())
@@ -238,6 +267,10 @@ class OpenOrderKeys(Keys):
     defer: Annotated[float, Amount(dims={"unit_cost_rate": MEAN_MONTH}, unit="USD/unit/mo",
                                    example='"$2,000/unit/mo"')] = key("cost of one unit one month later", default=0.0)
     most_deferral: Annotated[int, MONTHS] = key("longest deferral", default=12)
+    change: Annotated[Any, CHANGE] = key(
+        "offers into which units of this order may be changed now: `fee` is the share of the old price that is lost, "
+        "what was paid beyond it counts towards the new price; `most` is a share of the order; they come after the new "
+        "offer's lead time, and out of its supply", default=())
 
 
 class RentalKeys(Keys):
@@ -424,6 +457,19 @@ class FairnessKeys(Keys):
         "worth of one whole unit of that share; left out: what all the work stated is worth", default=None)
 
 
+class AllocationKeys(Keys):
+    """A pool that several offers draw on, because one factory or one foundry makes them all."""
+
+    id: Annotated[str, Id(example='"cowos"')] = key("what the plan calls it")
+    offers: Annotated[Any, Several(of=Ref(to="offers", example='"gb200-list"'), empty=False,
+                                   example='["gb200-list", "gb300-list"]')] = key("offers that draw on it")
+    most: Annotated[Steps, Series(of=LENT)] = key(
+        "accelerators that arrive from these offers in a month, as quoted, for all owners together; zero before its "
+        "first month")
+    shares: Annotated[Any, Shares(owner=OWNER, share=SHARE, example='{ xai = "60 %" }')] = key(
+        "most of the pool that an owner may have; owners not named: all of it", default=())
+
+
 class FactsKeys(Keys):
     """Own facts, which win over the package's. facts.csv and subjects.csv beside the scenario are always read."""
 
@@ -449,6 +495,7 @@ class TablesKeys(Keys):
     sharing: Annotated[str | None, Text()] = key("file of [[sharing]]", default=None)
     transfers: Annotated[str | None, Text()] = key("file of [[transfers]]", default=None)
     swaps: Annotated[str | None, Text()] = key("file of [[swaps]]", default=None)
+    allocations: Annotated[str | None, Text()] = key("file of [[allocations]]", default=None)
 
 
 Job = Annotated[TrainKeys | ServeKeys | ResearchKeys, Field(discriminator="kind")]
@@ -475,6 +522,7 @@ class File(Keys):
     sharing: list[ShareKeys] = []
     transfers: list[TransferKeys] = []
     swaps: list[SwapKeys] = []
+    allocations: list[AllocationKeys] = []
 
 
 JOBS: Mapping[str, tuple[type[Keys], type]] = {
@@ -495,13 +543,9 @@ ARRAYS: Mapping[str, tuple[type[Keys], type]] = {
     "sharing": (ShareKeys, records.Share),
     "transfers": (TransferKeys, records.Transfer),
     "swaps": (SwapKeys, records.Swap),
+    "allocations": (AllocationKeys, records.Allocation),
 }
 TABLES = ("scenario", "sources", "facts", "tables", "risk", "fairness")
-
-
-def kind_of(info: FieldInfo) -> Kind | None:
-    """How a key's value is written."""
-    return next((m for m in info.metadata if isinstance(m, Kind)), None)
 
 
 def json_schema() -> dict[str, Any]:

@@ -24,7 +24,7 @@ def order_book(plan: Plan) -> Table:
     for order in placed:
         rows.append((market.start + order.month, order.owner, order.system, suppliers[order.offer], order.units,
                      order.units * float(chips[order.system]), order.price, order.units * order.price,
-                     market.start + order.arrival, said("orders.queued") if order.queued else ""))
+                     market.start + order.arrival, _note(order)))
         bars[month_name(market.start + order.month), order.system] += order.units * order.price / 1e6
     total = sum(o.units * o.price for o in plan.orders)
     return Table(
@@ -45,6 +45,12 @@ def _offer_keys(order: Order) -> tuple[str, ...]:
     return (f"{name}.price", f"{name}.lead", f"{name}.deposit", *([f"{name}.queue.premium"] if order.queued else []))
 
 
+def _note(order: Order) -> str:
+    if not order.queued:
+        return ""
+    return said("orders.queued") if order.place == 1 else said("orders.place", n=order.place)
+
+
 def open_orders(plan: Plan) -> Table:
     """Orders that stood before the plan began: kept, deferred or cancelled."""
     start = plan.market.start
@@ -53,6 +59,8 @@ def open_orders(plan: Plan) -> Table:
         for month, units, later in kept.arrivals:
             what = said("open-orders.defer", n=later) if later else said("open-orders.keep")
             rows.append((kept.order, kept.owner, kept.system, what, units, start + month))
+        rows += [(kept.order, kept.owner, kept.system, said("open-orders.change", offer=offer), units, start + month)
+                 for offer, units, month in kept.changed]
         if kept.cancelled:
             rows.append((kept.order, kept.owner, kept.system, said("open-orders.cancel"), kept.cancelled, None))
     return Table(

@@ -1,0 +1,94 @@
+"""How the market's terms are written, and what is said when they are wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from exafleet.facts.records import Conversion, Framework, Payment
+from exafleet.facts.world import World, load_world
+from exafleet.terms.errors import ScenarioError
+
+TINY = Path(__file__).parents[2] / "samples" / "tiny" / "scenario.toml"
+OFFER, ORDER = 'id = "gb200-maker"', 'id = "h100-ordered"'
+
+
+def swapped(folder: Path, *pairs: tuple[str, str], more: str = "") -> World:
+    text = TINY.read_text()
+    for old, new in pairs:
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    for beside in TINY.parent.glob("*.csv"):
+        (folder / beside.name).write_text(beside.read_text())
+    (folder / "scenario.toml").write_text(text + more)
+    return load_world(folder / "scenario.toml")
+
+
+def added(folder: Path, at: str, keys: str, more: str = "") -> World:
+    return swapped(folder, (at, f"{at}\n{keys}"), more=more)
+
+
+def test_terms_of_an_offer(tmp_path: Path) -> None:
+    text = ('payments = [{ at = "order", share = "30 %" }, { at = "2 mo after order", share = 0.2 }, '
+            '{ at = "1 mo before arrival", share = "40 %" }, { at = "arrival", share = "10 %" }]\n'
+            'least = 2\nmultiple = "2 racks"\nframework = { units = "3 racks", penalty = "20 %" }\n'
+            'queues = [{ premium = "5 %", sooner = "1 mo", units = "1 racks" }, '
+            '{ premium = "9 %", sooner = "2 mo", units = "1 racks" }]')
+    offer = swapped(tmp_path, ('deposit = "30 %"\n', text + "\n"),
+                    ('queue = { premium = "10 %", sooner = "6 wk", units = "2 racks" }\n', "")).scenario.offers[1]
+    assert offer.schedule == (
+        Payment(anchor="order", months=0, share=0.3), Payment(anchor="order", months=2, share=0.2),
+        Payment(anchor="arrival", months=-1, share=0.4), Payment(anchor="arrival", months=0, share=0.1))
+    assert (offer.least, offer.multiple) == (2, 2)
+    assert offer.framework == Framework(units=3.0, penalty=0.2)
+    assert [q.premium for q in offer.places] == [0.05, 0.09]
+
+
+def test_a_change_and_a_pool(tmp_path: Path) -> None:
+    world = added(tmp_path, ORDER, 'change = [{ to = "gb200-maker", fee = "5 %", most = "40 %" }]', more='''
+[[allocations]]
+id = "foundry"
+offers = ["gb200-maker", "h100-dealer"]
+most = { "2025-01" = "64 GPUs", "2025-06" = "128 GPUs" }
+shares = { lab = "75 %" }
+''')
+    assert world.scenario.open_orders[0].change == (Conversion(to="gb200-maker", fee=0.05, most=0.4),)
+    pool = world.scenario.allocations[0]
+    assert (pool.most.at([24299, 24305]) >= 0).all()
+    assert pool.shares == (("lab", 0.75),)
+
+
+WRONG = [
+    (OFFER, 'payments = [{ at = "order", share = "30 %" }, { at = "arrival", share = "60 %" }]',
+     "payments: the shares add up to 90 %; allowed: shares that add up to 100 %. Add or take away 10 %."),
+    (OFFER, 'payments = [{ at = "1 mo before order", share = "100 %" }]',
+     "offers.gb200-maker.payments.0.at: not the month of an instalment"),
+    (OFFER, 'payments = [{ at = "order", shar = "100 %" }]', 'unknown key "shar"'),
+    (OFFER, 'payments = [{ at = "order", share = "100 %" }]', 'both "deposit" and "payments". Keep "payments".'),
+    (OFFER, "payments = []", "not a list of tables"),
+    (OFFER, 'queues = [{ premium = "5 %", sooner = "1 mo", units = "1 racks" }]', 'both "queue" and "queues"'),
+    (OFFER, 'queues = [{ premium = "5 %", sooner = "1 mo" }]', '"units" is missing'),
+    (OFFER, "least = 9", "no order can be that large; got 9 units"),
+    (OFFER, 'framework = { units = "9 racks", penalty = "20 %" }', "more is promised than the offer has in all"),
+    (OFFER, 'framework = { units = "2 racks", penalty = "20 %", owner = "shop" }',
+     "shop may not order from gb200-maker"),
+    ('id = "h100-dealer"', 'framework = { units = "4 units", penalty = "20 %" }', "nobody is named who pays"),
+    (ORDER, 'change = [{ to = "gb200" }]', 'unknown offer "gb200"'),
+    (ORDER, 'change = [{ to = "gb200-maker" }, { to = "gb200-maker" }]', "a change into gb200-maker twice"),
+]
+
+
+@pytest.mark.parametrize(("at", "keys", "said"), WRONG, ids=[w[1][:40] for w in WRONG])
+def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, at: str, keys: str, said: str) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        added(tmp_path, at, keys)
+    text = str(caught.value)
+    assert said in text.replace("[", ".").replace("]", ""), text
+    assert "scenario.toml:" in text
+
+
+def test_an_offer_that_can_never_arrive_is_told(tmp_path: Path) -> None:
+    late = swapped(tmp_path, ('lead = { low = "8 wk", mid = "13 wk", high = "30 wk" }', 'lead = "30 mo"'))
+    assert any("never arrives within the plan" in note and "scenario.toml:" in note for note in late.notes), late.notes
+    none = swapped(tmp_path, ('supply = { "2025-03" = "1 racks/mo", "2025-06" = "2 racks/mo" }',
+                              'supply = { "2025-01" = "1 racks/mo", "2025-02" = "0 racks/mo" }'))
+    assert any("never arrives: no supply" in note for note in none.notes), none.notes
