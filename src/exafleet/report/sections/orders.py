@@ -86,7 +86,8 @@ def changes(plan: Plan) -> Table:
          float(units.max()), float(share[units > 1e-6].sum()))
         for (month, owner, what, system, kind), units in sorted(sums.items())]
     return Table(
-        id="changes", title=said("changes.title"), how=said("changes.how"), lead=said("changes.lead", n=market.scenario.risk.react),
+        id="changes", title=said("changes.title"), how=said("changes.how"),
+        lead=said("changes.lead", n=market.scenario.risk.react),
         empty=said("changes.empty"),
         columns=(column("month", "month"), column("owner"), column("what"), column("order"), column("system"),
                  column("base draw", "number"), column("mean", "number"), column("most", "number"),
