@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from exafleet.apps import calibrate, compare, facts, model, plan, runs, scenario, serve, train, validate
+from exafleet.apps import calibrate, compare, cost, facts, model, plan, runs, scenario, serve, train, validate
 from exafleet.apps.errors import reported
 from exafleet.apps.options import EPILOG
 
@@ -70,6 +70,7 @@ app.add_typer(model.app, name="model")
 app.add_typer(scenario.app, name="scenario")
 app.add_typer(runs.app, name="runs")
 app.add_typer(validate.app, name="validate")
+app.add_typer(cost.app, name="cost")
 
 
 def main() -> None:

@@ -38,7 +38,7 @@ class Price:
 def price_of(facts: Facts, chip: Chip, words: str | None) -> Price | None:
     """The rent that was named, else the newest fact; None where nobody has published one. Raises FactError."""
     if words is not None:
-        return Price(value=_rent(words), origin="--price")
+        return Price(value=rent_of(words), origin="--price")
     for basis in BASES:
         found = _newest(facts, chip.id, basis)
         if found:
@@ -60,7 +60,8 @@ def _newest(facts: Facts, chip: str, basis: str) -> Price | None:
     return Price(value=best.value, origin=best.key)
 
 
-def _rent(words: str) -> float:
+def rent_of(words: str, option: str = "--price") -> float:
+    """A rent that was written, of one accelerator. [USD/s] Raises FactError."""
     from exafleet.terms.errors import FactError, Problem, UnitError
     from exafleet.terms.units import parse
 
@@ -69,9 +70,9 @@ def _rent(words: str) -> float:
     try:
         found = parse(spelt, "rent")
     except UnitError as error:
-        raise UnitError([replace(p, where="--price", got=repr(words)) for p in error.problems]) from None
+        raise UnitError([replace(p, where=option, got=repr(words)) for p in error.problems]) from None
     if found.value < 0 or found.currency != "USD":
-        raise FactError(Problem(where="--price", what="not a price in USD of zero or more", got=repr(words)))
+        raise FactError(Problem(where=option, what="not a price in USD of zero or more", got=repr(words)))
     return found.value
 
 
