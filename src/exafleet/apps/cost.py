@@ -9,7 +9,7 @@ import typer
 from exafleet.apps.options import AsOf, Form, Format, Own
 
 if TYPE_CHECKING:
-    from exafleet.report.table import Report, Table
+    from exafleet.report.table import Cell, Report, Table
     from exafleet.terms.parts import Parts
 
 app = typer.Typer(help="What training runs and clusters cost, by published rules, part by part.", no_args_is_help=True)
@@ -103,9 +103,9 @@ def _table(name: str, title: str, lead: str, found: dict[str, Parts]) -> Table:
     from exafleet.report.table import Column, Table
 
     parts = next(iter(found.values())).names if found else ()
-    rows = tuple((part, *(float(p[part]) for p in found.values())) for part in parts)
-    total = ("total", *(float(p.total) for p in found.values()))
-    return Table(id=name, title=title, lead=lead, rows=(*rows, total) if found else (),
+    rows: list[tuple[Cell, ...]] = [(part, *(float(p[part]) for p in found.values())) for part in parts]
+    rows.append(("total", *(float(p.total) for p in found.values())))
+    return Table(id=name, title=title, lead=lead, rows=tuple(rows) if found else (),
                  columns=(Column(title="part"), *(Column(title=n, kind="money") for n in found)))
 
 

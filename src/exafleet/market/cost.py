@@ -66,7 +66,7 @@ def worth(price: float, held: float, growth: float) -> float:
     >>> round(worth(1000.0, YEAR, 0.14), 1)
     724.4
     """
-    return price * 10.0 ** (-growth * held / YEAR)
+    return price * math.pow(10.0, -growth * held / YEAR)
 
 
 def used_up(value: float, growth: float) -> float:
@@ -216,7 +216,7 @@ def annuity(bought: Bought, interest: float) -> float:
     20.0
     """
     years = bought.life / YEAR
-    kept = bought.left * bought.price * (1.0 + interest) ** -years
+    kept = bought.left * bought.price * math.pow(1.0 + interest, -years)
     factor = 1.0 / years if interest == 0 else interest / -math.expm1(-years * math.log1p(interest))
     return (bought.price - kept) * factor / YEAR
 
