@@ -36,9 +36,7 @@ def nodes():
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     from ray.cluster_utils import Cluster
 
-    # A dead node is noticed after seconds, not after half a minute.
-    quick = {"health_check_period_ms": 500, "health_check_timeout_ms": 1000, "health_check_failure_threshold": 4}
-    made = Cluster(initialize_head=True, head_node_args={**NODE, "_system_config": quick})
+    made = Cluster(initialize_head=True, head_node_args=NODE)
     made.add_node(wait=True, **NODE)
     yield made
     ray.shutdown()
