@@ -1,6 +1,7 @@
 """Laws of several owners: books add up, nobody pays for another's racks, sharing more never costs more."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,14 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.plan_instance import Instance, instance
-from exafleet.facts.records import Loan, Owner, Steps
+from exafleet.facts.records import Loan, Owner, Share, Spread, Steps, Swap, Transfer
 from exafleet.market.draws import Draws, base, draw
-from exafleet.market.market import Market
+from exafleet.market.lending import lending
+from exafleet.market.market import Market, market_of
 from exafleet.plan.plan import BOOKS, PARTS, Plan
 from exafleet.plan.solve import solve_market
 
 SMALL = {"months": 6, "systems": 3, "sites": 2, "owners": 2, "jobs": 4, "sizes": 2, "scale": 0.005}
 LAW = settings(max_examples=6, deadline=None, derandomize=True)
+FEW = settings(max_examples=3, deadline=None, derandomize=True)
+SHORT = {**SMALL, "months": 5, "jobs": 3}
 SEEDS = st.integers(min_value=0, max_value=40)
 CASH = ("hardware", "queue premium", "fitting", "cancellation", "deferral", "reserved rent", "on-demand rent", "energy",
         "site rent", "moves", "resale")
@@ -95,3 +99,114 @@ def test_splitting_an_owner_in_two_with_one_book_changes_nothing(seed: int, budg
     assert split.bound == pytest.approx(whole.bound, rel=1e-6)
     alone = replace(pair, scenario=replace(pair.scenario, owners=tuple(replace(p, book="") for p in people)))
     assert not_above(split, plan(case, alone))
+
+
+def shared(market: Market, *, limit: float = np.inf, notice: int = 0, restart: float = 0.0,
+           price: float = 2.0 / 3600) -> Market:
+    """Both owners in one cohort, instead of the instance's loans."""
+    most = None if np.isinf(limit) else Steps.constant(limit)
+    sharing = tuple(Share(owner=o.id, cohort="all", lending_limit=most, price=Steps.constant(price), notice=notice,
+                          restart=restart) for o in market.scenario.owners)
+    return replace(market, scenario=replace(market.scenario, loans=(), sharing=sharing), loan_most=market.loan_most[:0])
+
+
+def passing(market: Market, price: float | None = None) -> Market:
+    """The first owner may pass slots and installed servers to the second, for nothing else to share."""
+    stated = None if price is None else Steps.constant(price)
+    transfers = (
+        Transfer(id="down", kind="units", seller="owner0", buyer="owner1", system="sys0", most=Steps.constant(5.0),
+                 price=stated, cost=1000.0),
+        Transfer(id="slot", kind="slot", seller="owner0", buyer="owner1", system="sys2", most=Steps.constant(9.0),
+                 price=stated))
+    return replace(market, scenario=replace(market.scenario, loans=(), transfers=transfers),
+                   loan_most=market.loan_most[:0])
+
+
+@given(seed=SEEDS)
+@FEW
+def test_a_looser_lending_limit_never_hurts_the_total(seed: int) -> None:
+    case = instance(**{**SHORT, "seed": seed})
+    none, some, free = (plan(case, shared(case.market, limit=most)) for most in (0.0, 16.0, np.inf))
+    assert not_above(some, none)
+    assert not_above(free, some)
+    assert none.lent.sum() == 0.0
+    for o in range(2):
+        assert some.lent[:, some_lender(some) == o].sum(axis=1).max(initial=0.0) <= 16.0 + 1e-6
+
+
+def some_lender(found: Plan) -> np.ndarray:
+    return lending(found.market).lender
+
+
+@given(seed=SEEDS, notice=st.integers(1, 4), hours=st.sampled_from([0.0, 48.0]))
+@FEW
+def test_notice_and_lost_work_never_help(seed: int, notice: int, hours: float) -> None:
+    case = instance(**{**SHORT, "seed": seed})
+    free = plan(case, shared(case.market))
+    bound = plan(case, shared(case.market, notice=notice, restart=hours * 3600))
+    assert not_above(free, bound)
+    lent = bound.lent[0]
+    back = bound.reclaimed[0]
+    given = np.diff(lent, axis=1, prepend=0.0) + back
+    assert given.min(initial=0.0) > -1e-5
+    for t in range(case.market.months):
+        assert (lent[:, t] >= given[:, max(0, t - notice + 1):t + 1].sum(axis=1) - 1e-4).all()
+
+
+@given(seed=SEEDS, price=st.sampled_from([None, 1e5]), n=st.integers(1, 2))
+@FEW
+def test_what_owners_pay_each_other_adds_up_to_nothing(seed: int, price: float | None, n: int) -> None:
+    case = instance(**{**SHORT, "seed": seed})
+    market = passing(case.market, price)
+    draws = draw(case.market, n, seed, rates=case.rates)
+    found = plan(case, market, draws)
+    books_add_up(found)
+    down = found.handed.sum(axis=(1, 2))
+    paid = kind(found, "hand-downs")[:, 1].sum(axis=1)
+    if price is not None:
+        np.testing.assert_allclose(paid, down * price, rtol=1e-6, atol=1.0)
+        slots = sum(s.units for s in found.slots) * price
+        np.testing.assert_allclose(kind(found, "slots")[:, 1].sum(axis=1), slots, rtol=1e-6, atol=1.0)
+    assert not_above(found, plan(case, replace(market, scenario=replace(market.scenario, transfers=())), draws))
+
+
+@given(seed=SEEDS)
+@LAW
+def test_units_follow_the_slot_and_money_follows_the_books(seed: int) -> None:
+    case = instance(**{**SMALL, "seed": seed, "budget": False})
+    found = plan(case, passing(case.market), gap=0.01)
+    k = case.market.systems.index("sys2")
+    order = case.market.scenario.open_orders[0]
+    kept = sum(u for _, u, _ in found.kept[0].arrivals)
+    ordered = [sum(x.units for x in found.orders if x.owner == o.id and x.system == "sys2")
+               for o in case.market.scenario.owners]
+    passed = sum(s.units for s in found.slots)
+    assert found.arrivals[0, 0, k].sum() == pytest.approx(ordered[0] + kept - passed)
+    assert found.arrivals[0, 1, k].sum() == pytest.approx(ordered[1] + passed)
+    of_open = sum(s.units for s in found.slots if s.order == order.id)
+    assert kind(found, "slots")[0, 1].sum() >= of_open * order.price * order.paid - 1.0
+
+
+def test_a_swap_exchanges_the_months_and_settles_what_was_paid() -> None:
+    case = instance(**{**SMALL, "jobs": 2, "budget": False})
+    market = case.market
+    first = replace(market.scenario.open_orders[0], slip=Spread(low=0.0, mid=0.0, high=0.0), units=3, most_deferral=0)
+    other = replace(first, id="open1", owner="owner1", promised=first.promised + 3, paid=0.5, units=2)
+    scenario = replace(market.scenario, open_orders=(first, other), loans=(), offers=(), rentals=(), holdings=(),
+                       jobs=tuple(replace(job, owner="owner1") for job in market.scenario.jobs),
+                       swaps=(Swap(id="swap", first="open1", second="open0", most=9.0, price=1e5),))
+    system = {name: SimpleNamespace(chips=market.chips[k], racks=market.racks[k], liquid=k >= 2)
+              for k, name in enumerate(market.systems)}
+    swapped = market_of(scenario, system, dict(zip(market.systems, market.unit_power, strict=True)))  # type: ignore[arg-type]
+    found = plan(case, swapped, gap=0.0)
+    k, (early, late) = market.systems.index("sys2"), (1, 4)
+    units = sum(s.units for s in found.slots) / 2
+    assert found.arrivals[0, 0, k, early] == 3 - units
+    assert found.arrivals[0, 0, k, late] == units
+    assert found.arrivals[0, 1, k, early] == units
+    settled = units * (first.price * first.paid - other.price * other.paid + 1e5)
+    assert kind(found, "slots")[0, :, 0] == pytest.approx(np.array([-settled, settled]))
+    paid = kind(found, "hardware")[0]
+    assert paid[1, early] == pytest.approx(units * first.price * (1 - first.paid))
+    assert paid[0, late] == pytest.approx(units * other.price * (1 - other.paid))
+    assert units > 0

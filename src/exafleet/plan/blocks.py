@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 Number = npt.ArrayLike
 
 
+def earlier(block: Ints, months: int | Ints = 1) -> Ints:
+    """The same block `months` ago along its last axis; -1 before the beginning."""
+    when = np.arange(block.shape[-1]) - np.broadcast_to(np.asarray(months)[..., None], block.shape)
+    return np.where(when >= 0, np.take_along_axis(block, np.maximum(when, 0), axis=-1), -1)
+
+
 class Members:
     """Named blocks of columns, or of rows, with their bounds."""
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from exafleet.facts.records import Queue
 from exafleet.market.draws import NEVER, Draws
+from exafleet.market.lending import slot_buyers
 from exafleet.market.market import MEAN_MONTH, Bools, Floats, Ints, Market
 from exafleet.plan.sets import Index
 
@@ -47,7 +48,9 @@ class Book:
 def book(market: Market, draws: Draws, holder_owner: Ints, holder_system: Ints) -> Book:
     """Every order that is open to an owner who can install it, and that arrives within the horizon as quoted."""
     index = Index.of(market)
-    table = _orders(market, {(int(o), int(k)) for o, k in zip(holder_owner, holder_system, strict=True)}, index)
+    held = {(int(o), int(k)) for o, k in zip(holder_owner, holder_system, strict=True)}
+    held |= {(int(a), int(k)) for a, z, k in np.argwhere(slot_buyers(market)) if (int(z), int(k)) in held}
+    table = _orders(market, held, index)
     offer, owner, system, month, tier, queued = table.T
     lead = draws.lead[:, offer, month] - _places(market, offer, queued, _sooner).astype(np.int64)
     arrival = month + np.maximum(lead, 0)
@@ -92,9 +95,10 @@ def _factor(market: Market, offer: Ints, tier: Ints) -> Floats:
 
 
 def _most(market: Market, offer: Ints, owner: Ints, system: Ints, arrival: Ints) -> Floats:
-    """Supply, total, and what the owner's sites could ever power, whichever is least."""
+    """Supply, total, and what the sites of the owner, and of who may take its slots, could ever power: the least."""
     power = (market.power.max(axis=1) / market.pue)[None, :, None] / np.maximum(market.unit_power, 1e-9)
     powered = (power * (market.may_install[:, :, None] & market.cooled[None])).sum(axis=1)
+    powered = powered + (slot_buyers(market) * powered[None]).sum(axis=1)
     total = np.array([f.total for f in market.scenario.offers])
     least = np.minimum(market.supply[offer, arrival], total[offer])
     return np.asarray(np.floor(np.minimum(least, np.ceil(powered[owner, system])) + 1e-9))

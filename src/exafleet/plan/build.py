@@ -13,11 +13,14 @@ import numpy as np
 
 from exafleet.facts.records import ResearchJob, ServeJob, TrainJob
 from exafleet.market.draws import Draws
+from exafleet.market.lending import Lending, lending, sources
 from exafleet.market.market import Bools, Floats, Ints, Market
 from exafleet.plan.blocks import Entries, Members
 from exafleet.plan.book import Book, book
 from exafleet.plan.books import budgets
 from exafleet.plan.later import Later, add_columns, later
+from exafleet.plan.lent import Grants, grants
+from exafleet.plan.passed import Passing, first_columns, passing, recourse_columns
 from exafleet.plan.sets import Index, Sets
 from exafleet.plan.terms_of_orders import Sizes, Swaps, add_sizes, sizes, swaps
 
@@ -68,6 +71,9 @@ class Build:
     book: Book
     job_owner: Ints
     acts: Activities
+    lending: Lending
+    grants: Grants
+    passing: Passing
     peak: Floats
     money: float
     x: Members
@@ -115,17 +121,22 @@ def build(market: Market, draws: Draws, sets: Sets) -> Build:
     x, y = Members(), Members()
     orders = book(market, draws, sets.holder_owner, sets.holder_system)
     held = {(int(o), int(k)) for o, k in zip(sets.holder_owner, sets.holder_system, strict=True)}
-    grouped, swap = sizes(market, orders), swaps(market, draws, held)
+    grouped, swap, passes = sizes(market, orders), swaps(market, draws, held), passing(market, orders, sets)
     _first_columns(x, market, sets, orders)
     add_sizes(x, market, grouped)
     x.add("change", np.ones(len(swap.order), dtype=bool), upper=swap.most, integer=True)
+    first_columns(x, market, orders, passes)
     decided = later(market, draws, orders, sets.holder_owner, sets.holder_system)
     acts = _recourse_columns(y, market, sets, owner, most_units(market, orders, swap, decided))
     caps = add_columns(y, market, draws, orders, decided)
-    return Build(market, draws, sets, orders, owner, acts, np.maximum(market.demand.max(axis=1, initial=0.0), 1e-300),
-                 _money(market), x, y, Members(), Members(), Entries(), Entries(), Entries(),
-                 tuple(Entries() for _ in range(draws.count)), [], [], Ledger(), Ledger(),
-                 tuple(Ledger() for _ in range(draws.count)), {}, decided, caps, grouped, swap)
+    recourse_columns(y, market, passes)
+    agreed = lending(market)
+    given = _grant_columns(y, market, agreed, acts)
+    peak = np.maximum(market.demand.max(axis=1, initial=0.0), 1e-300)
+    return Build(
+        market, draws, sets, orders, owner, acts, agreed, given, passes, peak, _money(market), x, y, Members(),
+        Members(), Entries(), Entries(), Entries(), tuple(Entries() for _ in range(draws.count)), [], [], Ledger(),
+        Ledger(), tuple(Ledger() for _ in range(draws.count)), {}, decided, caps, grouped, swap)
 
 
 def _money(market: Market) -> float:
@@ -192,7 +203,7 @@ def _wanted(market: Market, sets: Sets) -> Bools:
     owned = sets.option_rental[sets.gang_option] < 0
     holder = sets.gang_place[owned]
     wanted[sets.holder_owner[holder], sets.holder_system[holder]] = True
-    return wanted
+    return np.asarray(wanted | (sources(market, slots=False) & wanted[None]).any(axis=1))
 
 
 def most_units(market: Market, orders: Book, swap: Swaps, decided: Later) -> Floats:
@@ -205,7 +216,7 @@ def most_units(market: Market, orders: Book, swap: Swaps, decided: Later) -> Flo
     for owner, system, units in ((orders.owner, orders.system, orders.most), (swap.owner, swap.system, swap.most),
                                  (decided.new_owner, decided.new_system, decided.new_most)):
         np.add.at(most, (owner, system), units)
-    return np.asarray(most)
+    return np.asarray(most + (sources(market, slots=True) * most[:, None]).sum(axis=0))
 
 
 def _recourse_columns(y: Members, market: Market, sets: Sets, job_owner: Ints, all_units: Floats) -> Activities:
@@ -243,6 +254,14 @@ def _recourse_columns(y: Members, market: Market, sets: Sets, job_owner: Ints, a
         system=np.concatenate([sets.pair_system, sets.option_system[sets.gang_option]]),
         power=np.concatenate([sets.pair_power, sets.gang_power]),
         column=np.concatenate([use, run]))
+
+
+def _grant_columns(y: Members, market: Market, agreed: Lending, acts: Activities) -> Grants:
+    """Units handed over to a borrower, those given and those that go back in the month."""
+    found = grants(agreed, acts)
+    for name in ("granted", "given", "back"):
+        y.add(name, np.ones((len(found.holder), market.months), dtype=bool))
+    return found
 
 
 def _usable(market: Market, holders: int) -> Bools:

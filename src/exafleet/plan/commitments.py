@@ -5,15 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from exafleet.facts.records import TrainJob
+from exafleet.market.lending import sources
 from exafleet.market.market import Ints
 from exafleet.plan import books
+from exafleet.plan.blocks import earlier
 from exafleet.plan.build import MEGAWATT, Build, may_start, required
-
-
-def earlier(block: Ints, months: int | Ints = 1) -> Ints:
-    """The same block `months` ago along its last axis; -1 before the beginning."""
-    when = np.arange(block.shape[-1]) - np.broadcast_to(np.asarray(months)[..., None], block.shape)
-    return np.where(when >= 0, np.take_along_axis(block, np.maximum(when, 0), axis=-1), -1)
 
 
 def offer_total(b: Build) -> None:
@@ -165,7 +161,7 @@ def running(b: Build) -> tuple[Ints, Ints]:
 
 
 def gang(b: Build) -> None:
-    """A gang starts when its owner, and those who lend to it, have enough units of the system as quoted."""
+    """A gang starts when its owner, and those who lend or hand down to it, have enough of the system as quoted."""
     sets, market = b.sets, b.market
     jobs, systems = len(market.scenario.jobs), len(market.systems)
     owned = sets.option_rental < 0
@@ -176,6 +172,8 @@ def gang(b: Build) -> None:
     b.first.put(np.where(owned[:, None], row[sets.option_job, sets.option_system], -1), b.x["started"], units[:, None])
     table = np.column_stack([b.acts.job, b.acts.system, b.acts.lender])[len(sets.pair_job):]
     drawn = np.unique(table[sets.gang_place < len(sets.holder_owner)], axis=0).reshape(-1, 3)
+    at, sold = np.nonzero(sources(market, slots=False)[:, drawn[:, 2], drawn[:, 1]].T)
+    drawn = np.unique(np.concatenate([drawn, np.column_stack([drawn[at, :2], sold])]), axis=0)
     job, system, lender = drawn.T
     b.first.put(row[job, system], b.x["quoted"][lender, system], -1.0)
 

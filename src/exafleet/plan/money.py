@@ -11,11 +11,12 @@ import numpy.typing as npt
 
 from exafleet.facts.records import ResearchJob, TrainJob
 from exafleet.market.market import Floats, Ints
-from exafleet.plan import books, commitments
+from exafleet.plan import books, commitments, passed
 from exafleet.plan.build import Build, Ledger
 from exafleet.plan.instalments import instalments
+from exafleet.plan.lent import held
 from exafleet.plan.plan import PARTS
-from exafleet.plan.rules import facility, lent
+from exafleet.plan.rules import facility
 
 PART = {name: i for i, name in enumerate(PARTS)}
 # An overdraft is what a plan must avoid, not a loan: a dollar owed for a month costs a dollar.
@@ -30,8 +31,11 @@ def costs(b: Build) -> None:
         _orders(b, ledger, n)
         _swaps(b, ledger, n)
         _kept(b, ledger, n)
+        _passed_rest(b, ledger, n)
     _decided(b)
     _frameworks(b)
+    _slots(b)
+    _handed(b)
     _later_orders(b)
     _later_cuts(b)
     _later_open(b)
@@ -150,6 +154,72 @@ def _kept(b: Build, ledger: Ledger, n: int) -> None:
         _after_the_end(b, ledger, n, np.where(barred, 0, due), system, keep)
 
 
+def _passed_rest(b: Build, ledger: Ledger, n: int) -> None:
+    """Whoever gets a unit that another ordered pays what is left to pay after the month of the order, and the fitting.
+
+    What a ban gives back goes to who ordered.
+    """
+    p, book = b.passing, b.book
+    mine = np.flatnonzero(p.slot_order >= 0)
+    c = p.slot_order[mine]
+    ends = p.slot_from[mine], p.slot_to[mine], b.x["slot"][mine]
+    for part in instalments(b.market, book.offer[c], book.month[c], book.arrival[n, c]):
+        usd = np.where(part.month > book.month[c], book.price[c] * book.paid[n, c] * part.share, 0.0)
+        _between(b, ledger, part.kind, *ends, part.month, usd)
+    fitting = np.where(book.paid[n, c] > 0, _fitting(b, book.offer[c]), 0.0)
+    _between(b, ledger, "fitting", *ends, book.arrival[n, c], fitting)
+    column, seller, buyer, _, when = passed.passed_on(b, n)
+    orders = b.market.scenario.open_orders
+    rest = np.append([q.price * (1.0 - q.paid) * (not book.barred[n, i, 0]) for i, q in enumerate(orders)], 0.0)
+    a, z = p.swap_open.T
+    _between(b, ledger, "hardware", seller, buyer, column, when, rest[np.concatenate([p.slot_open, a, z])])
+
+
+def _between(b: Build, ledger: Ledger, kind: str, seller: Ints, buyer: Ints, column: Ints, month: Ints,
+             usd: Floats) -> None:
+    """A payment that the buyer's book has and the seller's has no longer."""
+    _book(b, ledger, kind, buyer, month, column, usd)
+    _book(b, ledger, kind, seller, month, column, -usd)
+
+
+def _paid_before(b: Build) -> Floats:
+    """What was paid for one unit of each slot, and of both sides of each swap, when it passes. [S + 2 W] [USD]"""
+    p, book = b.passing, b.book
+    first = np.zeros(len(book.offer))
+    for part in instalments(b.market, book.offer, book.month, book.arrival[0]):
+        first += np.where(part.month == book.month, part.share, 0.0)
+    ordered = np.append(book.price * first + book.premium, 0.0)
+    opened = np.append([q.price * q.paid for q in b.market.scenario.open_orders], 0.0)
+    slot = np.where(p.slot_order >= 0, ordered[p.slot_order], opened[p.slot_open])
+    a, z = p.swap_open.T
+    return np.concatenate([slot, opened[a], opened[z]])
+
+
+def _slots(b: Build) -> None:
+    """The price of a slot, with the order or now; of a swap, what each has paid so far and the price of the swap."""
+    p, (column, seller, buyer, _, _) = b.passing, passed.passed_on(b, 0)
+    month = np.where(p.slot_order >= 0, np.append(b.book.month, 0)[p.slot_order], 0)
+    month = np.concatenate([month, np.zeros(2 * len(p.swap_open), dtype=np.int64)])
+    price, stated = passed.prices(b.market)
+    usd = _paid_before(b)
+    slots = len(p.slot_transfer)
+    usd[:slots] = np.where(stated[p.slot_transfer], price[p.slot_transfer, month[:slots]], usd[:slots])
+    agreed = np.array([s.price for s in b.market.scenario.swaps])
+    usd[slots + len(agreed):] += agreed   # the owner of `first` gets the unit of `second`, and pays for it
+    _between(b, b.first_ledger, "slots", seller, buyer, column, month, usd)
+
+
+def _handed(b: Build) -> None:
+    """Installed units handed down: the price from book to book, moving and connecting by the buyer."""
+    p, handed, month = b.passing, b.y["handed"], np.arange(b.market.months)
+    seller, buyer = (b.sets.holder_owner[side][:, None] for side in (p.lane_from, p.lane_to))
+    usd = passed.prices(b.market)[0][p.lane_transfer]
+    _book(b, b.ledger, "hand-downs", buyer, month, handed, usd)
+    _book(b, b.ledger, "hand-downs", seller, month, handed, -usd)
+    cost = np.array([t.cost for t in b.market.scenario.transfers])[p.lane_transfer][:, None]
+    _pay(b, b.ledger, "moves", buyer, month, handed, cost)
+
+
 def _decided(b: Build) -> None:
     """Deferring and cancelling open orders is paid in the first month; what was paid beyond the fee comes back."""
     for q, order in enumerate(b.market.scenario.open_orders):
@@ -239,11 +309,10 @@ def _use(b: Build) -> None:
     _pay(b, b.ledger, "energy", owner[:, None], month, column, energy)
     _pay(b, b.ledger, "site rent", owner[:, None], month, column, (watts * market.rent[site])[:, None] * market.seconds)
     _on_demand(b)
-    borrowed, loan = lent(b)
-    price = np.array([x.price for x in market.scenario.loans])[loan] * market.chips[acts.system[borrowed]]
-    usd = price[:, None] * market.seconds
-    _book(b, b.ledger, "loans", acts.owner[borrowed][:, None], month, acts.column[borrowed], usd)
-    _book(b, b.ledger, "loans", acts.lender[borrowed][:, None], month, acts.column[borrowed], -usd)
+    borrowed, agreement, system = held(b)
+    usd = b.lending.price[agreement] * market.chips[system][:, None] * market.seconds
+    _book(b, b.ledger, "loans", b.lending.borrower[agreement][:, None], month, borrowed, usd)
+    _book(b, b.ledger, "loans", b.lending.lender[agreement][:, None], month, borrowed, -usd)
 
 
 def _on_demand(b: Build) -> None:

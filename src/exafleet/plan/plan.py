@@ -1,8 +1,8 @@
 """Plan: the answer as arrays and short records. Nothing here computes; `read.py` fills it from a solution.
 
-Axes: N draws (draw 0 is the base), O owners, S sites, K systems, F offers, J jobs, R rentals, L loans, T months, all in
-the order of the Market. H holders are (owner, site, system) triples that can hold units. A places are the holders,
-then the rentals. V lanes are (move, owner, system) triples. Months are indices from the plan's first month.
+Axes: N draws (draw 0 is the base), O owners, S sites, K systems, F offers, J jobs, R rentals, G agreements, T months,
+all in the order of the Market. H holders are (owner, site, system) triples that can hold units. A places are the
+holders, then the rentals. V lanes are (move, owner, system) triples. Months are indices from the plan's first month.
 """
 
 from __future__ import annotations
@@ -80,6 +80,22 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Slot:
+    """Units of an order, open or placed by this plan, that arrive at another owner; `by` a transfer or swap.
+
+    arrival  month index as quoted
+    """
+
+    by: str
+    order: str
+    seller: str
+    buyer: str
+    system: str
+    units: int
+    arrival: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Contract:
     """Reserved accelerators: `chips` from month index `first` to `last`, both included. price [USD/s per chip]"""
 
@@ -154,7 +170,10 @@ class Plan:
     served, short work served and not served; 0 for training                                [N, J, T] [work/s]
     progress      share of a training run done by the month's end; 0 for other jobs         [N, J, T]
     finish        month index in which a run is done; -1 when it is not                     [N, J]
-    lent          chips lent                                                                [N, L, T]
+    lent          chips lent, by agreement (market/lending.py: loans, then pairs of cohorts)    [N, G, T]
+    reclaimed     of those handed over for a time, chips that go back                       [N, G, T]
+    lane_transfer, lane_ends                     transfers, and holders (from, to)          [E], [E, 2]
+    handed        installed units handed down on them                                       [N, E, T]
     rented        chips rented on demand                                                    [N, R, O, T]
     reserved      chips held by contract                                                    [R, O, T]
     power         facility power in use, at the all-in rating the limit is counted in       [N, S, T] [W]
@@ -186,6 +205,9 @@ class Plan:
     orders: tuple[Order, ...]
     kept: tuple[Kept, ...]
     contracts: tuple[Contract, ...]
+    slots: tuple[Slot, ...]
+    lane_transfer: Ints
+    lane_ends: Ints
     placements: tuple[Placement, ...]
     changes: tuple[Change, ...]
     holder_owner: Ints
@@ -207,6 +229,8 @@ class Plan:
     progress: Floats
     finish: Ints
     lent: Floats
+    reclaimed: Floats
+    handed: Floats
     rented: Floats
     reserved: Floats
     power: Floats

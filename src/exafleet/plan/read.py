@@ -11,9 +11,11 @@ from exafleet.plan.changes import changes
 from exafleet.plan.decompose import Recourse
 from exafleet.plan.highs import Linear, Solver
 from exafleet.plan.later import KINDS
-from exafleet.plan.plan import BOOKS, PARTS, Contract, Kept, Order, Placement, Plan
+from exafleet.plan.lent import held
+from exafleet.plan.passed import passed_on
+from exafleet.plan.plan import BOOKS, PARTS, Contract, Kept, Order, Placement, Plan, Slot
 from exafleet.plan.prices import prices
-from exafleet.plan.rules import facility, lent
+from exafleet.plan.rules import facility
 from exafleet.plan.twostage import TwoStage
 from exafleet.plan.writtenout import Answer
 from exafleet.terms.parts import Parts
@@ -38,7 +40,8 @@ def read(p: TwoStage, answer: Answer, method: str) -> Plan:
         market=p.build.market, draws=p.build.draws, status=answer.status, objective=value * money, bound=bound * money,
         gap=(value - bound) / abs(value) if value else 0.0, cost=Parts(names=PARTS, values=cost, unit="USD"),
         expected=Parts(names=PARTS, values=p.probability @ cost, unit="USD"), orders=_orders(p, x), kept=_kept(p, x),
-        contracts=_contracts(p, x), placements=_placements(p, x),
+        contracts=_contracts(p, x), slots=_slots(p, x), lane_transfer=p.build.passing.lane_transfer,
+        lane_ends=np.column_stack([p.build.passing.lane_from, p.build.passing.lane_to]), placements=_placements(p, x),
         holder_owner=sets.holder_owner, holder_site=sets.holder_site, holder_system=sets.holder_system,
         lane_move=sets.lane_move, lane_owner=sets.lane_owner, lane_system=sets.lane_system,
         **_recourse_arrays(p, x, y), **_books(p, x, y), changes=changes(p, y),
@@ -58,7 +61,7 @@ def _recourse(p: TwoStage, x: Floats) -> tuple[Floats, Floats, Floats]:
 
 
 # Units that stand, come, go or are sold are whole in the base draw: it is what people will carry out.
-WHOLE = ("install", "installed", "sold installed", "sold warehouse", "moved", *KINDS)
+WHOLE = ("install", "installed", "sold installed", "sold warehouse", "moved", "handed", *KINDS)
 
 
 def _whole_base(p: TwoStage, x: Floats, y: Floats) -> Floats:
@@ -129,6 +132,20 @@ def _kept(p: TwoStage, x: Floats) -> tuple[Kept, ...]:
         for q, order in enumerate(p.build.market.scenario.open_orders))
 
 
+def _slots(p: TwoStage, x: Floats) -> tuple[Slot, ...]:
+    """Units passed on before they arrive; a swap is two of them."""
+    b, scenario = p.build, p.build.market.scenario
+    column, seller, buyer, system, arrival = passed_on(b, 0)
+    units, passing, owners = take(column, x), b.passing, scenario.owners
+    ids = [scenario.transfers[m].id for m in passing.slot_transfer] + [s.id for s in scenario.swaps] * 2
+    orders = [scenario.offers[b.book.offer[c]].id if c >= 0 else scenario.open_orders[q].id
+              for c, q in zip(passing.slot_order, passing.slot_open, strict=True)]
+    orders += [scenario.open_orders[q].id for q in passing.swap_open.T.ravel()]
+    return tuple(Slot(by=ids[i], order=orders[i], seller=owners[seller[i]].id, buyer=owners[buyer[i]].id,
+                      system=p.build.market.systems[system[i]], units=round(float(units[i])), arrival=int(arrival[i]))
+                 for i in np.flatnonzero(units > 0.5))
+
+
 def _contracts(p: TwoStage, x: Floats) -> tuple[Contract, ...]:
     market, signed = p.build.market, take(p.build.x["contract"], x)
     found = []
@@ -170,7 +187,7 @@ def _recourse_arrays(p: TwoStage, x: Floats, y: Floats) -> dict[str, Any]:
         "installed": take(b.y["installed"], y), "sold_installed": take(b.y["sold installed"], y),
         "sold_warehouse": take(b.y["sold warehouse"], y), "moved": take(b.y["moved"], y), "use": use,
         "short": short, "served": np.maximum(market.demand * b.draws.demand - short, 0.0) * (market.demand > 0),
-        **_runs(p, y), **_rented(p, x, chips), **_meter(p, in_use),
+        **_runs(p, y), **_rented(p, x, y, chips), **_meter(p, in_use),
     }
 
 
@@ -191,8 +208,8 @@ def _runs(p: TwoStage, y: Floats) -> dict[str, Any]:
     return {"progress": progress, "finish": finish.astype(np.int64)}
 
 
-def _rented(p: TwoStage, x: Floats, chips: Floats) -> dict[str, Floats]:
-    """On-demand chips by owner, contracts by owner, loans."""
+def _rented(p: TwoStage, x: Floats, y: Floats, chips: Floats) -> dict[str, Floats]:
+    """On-demand chips by owner, contracts by owner, chips lent and gone back, units handed down."""
     b, acts, market = p.build, p.build.acts, p.build.market
     rentals, owners = market.scenario.rentals, market.scenario.owners
     which = np.flatnonzero(acts.place >= len(b.sets.holder_owner))
@@ -201,14 +218,17 @@ def _rented(p: TwoStage, x: Floats, chips: Floats) -> dict[str, Floats]:
     which, at = which[demand[at]], at[demand[at]]
     rented = pool(chips[:, which], at * len(owners) + acts.owner[which], len(rentals) * len(owners))
     rented = rented.reshape(p.draws, len(rentals), len(owners), market.months)
-    borrowed, loan = lent(b)
-    loans = pool(chips[:, borrowed], loan, len(market.scenario.loans))
+    agreements = len(b.lending.lender)
+    borrowed, agreement, system = held(b)
+    loans = pool(take(borrowed, y) * market.chips[system][:, None], agreement, agreements)
+    back = take(b.y["back"], y) * market.chips[b.sets.holder_system[b.grants.holder]][:, None]
     reserved = np.zeros((len(rentals), len(owners), market.months))
     position = {o.id: i for i, o in enumerate(owners)}
     for c in _contracts(p, x):
         r = next(i for i, rental in enumerate(rentals) if rental.id == c.rental)
         reserved[r, position[c.owner], c.first:c.last + 1] += c.chips
-    return {"rented": rented, "lent": loans, "reserved": reserved}
+    return {"rented": rented, "lent": loans, "reserved": reserved,
+            "reclaimed": pool(back, b.grants.agreement, agreements), "handed": take(b.y["handed"], y)}
 
 
 def _meter(p: TwoStage, in_use: Floats) -> dict[str, Floats]:

@@ -12,9 +12,10 @@ from collections.abc import Callable
 import numpy as np
 
 from exafleet.market.market import Bools, Floats, Ints
-from exafleet.plan import books, commitments
+from exafleet.plan import books, commitments, lent, passed
+from exafleet.plan.blocks import earlier
 from exafleet.plan.build import MEGAWATT, Build
-from exafleet.plan.commitments import earlier, running
+from exafleet.plan.commitments import running
 from exafleet.plan.sets import rental_most
 
 Rule = Callable[[Build], None]
@@ -152,12 +153,13 @@ def arriving(b: Build) -> Ints:
 
 
 def capacity(b: Build) -> None:
-    """No more units in use at a holder than stand there."""
+    """No more units in use, or handed over to a borrower, at a holder than stand there."""
     acts, installed = b.acts, b.y["installed"]
     row = b.rows.add("capacity", installed >= 0, lower=-np.inf, upper=0.0)
     b.recourse.put(row, installed, -1.0)
-    owned = acts.place < len(installed)
+    owned = (acts.place < len(installed)) & (b.grants.act_grant < 0)
     b.recourse.put(row[acts.place[owned]], acts.column[owned], 1.0)
+    b.recourse.put(row[b.grants.holder], b.y["granted"], 1.0)
 
 
 def facility(b: Build) -> tuple[Ints, Ints, Ints, Floats]:
@@ -229,30 +231,10 @@ def reserved(b: Build) -> None:
 
 def loan(b: Build) -> None:
     """No more chips lent from one owner to another than agreed; several loans of one pair count together."""
-    pairs = loan_pairs(b)
-    most = np.zeros((len(b.market.scenario.loans), b.market.months))
-    np.add.at(most, [pairs[x.lender, x.borrower] for x in b.market.scenario.loans], b.market.loan_most)
-    first = np.isin(np.arange(len(most)), list(pairs.values()))
-    row = b.rows.add("loan", first[:, None] & np.isfinite(most), lower=-np.inf, upper=most)
-    which, at = lent(b)
-    b.recourse.put(row[at], b.acts.column[which], b.market.chips[b.acts.system[which]][:, None])
-
-
-def loan_pairs(b: Build) -> dict[tuple[str, str], int]:
-    """The first loan of each (lender, borrower)."""
-    pairs: dict[tuple[str, str], int] = {}
-    for i, x in enumerate(b.market.scenario.loans):
-        pairs.setdefault((x.lender, x.borrower), i)
-    return pairs
-
-
-def lent(b: Build) -> tuple[Ints, Ints]:
-    """Activities on somebody else's units, and the loan that allows each."""
-    owner = {i: name for name, i in b.index.owner.items()}
-    pairs, acts = loan_pairs(b), b.acts
-    which = np.flatnonzero(acts.lender != acts.owner)
-    at = [pairs[owner[int(acts.lender[i])], owner[int(acts.owner[i])]] for i in which]
-    return which, np.array(at, dtype=np.int64)
+    column, agreement, system = lent.held(b)
+    most = b.lending.most
+    row = b.rows.add("loan", np.isfinite(most), lower=-np.inf, upper=most)
+    b.recourse.put(row[agreement], column, b.market.chips[system][:, None])
 
 
 def demand(b: Build) -> None:
@@ -366,12 +348,13 @@ def cash(b: Build) -> None:
 
 FIRST: tuple[Rule, ...] = (
     commitments.offer_total, commitments.supply, commitments.allocation, commitments.queue, commitments.volume_tiers,
-    commitments.order_sizes, commitments.open_orders,
-    commitments.reserved_rental, commitments.quoted_deliveries, commitments.one_placement, commitments.gang,
-    commitments.gang_rental, commitments.gang_power, commitments.required_runs, commitments.commitments,
+    commitments.order_sizes, commitments.open_orders, commitments.reserved_rental, commitments.quoted_deliveries,
+    passed.slots, passed.quoted_slots, commitments.one_placement, commitments.gang, commitments.gang_rental,
+    commitments.gang_power, commitments.required_runs, commitments.commitments,
 )
 RECOURSE: tuple[Rule, ...] = (
     arrivals, later_orders, later_cancelled, later_supply, later_allocation, framework, stock, capacity, power, quota,
-    install_rate, move, rental, reserved, loan, resale, demand, progress, placement, standing, full_strength, cash,
+    install_rate, move, rental, reserved, loan, lent.handed_over, lent.lent_use, lent.sharing_limits,
+    passed.arriving_slots, passed.hand_downs, resale, demand, progress, placement, standing, full_strength, cash,
 )
 RULES: tuple[Rule, ...] = FIRST + RECOURSE

@@ -13,6 +13,7 @@ import numpy as np
 from exafleet.facts.records import Job, TrainJob
 from exafleet.fleet.rates import Rates
 from exafleet.market.draws import Draws
+from exafleet.market.lending import lending, sources
 from exafleet.market.market import MEAN_MONTH, Bools, Floats, Ints, Market
 from exafleet.terms.said import said
 from exafleet.terms.why import SENTENCES, Why
@@ -101,7 +102,7 @@ def can_own(market: Market, index: Index) -> Bools:
     for f, offer in enumerate(market.scenario.offers):
         if market.can_order[f].any() and offer.total > 0:
             own[:, index.system[offer.system]] |= market.offered[f]
-    return np.asarray(own)
+    return np.asarray(own | (own[:, None] & sources(market, slots=True)).any(axis=0))
 
 
 def _holders(market: Market, index: Index) -> Bools:
@@ -204,11 +205,12 @@ def _named(prefix: str, names: tuple[str, ...], columns: Floats) -> dict[str, In
 def _spots(market: Market, index: Index, holders: Ints, job: Job) -> list[Spot]:
     """Where the job's owner may use units: its own holders, those lent to it, rentals."""
     owner = index.owner[job.owner]
-    lenders = {index.owner[loan.lender] for loan in market.scenario.loans if loan.borrower == job.owner} | {owner}
+    lent = lending(market).first[:, owner] >= 0
+    lent[owner] = True
     systems = {index.system[k] for k in job.systems or index.system if k in index.system}
     where = {index.site[s] for s in job.sites or index.site}
     spots = [Spot(h, k, s, -1) for h, (o, s, k) in enumerate(holders.tolist())
-             if o in lenders and s in where and k in systems]
+             if lent[o, k] and s in where and k in systems]
     for r, rental in enumerate(market.scenario.rentals if job.rent else ()):
         k = index.system[rental.system]
         if market.rentable[r, owner] and market.can_rent[r].any() and k in systems:
@@ -276,8 +278,10 @@ def _starts(market: Market, index: Index, job: TrainJob, group: tuple[int, int, 
     due = month >= job.earliest - market.start
     if rental >= 0:
         return due & (rental_most(market, rental) >= chips), np.zeros(market.months, dtype=bool)
-    lenders = [index.owner[x.lender] for x in market.scenario.loans if x.borrower == job.owner]
-    owners = [index.owner[job.owner], *dict.fromkeys(lenders)]
+    owner = index.owner[job.owner]
+    near = lending(market).first[:, owner, k] >= 0
+    near[owner] = True
+    owners = np.flatnonzero(near | (sources(market, slots=True)[:, near, k]).any(axis=1))
     units = chips / market.chips[k]
     held = due & (job.required | (reach[owners, k].sum(axis=0) >= units - 1e-9))
     powered = market.power[site] >= units * market.unit_power[k] * market.pue[site] * (1 - 1e-9)
