@@ -5,11 +5,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from benchmarks.plan_instance import Instance, instance
-from exafleet.facts.records import Loan, Owner, Share, Spread, Steps, Swap, Transfer
+from exafleet.facts.records import Fairness, Job, Loan, Owner, Share, Spread, Steps, Swap, TrainJob, Transfer
 from exafleet.market.draws import Draws, base, draw
 from exafleet.market.lending import lending
 from exafleet.market.market import Market, market_of
@@ -18,7 +18,7 @@ from exafleet.plan.solve import solve_market
 
 SMALL = {"months": 6, "systems": 3, "sites": 2, "owners": 2, "jobs": 4, "sizes": 2, "scale": 0.005}
 LAW = settings(max_examples=6, deadline=None, derandomize=True)
-FEW = settings(max_examples=3, deadline=None, derandomize=True)
+FEW = settings(max_examples=3, deadline=None, derandomize=True, phases=(Phase.explicit, Phase.generate))
 SHORT = {**SMALL, "months": 5, "jobs": 3}
 SEEDS = st.integers(min_value=0, max_value=40)
 CASH = ("hardware", "queue premium", "fitting", "cancellation", "deferral", "reserved rent", "on-demand rent", "energy",
@@ -210,3 +210,106 @@ def test_a_swap_exchanges_the_months_and_settles_what_was_paid() -> None:
     assert paid[1, early] == pytest.approx(units * first.price * (1 - first.paid))
     assert paid[0, late] == pytest.approx(units * other.price * (1 - other.paid))
     assert units > 0
+
+
+def scarce(seed: int, *, fairness: Fairness, tier: tuple[int, int] = (1, 1),
+           priority: tuple[float, float] = (1.0, 1.0)) -> tuple[Instance, Market]:
+    """Two owners in a cohort with too little power for both and nothing to rent."""
+    case = instance(**{**SHORT, "seed": seed, "budget": False})
+    market = shared(case.market, price=0.0)
+    owners = tuple(replace(o, tier=tier[i], priority=priority[i]) for i, o in enumerate(market.scenario.owners))
+    market = replace(market, power=market.power * 0.2, rental_most=market.rental_most * 0.0,
+                     scenario=replace(market.scenario, fairness=fairness, owners=owners))
+    return case, market
+
+
+def useful(found: Plan) -> np.ndarray:
+    """Useful work of each owner, base draw. [O] [chip-h]"""
+    names = [o.id for o in found.market.scenario.owners]
+    mine = np.array([[job.owner == name for name in names] for job in found.market.scenario.jobs])
+    return np.asarray(found.useful[0] @ mine)
+
+
+def shares(found: Plan) -> np.ndarray:
+    """Useful work of each owner over what it would have alone, base draw. [O]"""
+    alone = found.fair.alone
+    return np.divide(useful(found), alone, out=np.full(len(alone), np.inf), where=alone > 0)
+
+
+def slack(found: Plan) -> float:
+    """How far the objective can lie above the optimum. [USD]"""
+    return found.objective - found.bound + 1e-6 * abs(found.objective)
+
+
+@given(seed=SEEDS)
+@FEW
+def test_max_min_never_lowers_the_least_share(seed: int) -> None:
+    case, market = scarce(seed, fairness=Fairness(alone=True), priority=(1.0, 8.0))
+    price = 1e9
+    fair = replace(market, scenario=replace(market.scenario, fairness=Fairness(rule="max-min", price=price)))
+    plain, even = plan(case, market), plan(case, fair)
+    np.testing.assert_allclose(even.fair.alone, plain.fair.alone, rtol=1e-9)
+    assert shares(even).min() >= shares(plain).min() - (slack(plain) + slack(even)) / price
+    assert float(even.expected.total - even.expected["unfairness"]) >= plain.bound - 1e-6 * abs(plain.bound)
+    assert float(plain.expected["unfairness"]) == 0.0
+
+
+@given(seed=SEEDS)
+@FEW
+def test_a_higher_tier_is_served_as_if_the_lower_one_wanted_nothing(seed: int) -> None:
+    case, market = scarce(seed, fairness=Fairness(rule="tiers"), tier=(1, 2), priority=(1.0, 8.0))
+    ranked = plan(case, market)
+    jobs = market.scenario.jobs
+    idle = tuple(_worthless(job) if job.owner == "owner1" else job for job in jobs)
+    free = plan(case, replace(market, scenario=replace(market.scenario, jobs=idle, fairness=Fairness())))
+    for j, job in enumerate(jobs):
+        if job.owner == "owner0":
+            assert ranked.useful[0, j] >= free.useful[0, j] * (1 - 1e-3) - slack(ranked) / 1e3
+    assert float(ranked.expected["unfairness"]) <= slack(ranked) + slack(free) + 1e-6 * abs(ranked.objective)
+
+
+def _worthless(job: Job) -> Job:
+    return (replace(job, value=0.0, late=0.0, unfinished=0.0) if isinstance(job, TrainJob)
+            else replace(job, unserved=0.0))
+
+
+@given(seed=SEEDS, weight=st.sampled_from([1.0, 3.0]))
+@FEW
+def test_a_proportional_share_is_had_or_paid_for(seed: int, weight: float) -> None:
+    case, market = scarce(seed, fairness=Fairness(rule="proportional", price=1e9))
+    owners = (replace(market.scenario.owners[0], weight=weight), market.scenario.owners[1])
+    found = plan(case, replace(market, scenario=replace(market.scenario, owners=owners)))
+    have = useful(found)
+    everything = found.fair.promised * found.fair.weight.sum() / found.fair.weight
+    lacks = np.maximum(found.fair.promised - have, 0.0) / everything
+    assert float(found.cost["unfairness"][0]) == pytest.approx(1e9 * lacks.sum(), rel=1e-3, abs=slack(found) + 1e3)
+    assert found.fair.promised / everything == pytest.approx(found.fair.weight / found.fair.weight.sum())
+
+
+@given(seed=SEEDS)
+@FEW
+def test_more_priority_never_gives_an_owner_less_of_what_it_asks_for(seed: int) -> None:
+    # Raising p in  cost + p loss  never raises the loss of an optimum: add the two inequalities of optimality.
+    case, market = scarce(seed, fairness=Fairness())
+    low, high = 1.0, 4.0
+    loss, spare = [], 0.0
+    for p in (low, high):
+        owners = tuple(replace(o, priority=p if i == 0 else 1.0) for i, o in enumerate(market.scenario.owners))
+        found = plan(case, replace(market, scenario=replace(market.scenario, owners=owners)))
+        loss.append(penalties(found, "owner0"))
+        spare += slack(found)
+    assert loss[1] <= loss[0] + spare / (high - low)
+
+
+def penalties(found: Plan, owner: str) -> float:
+    """What an owner's shortage, lateness and unfinished runs cost before its priority, base draw. [USD]"""
+    market, total = found.market, 0.0
+    discount, months = market.discount[:-1], np.arange(market.months)
+    for j, job in enumerate(market.scenario.jobs):
+        if job.owner == owner and isinstance(job, TrainJob):
+            left = 1.0 - found.progress[0, j]
+            total += float((job.late * left * discount * (months >= job.due - market.start)).sum())
+            total += job.unfinished * float(left[-1] * discount[-1])
+        elif job.owner == owner and not isinstance(job, TrainJob):
+            total += job.unserved * float((found.short[0, j] * market.seconds * discount).sum())
+    return total

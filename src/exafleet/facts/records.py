@@ -456,10 +456,12 @@ class Fairness:
     rule    "none"; "tiers": tier by tier; "max-min": the least useful work of an owner, over what it would have
             alone, counts; "proportional": every owner gets its weight's share of what it would have with everything
     price   of one whole unit of that share; None: what all the work stated is worth     [USD]
+    alone   plan each owner by itself as well, to say what sharing is worth to it
     """
 
     rule: str = "none"
     price: float | None = None
+    alone: bool = False
     where: str = ""
 
 

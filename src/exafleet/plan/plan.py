@@ -16,7 +16,7 @@ from exafleet.terms.parts import Parts
 PARTS = (
     "hardware", "queue premium", "fitting", "cancellation", "deferral", "order change", "take or pay",
     "reserved rent", "on-demand rent", "energy", "site rent", "moves", "lateness", "unfinished", "shortage (serve)",
-    "shortage (research)", "overdraft", "broken gangs", "resale", "residual", "value of runs",
+    "shortage (research)", "overdraft", "broken gangs", "unfairness", "resale", "residual", "value of runs",
 )
 # Kinds of payment in the owners' books: the parts that move cash, with deposits apart, and what owners pay each other.
 BOOKS = (*PARTS, "deposits", "loans", "slots", "hand-downs")
@@ -149,6 +149,24 @@ class Binding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Fair:
+    """What fairness measures by.
+
+    rule          of the scenario
+    weight        of each owner                                                           [O]
+    alone         mean useful work by itself, with what is its own; nan where unknown     [O] [chip-h]
+    promised      useful work that a proportional share promises; nan where it does not   [O] [chip-h]
+    alone_finish  month index in which each run is done by itself; -1 when it is not      [J]
+    """
+
+    rule: str
+    weight: Floats
+    alone: Floats
+    promised: Floats
+    alone_finish: Ints
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """The answer. Units are whole in the orders; below them, in the draws, fractions of a unit are allowed.
 
@@ -170,6 +188,8 @@ class Plan:
     served, short work served and not served; 0 for training                                [N, J, T] [work/s]
     progress      share of a training run done by the month's end; 0 for other jobs         [N, J, T]
     finish        month index in which a run is done; -1 when it is not                     [N, J]
+    useful        useful work of each job: hours of a chip of the fastest system it can use [N, J] [chip-h]
+    fair          what each owner would have by itself
     lent          chips lent, by agreement (market/lending.py: loans, then pairs of cohorts)    [N, G, T]
     reclaimed     of those handed over for a time, chips that go back                       [N, G, T]
     lane_transfer, lane_ends                     transfers, and holders (from, to)          [E], [E, 2]
@@ -228,6 +248,8 @@ class Plan:
     short: Floats
     progress: Floats
     finish: Ints
+    useful: Floats
+    fair: Fair
     lent: Floats
     reclaimed: Floats
     handed: Floats

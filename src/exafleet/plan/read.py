@@ -9,11 +9,12 @@ import numpy as np
 from exafleet.market.market import Floats, Ints
 from exafleet.plan.changes import changes
 from exafleet.plan.decompose import Recourse
+from exafleet.plan.fair import useful_work
 from exafleet.plan.highs import Linear, Solver
 from exafleet.plan.later import KINDS
 from exafleet.plan.lent import held
 from exafleet.plan.passed import passed_on
-from exafleet.plan.plan import BOOKS, PARTS, Contract, Kept, Order, Placement, Plan, Slot
+from exafleet.plan.plan import BOOKS, PARTS, Contract, Fair, Kept, Order, Placement, Plan, Slot
 from exafleet.plan.prices import prices
 from exafleet.plan.rules import facility
 from exafleet.plan.twostage import TwoStage
@@ -25,11 +26,10 @@ DONE = 1.0 - 1e-6
 ZERO = 1e-7   # smaller amounts are the solver's tolerance, not decisions
 
 
-def read(p: TwoStage, answer: Answer, method: str) -> Plan:
+def read(p: TwoStage, answer: Answer, method: str, fair: Fair) -> Plan:
     """The plan of an answer. Recourse is solved once more at the whole decisions, so that prices are theirs."""
-    x = np.where(p.whole, np.round(answer.x), answer.x)
-    x = np.clip(x, p.x_lower, p.x_upper)
-    y, duals, slopes = _recourse(p, x)
+    x = np.clip(np.where(p.whole, np.round(answer.x), answer.x), p.x_lower, p.x_upper)
+    y, duals, slopes = recourse(p, x)
     y[:1] = _whole_base(p, x, y[:1])
     cost = _cost(p, x, y)
     per_draw = cost.sum(axis=1) / p.build.money
@@ -44,13 +44,20 @@ def read(p: TwoStage, answer: Answer, method: str) -> Plan:
         lane_ends=np.column_stack([p.build.passing.lane_from, p.build.passing.lane_to]), placements=_placements(p, x),
         holder_owner=sets.holder_owner, holder_site=sets.holder_site, holder_system=sets.holder_system,
         lane_move=sets.lane_move, lane_owner=sets.lane_owner, lane_system=sets.lane_system,
-        **_recourse_arrays(p, x, y), **_books(p, x, y), changes=changes(p, y),
+        **_recourse_arrays(p, x, y), **_books(p, x, y), useful=useful_work(p.build, y), fair=fair,
+        changes=changes(p, y),
         **prices(p, x, per_draw, duals, slopes),
         notes=(*sets.notes, *_unfinished(p, x, y), *p.build.market.notes), method=method, rounds=answer.rounds,
         rows=answer.rows, columns=answer.columns, first=x)
 
 
-def _recourse(p: TwoStage, x: Floats) -> tuple[Floats, Floats, Floats]:
+def settled(p: TwoStage, x: Floats) -> tuple[Floats, Floats]:
+    """Whole decisions, and what follows from them in each draw. [X], [N, Y]"""
+    x = np.clip(np.where(p.whole, np.round(x), x), p.x_lower, p.x_upper)
+    return x, recourse(p, x)[0]
+
+
+def recourse(p: TwoStage, x: Floats) -> tuple[Floats, Floats, Floats]:
     """y [N, Y], row duals [N, M2] and slopes [N, X] of every draw."""
     y, duals, slopes = np.zeros((p.draws, len(p.y_lower))), np.zeros(p.lower.shape), np.zeros((p.draws, len(x)))
     if len(p.y_lower):

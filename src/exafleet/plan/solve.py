@@ -12,9 +12,10 @@ from exafleet.fleet.rates import Rates
 from exafleet.market.draws import Draws
 from exafleet.market.market import Floats, Market, market
 from exafleet.plan.decompose import Progress, solve_decomposed
+from exafleet.plan.fair import Solved, measured
 from exafleet.plan.highs import Stop, stoppable
 from exafleet.plan.plan import Plan
-from exafleet.plan.read import read
+from exafleet.plan.read import read, settled
 from exafleet.plan.relax import no_plan
 from exafleet.plan.rules import RULES, Rule
 from exafleet.plan.sets import Sets, sets
@@ -57,12 +58,38 @@ def solve_market(given: Market, rates: Rates, draws: Draws, *, rules: tuple[Rule
     _refuse_too_large(given, found)
     problem = taken(two_stage(given, draws, found, rules), first)
     with stoppable(stop) as asked:
+
+        def solve_pass(name: str, more: tuple[Rule, ...], change: Change) -> tuple[TwoStage, Solved] | None:
+            said = None if progress is None else _within(progress, name)
+            asked_for = problem if not more else taken(two_stage(given, draws, found, _before_cash(rules, more)), first)
+            passed = change(asked_for)
+            _, answer = _choose(passed, method)(passed, gap, asked, said)
+            if answer.status == "nothing":
+                raise KeyboardInterrupt
+            return None if answer.status == "infeasible" else (passed, settled(passed, answer.x))
+
+        fair, more = measured(solve_pass, problem)
+        if more:
+            problem = taken(two_stage(given, draws, found, _before_cash(rules, more)), first)
         way, answer = _choose(problem, method)(problem, gap, asked, progress)
     if answer.status == "infeasible":
         raise no_plan(problem)
     if answer.status == "nothing":
         raise KeyboardInterrupt
-    return read(problem, answer, way)
+    return read(problem, answer, way, fair)
+
+
+Change = Callable[[TwoStage], TwoStage]
+
+
+def _within(progress: Progress, name: str) -> Progress:
+    """Progress of a pass, under its name."""
+    return lambda phase, number, bound, value: progress(f"{name}: {phase}", number, bound, value)
+
+
+def _before_cash(rules: tuple[Rule, ...], more: tuple[Rule, ...]) -> tuple[Rule, ...]:
+    """Rules of fairness move no cash; the rule of cash reads every ledger and stays the last."""
+    return (*rules[:-1], *more, *rules[-1:])
 
 
 def taken(problem: TwoStage, first: Floats | None) -> TwoStage:

@@ -455,6 +455,9 @@ class FairnessKeys(Keys):
         "have with everything", default="none")
     price: Annotated[float | None, DOLLARS] = key(
         "worth of one whole unit of that share; left out: what all the work stated is worth", default=None)
+    alone: Annotated[bool, Flag()] = key(
+        "plan each owner by itself as well, to say what sharing is worth to it; max-min and proportional always do",
+        default=False)
 
 
 class AllocationKeys(Keys):
