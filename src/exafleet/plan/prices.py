@@ -24,10 +24,13 @@ RECOURSE_UNITS = {
     "power": ("MW", ("sites",)), "quota": ("MW", ("owners", "sites")),
     "install rate": ("rack position", ("sites",)), "move": ("unit", ("moves",)),
     "rental": ("chip", ("rentals",)), "loan": ("chip", ("loans",)), "resale": ("chip", ()),
+    "lending limit": ("chip", ("sharing",)), "borrowing limit": ("chip", ("sharing",)),
+    "nominal": ("chip", ("sharing",)), "hand-downs": ("unit", ("transfers",)),
 }
 FIRST_UNITS = {
     "supply": ("unit", ("offers",)), "offer total": ("unit", ("offers",)), "queue": ("unit", ("offers",)),
     "reserved rental": ("chip", ("rentals",)), "budget": ("USD", ("owners",)),
+    "slots": ("unit", ("transfers",)),
 }
 
 
@@ -125,6 +128,8 @@ def _name(p: TwoStage, axis: str, i: int) -> str:
     record = getattr(p.build.market.scenario, axis)[i]
     if axis == "moves":
         return said("rule.from to", start=record.start, end=record.end)
+    if axis == "sharing":
+        return said("rule.owner at site", owner=record.owner, site=record.cohort)
     return said("rule.from to", start=record.lender, end=record.borrower) if axis == "loans" else str(record.id)
 
 
