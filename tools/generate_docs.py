@@ -3,6 +3,7 @@
 glossary   docs/glossary.md from data/terms.csv
 commands   docs/commands.md from the commands and options of the CLI itself
 scenario   the tables of keys in docs/scenario.md and the JSON Schema, from the records that read a scenario
+report     docs/report.schema.json, the JSON Schema of a report
 validation docs/validation.md from the package's tables of measured runs
 examples   examples/*/expected.txt from `exafleet plan` on each example, or from the commands in its commands.txt
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import json
 import os
 import re
 import shlex
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from exafleet.terms.term import Term
 
 ROOT = Path(__file__).resolve().parent.parent
-KINDS = ("glossary", "commands", "scenario", "validation", "examples")
+KINDS = ("glossary", "commands", "scenario", "report", "validation", "examples")
 ENTRY = "import sys; from exafleet.apps.main import main; sys.exit(main())"
 
 
@@ -182,6 +184,14 @@ def scenario_files() -> list[tuple[Path, str]]:
             (ROOT / "docs" / SCHEMA_FILE.name, schema_text())]
 
 
+# --------------------------------------------------------------------------------------------------------- report
+def report_schema_text() -> str:
+    """The JSON Schema of a report."""
+    from exafleet.report.schema import schema
+
+    return json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
+
+
 # ----------------------------------------------------------------------------------------------------- validation
 def validation_page() -> str:
     """Errors of the models on the package's tables of measured runs, as of its newest fact."""
@@ -242,6 +252,8 @@ def generated(kinds: list[str]) -> Iterator[tuple[Path, str]]:
         yield ROOT / "docs" / "commands.md", commands_page()
     if "scenario" in kinds:
         yield from scenario_files()
+    if "report" in kinds:
+        yield ROOT / "docs" / "report.schema.json", report_schema_text()
     if "validation" in kinds:
         yield ROOT / "docs" / "validation.md", validation_page()
     if "examples" in kinds:

@@ -31,6 +31,11 @@ def test_command_reference_is_fresh() -> None:
     assert not stale, f"run: python tools/generate_docs.py commands\n{stale}"
 
 
+def test_report_schema_is_fresh() -> None:
+    stale = generate_docs.difference(ROOT / "docs" / "report.schema.json", generate_docs.report_schema_text())
+    assert not stale, f"run: python tools/generate_docs.py report\n{stale}"
+
+
 def test_every_term_has_a_meaning_and_a_place_in_the_glossary() -> None:
     page = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
     assert terms()

@@ -57,7 +57,15 @@ def plan(
         Path | None,
         typer.Option("--html", metavar="FILE", help=("Write the report as one self-contained HTML file with charts.")),
     ] = None,
-    json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the report as JSON.")] = None,
+    xlsx: Annotated[
+        Path | None, typer.Option("--xlsx", metavar="FILE", help="Write the report as an Excel workbook with formulas.")
+    ] = None,
+    markdown: Annotated[
+        Path | None, typer.Option("--markdown", metavar="FILE", help="Write the report as Markdown.")
+    ] = None,
+    json: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the report as JSON (docs/report.schema.json).")
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Leave out what would change the answer.")] = False,
     cluster: Cluster = None,
     no_store: Annotated[bool, typer.Option("--no-store", help="Do not keep this run.")] = False,
@@ -67,21 +75,22 @@ def plan(
 ) -> None:
     """Turn a scenario into an order book: what to order, defer, rent and run when, what it costs, and why.
 
-    The answer goes to the terminal; the same tables go to --html and --json. The same scenario, facts and seed give
-    the same bytes.
+    The answer goes to the terminal; the same tables go to --html, --xlsx, --markdown and --json. The same scenario,
+    facts and seed give the same bytes.
 
     \b
     Examples:
       exafleet plan examples/xai-2024-12
       exafleet plan examples/xai-2024-12 --as-of 2024-12-19 --draws 10 --html plan.html
+      exafleet plan examples/startup-64-h100 --lang zh --html plan.html --xlsx plan.xlsx
     """
-    from exafleet.apps.files import check_writable, write_text
+    from exafleet.apps.files import check_writable, write_bytes
     from exafleet.apps.output import as_json, show
     from exafleet.apps.progress import Progress
 
-    for file in (html, json):
-        if file is not None:
-            check_writable(file)
+    files = _files(html=html, xlsx=xlsx, markdown=markdown, json=json)
+    for file in files.values():
+        check_writable(file)
     check_cluster(cluster)
     progress = Progress.to_stderr()
     found = answer(
@@ -90,16 +99,50 @@ def plan(
     if found.cut_short:  # shown, not written: the files of an earlier, finished plan are worth more
         show(found.report, form, language=lang)
         raise KeyboardInterrupt(found.cut_short)
-    if json is not None:
-        write_text(json, as_json(found.report.as_json(lang)))
-    if html is not None:
-        from exafleet.report.html import page
-
-        with progress.phase("drawing"):
-            write_text(html, page(found.report, lang))
+    if files:
+        with progress.phase("writing"):
+            made = [(file, _written(found.report, form_of, lang)) for form_of, file in files.items()]
+            for file, content in made:
+                write_bytes(file, content)
     show(found.report, form, language=lang)
     if not no_store:
         keep(found, as_json(found.report.as_json()), store, options=QUICK if quick else "")
+
+
+def _files(**asked: Path | None) -> dict[str, Path]:
+    """The files asked for by form; raises FactError when two forms would go to one file."""
+    from exafleet.terms.errors import FactError, Problem
+
+    files = {form: path for form, path in asked.items() if path is not None}
+    places: dict[str, str] = {}
+    problems = []
+    for form, path in files.items():
+        first = places.setdefault(os.path.realpath(path), form)
+        if first != form and os.path.realpath(path) != os.path.realpath(os.devnull):
+            problems.append(Problem(where=f"--{form}", what=f"the same file as --{first}", got=str(path),
+                                    remedy="Give each form a file of its own."))
+    if problems:
+        raise FactError(problems)
+    return files
+
+
+def _written(report: Report, form: str, language: str) -> bytes:
+    """The report in one form as the bytes of a file."""
+    if form == "xlsx":
+        from exafleet.report.workbook import workbook
+
+        return workbook(report, language)
+    if form == "html":
+        from exafleet.report.html import page
+
+        return page(report, language).encode()
+    if form == "markdown":
+        from exafleet.report.markdown import markdown
+
+        return markdown(report, language).encode()
+    from exafleet.apps.output import as_json
+
+    return as_json(report.as_json(language)).encode()
 
 
 def rates(scenario: Scenario, as_of: AsOf = None, form: Form = Format.table) -> None:

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from exafleet.terms.calendar import month_name
 from exafleet.terms.forms import ENGLISH, FORMS
-from exafleet.terms.said import named, said, say
+from exafleet.terms.said import Said, named, said, say
 
 if TYPE_CHECKING:
     from exafleet.plan.plan import Plan
 
 Cell = str | float | int | None
+# Of the JSON of a report: it counts changes that could break a reader (report/schema.py).
+VERSION = 1
 
 # The unit a raw value of each kind has in JSON; terms/forms.py writes it for people.
 KINDS = {
@@ -42,6 +44,11 @@ class Column:
     def unit(self) -> str:
         """Unit of the raw value in JSON; empty for text."""
         return "" if self.kind == "text" else KINDS[self.kind]
+
+    @property
+    def key(self) -> str:
+        """Stable name in every language; empty where the title is a name of the scenario."""
+        return self.title.key if isinstance(self.title, Said) else ""
 
     def written(self, cell: Cell, language: str = ENGLISH) -> str:
         """A cell as a person reads it; absence is a dash, never a zero."""
@@ -87,9 +94,12 @@ class Table:
         """Raw values with a unit per column; the words in a language."""
         return {
             "id": self.id, "title": say(self.title, language), "lead": say(self.lead, language),
-            "columns": [{"title": say(c.title, language), "kind": c.kind, "unit": c.unit} for c in self.columns],
+            "how": say(self.how, language),
+            "columns": [{"key": c.key, "title": say(c.title, language), "kind": c.kind, "unit": c.unit}
+                        for c in self.columns],
             "rows": [[_plain(c, cell, language) for c, cell in zip(self.columns, row, strict=True)]
                      for row in self.rows],
+            "origins": [list(keys) for keys in self.origins],
         }
 
 
@@ -126,7 +136,11 @@ class Report:
     def as_json(self, language: str = ENGLISH) -> dict[str, Any]:
         """The whole report as plain data, its words in a language."""
         return {
+            "version": VERSION, "language": language,
             "title": say(self.title, language), "subtitle": say(self.subtitle, language),
-            "summary": [say(s, language) for s in self.summary], "meta": self.meta,
+            "summary": [say(s, language) for s in self.summary],
+            "cards": [dict(zip(("label", "value", "note"), (say(part, language) for part in card), strict=True))
+                      for card in self.cards],
+            "meta": {k: say(v, language) if isinstance(v, str) else v for k, v in self.meta.items()},
             "tables": {t.id: t.as_json(language) for t in self.tables},
         }

@@ -220,6 +220,32 @@ def test_a_place_that_cannot_be_written_is_told_before_the_work(starter, tmp_pat
     assert done.stdout == ""
 
 
+def test_every_form_of_a_report_is_written_in_the_language_asked(starter, tmp_path):
+    names = {form: tmp_path / f"plan.{form}" for form in ("html", "xlsx", "markdown", "json")}
+    words = [word for form, path in names.items() for word in (f"--{form}", str(path))]
+    done = run("plan", str(starter), "--quick", "--no-store", "--lang", "zh", *words)
+    assert done.exit_code == 0, done.stderr
+    assert "订单簿" in done.stdout
+    assert '<html lang="zh-CN">' in names["html"].read_text(encoding="utf-8")
+    assert "## 订单簿" in names["markdown"].read_text(encoding="utf-8")
+    assert json.loads(names["json"].read_text(encoding="utf-8"))["language"] == "zh"
+    assert names["xlsx"].read_bytes().startswith(b"PK")
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(p.name for p in names.values())
+
+
+def test_files_that_cannot_be_are_told_before_the_work(starter, tmp_path):
+    (tmp_path / "folder").mkdir()
+    done = run("plan", str(starter), "--xlsx", str(tmp_path / "folder"))
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert str(tmp_path / "folder") in done.stderr
+    same = str(tmp_path / "plan.html")
+    done = run("plan", str(starter), "--html", same, "--markdown", f"{tmp_path}/folder/../plan.html", "--json", same)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "--markdown: the same file as --html" in done.stderr
+    assert "--json: the same file as --html" in done.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["folder"]
+
+
 def test_a_full_disk_leaves_the_earlier_report(starter, tmp_path, monkeypatch):
     page = tmp_path / "plan.html"
     page.write_text("earlier")

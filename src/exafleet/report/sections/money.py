@@ -72,7 +72,7 @@ def cash_by_month(plan: Plan) -> Table:
     market = plan.market
     rows = tuple(
         (market.start + t, owner.id, float(plan.cash[0, o, t]), float(plan.cash[0, o, :t + 1].sum()),
-         float(market.budget[o, t]) if np.isfinite(market.budget[o, t]) else None)
+         *_left(float(market.budget[o, t]), float(plan.cash[0, o, :t + 1].sum())))
         for t in range(market.months) for o, owner in enumerate(market.scenario.owners))
     return Table(
         id="cash-by-month", title=said("cash-by-month.title"), how=said("cash-by-month.how"),
@@ -80,5 +80,10 @@ def cash_by_month(plan: Plan) -> Table:
         empty=said("cash.empty"), wide=True, rows=rows,
         origins=tuple((f"owners.{r[1]}.budget",) for r in rows),
         columns=(column("month", "month"), column("owner"), column("cash out", "money"), column("so far", "money"),
-                 column("budget so far", "money")),
+                 column("budget so far", "money"), column("balance", "money")),
     )
+
+
+def _left(budget: float, paid: float) -> tuple[float | None, float | None]:
+    """The budget and what is left of it; neither where there is no budget."""
+    return (budget, budget - paid) if np.isfinite(budget) else (None, None)
