@@ -498,6 +498,7 @@ class Uncertainty:
     delay_common, delay_supplier, delay_system   shares of a delivery's delay that hit everything, everything of one
                                                  supplier, everything of one system              [1]
     power_delay        how much later than stated the power of a site may come; None: as stated  [s]
+    power_stretch      time until a step up of a site's power over the time stated; never sooner than stated; None: 1
     power_common       share of that delay that all sites have in common                         [1]
     price_volatility   standard deviation of the log of a purchase price after one year          [1]
     price_drift        growth of the log of purchase prices on top of what is stated, a year     [1]
@@ -516,6 +517,7 @@ class Uncertainty:
     delay_supplier: float = 0.3
     delay_system: float = 0.4
     power_delay: Spread | None = None
+    power_stretch: Spread | None = None
     power_common: float = 0.0
     price_volatility: float = 0.0
     price_drift: float = 0.0

@@ -270,7 +270,8 @@ def _places(document: Document, found: Found) -> dict[str, tuple[str, str]]:
     """Place and comment of every key written, by scenario key; keys of a table's row stand where the row does."""
     from exafleet.facts.scenario.document import record_key
 
-    names: dict[tuple[str | int, ...], str] = {("scenario",): "scenario", ("risk",): "risk"}
+    names: dict[tuple[str | int, ...], str] = {("scenario",): "scenario", ("risk",): "risk",
+                                              ("uncertainty",): "uncertainty"}
     rows = [(record_key(array, record), row) for array, many in found.rows.items() for row, record in many]
     names |= {row.path: name for name, row in rows if row.path}
     places = {f"{name}.{key}": (row.where, "") for name, row in rows if not row.path for key in row.raw}

@@ -150,8 +150,11 @@ def _power(s: _Scores, happened: Bools) -> Floats:
     own = np.sqrt(max(0.0, 1.0 - given.power_common))
     score = np.sqrt(given.power_common) * s.factor("power") + own * s.of("sites")
     quantiles = np.tile(np.array(_quantiles(given.power_delay)), (len(sites), 1))
-    delay = np.maximum(spread_quantile(quantiles, score), 0.0) * (np.arange(s.n) > 0)[:, None]
-    late = delay[:, :, None] + np.zeros(market.months)
+    delay = np.maximum(spread_quantile(quantiles, score), 0.0)[:, :, None]
+    ratio = given.power_stretch or Spread(low=1.0, mid=1.0, high=1.0)
+    stretch = spread_quantile(np.tile((ratio.low, ratio.mid, ratio.high), (len(sites), 1)), score)
+    drawn = (np.arange(s.n) > 0)[:, None, None]
+    late = (delay + np.maximum(stretch - 1.0, 0.0)[:, :, None] * np.arange(float(market.months))) * drawn
     darker, month = _event_delays(s, happened, "power_delay", "darker"), np.arange(market.months)
     for e, event in enumerate(market.scenario.events):
         hit = _each(not event.sites or site.id in event.sites for site in sites)

@@ -13,7 +13,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from exafleet.facts.catalogue import Facts
-from exafleet.facts.records import Fairness, Risk, Scenario
+from exafleet.facts.records import Fairness, Risk, Scenario, Uncertainty
 from exafleet.facts.scenario.document import ARRAY_NAMES, TABLE_NAMES, Document, Found, Row, record_key
 from exafleet.facts.scenario.tables import records as records_of
 from exafleet.facts.scenario.toml_lines import Path
@@ -39,13 +39,15 @@ def build(document: Document, facts: Facts, earlier: Sequence[Problem] = ()) -> 
     top = _head(document, reading, found)
     risk = _risk(document, reading, found)
     fairness = _fairness(document, reading, found)
+    drawn = _uncertainty(document, reading, found)
     for array in ARRAY_NAMES:
         found.rows[array] = list(_records(document, array, reading, found))
     arrays: dict[str, Any] = {array: found.of(array) for array in ARRAY_NAMES}
     scenario = Scenario(
         name=top.get("name", ""), file=document.file, as_of=facts.as_of, start=reading.start, months=reading.months,
         discount=top.get("discount", 0.0), resale=resale(top, document, facts, found), summary=top.get("summary", ""),
-        resale_most=top.get("resale_most"), risk=risk, fairness=fairness, sources=(), **arrays)
+        resale_most=top.get("resale_most"), risk=risk, fairness=fairness, uncertainty=drawn, sources=(),
+        **arrays)
     check(document, facts, scenario, found, horizon=reading.horizon)
     raise_all(ScenarioError, sorted(found.problems, key=_line_order))
     return scenario, found
@@ -160,6 +162,21 @@ def _risk(document: Document, reading: Reading, found: Found) -> Risk:
         if name in document.raw:
             values = _read(document, Row(name, document.raw[name], document.file, (name,)), keys, reading, found)
     return Risk(**values) if "risk" in document.raw else Risk()
+
+
+def _uncertainty(document: Document, reading: Reading, found: Found) -> Uncertainty:
+    """[uncertainty] with the facts for what is left out; their keys are noted."""
+    from exafleet.facts.scenario.schema import UncertaintyKeys
+    from exafleet.facts.scenario.uncertain import uncertainty
+
+    reading.origins, written, known = {}, {}, len(found.problems)
+    if "uncertainty" in document.raw:
+        row = Row("uncertainty", document.raw["uncertainty"], document.file, ("uncertainty",))
+        written = _read(document, row, UncertaintyKeys, reading, found)
+    where = document.place(("uncertainty",)) if "uncertainty" in document.raw else ""
+    made = uncertainty(written, reading.facts, reading, where) if len(found.problems) == known else Uncertainty()
+    _origins("uncertainty", reading, found)
+    return made
 
 
 def _fairness(document: Document, reading: Reading, found: Found) -> Fairness:

@@ -11,6 +11,7 @@ from exafleet.facts.fact import Fact
 from exafleet.facts.records import Scenario, Steps, TrainJob
 from exafleet.facts.scenario.market_checks import market_checks
 from exafleet.facts.scenario.owner_checks import owner_checks
+from exafleet.facts.scenario.uncertain import check_uncertainty
 from exafleet.terms.calendar import Month, month_name, month_of
 from exafleet.terms.errors import ExafleetError, Problem
 
@@ -32,6 +33,7 @@ def check(document: Document, facts: Facts, scenario: Scenario, found: Found, *,
     found.problems += checks.twice("sharing", "the same part of a cohort twice")
     found.problems += owner_checks(document, facts, scenario, found, horizon=horizon)
     found.problems += market_checks(document, scenario, found, horizon=horizon)
+    found.problems += check_uncertainty(document, scenario, found, horizon=horizon)
     found.problems += checks.empty()
 
 

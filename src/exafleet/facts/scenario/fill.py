@@ -39,6 +39,8 @@ def filled(array: str, values: dict[str, Any], document: Document, row: Row, rea
         reading.origins[key] = fact
 
     match array:
+        case "events":
+            values.setdefault("first", reading.start)
         case "owners":
             values.setdefault("name", values["id"])
         case "sites":

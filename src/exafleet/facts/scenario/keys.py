@@ -17,7 +17,7 @@ from exafleet.facts.scenario.kinds import Budget, Quantiles, Quota, Series, Term
 from exafleet.facts.scenario.values import Amount, Kind, Reading, Where, Wrong
 from exafleet.terms.errors import OutOfRange, Problem, ScenarioError, nearest
 
-HEADS = ("scenario", "risk", *ARRAY_NAMES)
+HEADS = ("scenario", "risk", "uncertainty", *ARRAY_NAMES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +166,7 @@ def _slot(scenario: Scenario, key: str) -> _Slot:
 def _slots(scenario: Scenario, heads: tuple[str, ...] = HEADS, key: str = "") -> Iterator[tuple[str, _Slot]]:
     """Every number of these tables; only of the record `key` begins with when that is given."""
     for head in heads:
-        if head in ("scenario", "risk"):
+        if head in ("scenario", "risk", "uncertainty"):
             yield from _top(scenario, head)
             continue
         many = getattr(scenario, head)
@@ -188,10 +188,14 @@ def _putter(scenario: Scenario, array: str, index: int) -> Callable[[Any], Scena
 
 
 def _top(scenario: Scenario, head: str) -> Iterator[tuple[str, _Slot]]:
-    from exafleet.facts.scenario.schema import RiskKeys, ScenarioKeys
+    from exafleet.facts.scenario.schema import RiskKeys, ScenarioKeys, UncertaintyKeys
 
     if head == "risk":
         yield from _of_record("risk", scenario.risk, RiskKeys, lambda risk: replace(scenario, risk=risk))
+        return
+    if head == "uncertainty":
+        yield from _of_record("uncertainty", scenario.uncertainty, UncertaintyKeys,
+                              lambda changed: replace(scenario, uncertainty=changed))
         return
     yield from _of_record("scenario", scenario, ScenarioKeys, lambda changed: changed)
 

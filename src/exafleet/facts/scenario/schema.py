@@ -129,6 +129,93 @@ class RiskKeys(Keys):
         default=0)
 
 
+LEFT = "left out: the fact gpu-market.{}"
+VOLATILITY = Amount(dims={"number": 1.0}, unit="1", example='"20 %"', bare=True, high=5.0)
+CORRELATION = Amount(dims={"number": 1.0}, unit="1", example="0.5", bare=True, low=-1.0, high=1.0)
+RATIO = Amount(dims={"number": 1.0}, unit="1", example="1.3", bare=True, low=0.01, high=100.0)
+
+
+def left(meaning: str, name: str) -> Any:
+    """A key whose value comes from a fitted or assumed fact where it is left out."""
+    return key(f"{meaning}; {LEFT.format(name)}", default=None)
+
+
+class UncertaintyKeys(Keys):
+    """How the future may differ from what is quoted, in the draws: everything is a share, a spread or a correlation."""
+
+    fitted: Annotated[bool, Flag(example="false")] = key(
+        "what is left out comes from the fitted facts; false: it is as quoted", default=True)
+    delay_common: Annotated[float, SHARE] = left("share of the variance of delays that hits every delivery",
+                                                 "delay_common")
+    delay_supplier: Annotated[float, SHARE] = left("share that hits every delivery of one supplier", "delay_supplier")
+    delay_system: Annotated[float, SHARE] = left("share that hits every delivery of one system", "delay_system")
+    power_delay: Annotated[Spread | None, Quantiles(of=DURATION, example='["0 mo", "2 mo", "6 mo"]')] = key(
+        "how much later than stated each step up of a site's power comes; left out: by `power_stretch`", default=None)
+    power_stretch: Annotated[Spread | None, Quantiles(of=RATIO, example="[0.8, 1.1, 1.9]")] = key(
+        "time until a step up of a site's power over the time stated, never sooner than stated; left out: the fact "
+        "deliveries-site.schedule_ratio", default=None)
+    power_common: Annotated[float, SHARE] = left("share of the variance of sites' delays that all sites have in common",
+                                                 "power_common")
+    price_volatility: Annotated[float, VOLATILITY] = left(
+        "standard deviation of the log of a purchase price after one year", "price_volatility")
+    price_drift: Annotated[float, Amount(dims={"number": 1.0}, unit="1", example="-0.1", bare=True, low=-3.0,
+                                         high=3.0)] = key(
+        "growth of the log of purchase prices a year, in the draws, on top of what is stated", default=0.0)
+    price_common: Annotated[float, SHARE] = left("share of their variance that all offers have in common",
+                                                 "price_common")
+    rent_volatility: Annotated[float, VOLATILITY] = left(
+        "standard deviation of the log of a rental price after one year", "rent_volatility")
+    rent_common: Annotated[float, SHARE] = left("share of their variance that all rentals have in common",
+                                                "rent_common")
+    rent_half_life: Annotated[float | None, replace(DURATION, low=86400.0, example='"18 mo"')] = key(
+        "after which half of a move of rental prices is undone; left out: never", default=None)
+    demand_volatility: Annotated[float, VOLATILITY] = key(
+        "standard deviation of the log of demand after one year; grows with the root of time", default=0.0)
+    demand_common: Annotated[float, SHARE] = key("share of its variance that all jobs have in common", default=0.0)
+    rate_common: Annotated[float, SHARE] = left(
+        "share of the variance of the model error of rates that all jobs have in common", "rate_common")
+    failure_spread: Annotated[float, VOLATILITY] = left(
+        "standard deviation of the log of how often machines fail", "failure_spread")
+    resale_volatility: Annotated[float, VOLATILITY] = left(
+        "standard deviation of the log of used prices after one year, beside the common move of new ones",
+        "resale_volatility")
+    price_with_rent: Annotated[float, CORRELATION] = left("correlation of the common shocks of the two",
+                                                          "price_with_rent")
+    price_with_demand: Annotated[float, CORRELATION] = key("the same", default=0.0)
+    price_with_delay: Annotated[float, CORRELATION] = key("the same", default=0.0)
+    rent_with_demand: Annotated[float, CORRELATION] = left("the same", "rent_with_demand")
+    rent_with_delay: Annotated[float, CORRELATION] = left("the same", "rent_with_delay")
+    demand_with_delay: Annotated[float, CORRELATION] = key("the same", default=0.0)
+    power_with_delay: Annotated[float, CORRELATION] = left("the same", "power_with_delay")
+
+
+class EventKeys(Keys):
+    """Something that may happen, and then hits many at once: one connector, one export rule, one late grid."""
+
+    id: Annotated[str, Id(example='"connector"')] = key("what the answers call it")
+    probability: Annotated[float, SHARE] = key("that it happens")
+    either: Annotated[str | None, Text(most=200, example='"tariff of 2026"')] = key(
+        "a question of which this is one outcome: exactly one of those with the same words happens, and their "
+        "probabilities sum to 1", default="")
+    first: Annotated[Month | None, AMonth()] = key(
+        "month from which it counts: for deliveries and power that come in it or later, for orders and rents from "
+        "then on; left out: the start", default=None)
+    suppliers: Annotated[Any, Several(of=Text(most=200, example='"Dell"'), example='["Dell"]')] = key(
+        "whose deliveries, offers and rentals it hits; left out, and no systems either: everybody's", default=())
+    systems: Annotated[Any, Several(of=HELD, example='["gb200-nvl72"]')] = key("which systems it hits", default=())
+    sites: Annotated[Any, Several(of=SITE, example='["memphis"]')] = key("whose power it hits; left out: every site",
+                                                                         default=())
+    delay: Annotated[Spread | None, Quantiles(of=DURATION, example='"3 mo"')] = key(
+        "how much later those deliveries come", default=None)
+    power_delay: Annotated[Spread | None, Quantiles(of=DURATION, example='"6 mo"')] = key(
+        "how much later the power of those sites comes", default=None)
+    ban: Annotated[bool, Flag()] = key("nothing of those is delivered any more; what was paid comes back",
+                                       default=False)
+    price: Annotated[float, replace(RATIO, example="1.25")] = key("factor on their purchase prices", default=1.0)
+    rent: Annotated[float, replace(RATIO, example="1.5")] = key("factor on their rental prices", default=1.0)
+    demand: Annotated[float, replace(RATIO, low=0.0, example="0.7")] = key("factor on all demand", default=1.0)
+
+
 class OwnerKeys(Keys):
     """Who pays and who uses."""
 
@@ -499,6 +586,7 @@ class TablesKeys(Keys):
     transfers: Annotated[str | None, Text()] = key("file of [[transfers]]", default=None)
     swaps: Annotated[str | None, Text()] = key("file of [[swaps]]", default=None)
     allocations: Annotated[str | None, Text()] = key("file of [[allocations]]", default=None)
+    events: Annotated[str | None, Text()] = key("file of [[events]]", default=None)
 
 
 Job = Annotated[TrainKeys | ServeKeys | ResearchKeys, Field(discriminator="kind")]
@@ -512,6 +600,7 @@ class File(Keys):
     facts: FactsKeys | None = None
     tables: TablesKeys | None = None
     risk: RiskKeys | None = None
+    uncertainty: UncertaintyKeys | None = None
     fairness: FairnessKeys | None = None
     owners: list[OwnerKeys] = []
     sites: list[SiteKeys] = []
@@ -526,6 +615,7 @@ class File(Keys):
     transfers: list[TransferKeys] = []
     swaps: list[SwapKeys] = []
     allocations: list[AllocationKeys] = []
+    events: list[EventKeys] = []
 
 
 JOBS: Mapping[str, tuple[type[Keys], type]] = {
@@ -547,8 +637,9 @@ ARRAYS: Mapping[str, tuple[type[Keys], type]] = {
     "transfers": (TransferKeys, records.Transfer),
     "swaps": (SwapKeys, records.Swap),
     "allocations": (AllocationKeys, records.Allocation),
+    "events": (EventKeys, records.Event),
 }
-TABLES = ("scenario", "sources", "facts", "tables", "risk", "fairness")
+TABLES = ("scenario", "sources", "facts", "tables", "risk", "uncertainty", "fairness")
 
 
 def json_schema() -> dict[str, Any]:
@@ -581,6 +672,7 @@ def sections() -> Iterator[tuple[str, type[Keys]]]:
     """Every table of a scenario with its heading, in the order of the docs."""
     yield "[scenario]", ScenarioKeys
     yield "[risk]", RiskKeys
+    yield "[uncertainty]", UncertaintyKeys
     yield "[fairness]", FairnessKeys
     yield from ((f"[[{name}]]", keys) for name, (keys, _) in ARRAYS.items() if name != "jobs")
     yield "queue (of an offer)", QueueKeys

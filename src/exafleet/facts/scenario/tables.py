@@ -136,7 +136,8 @@ def records(table: Table) -> list[tuple[int, dict[str, Any]]]:
     return [(line, _record(zip(table.header, cells, strict=True))) for line, cells in table.rows]
 
 
-LISTS = ("cooling", "owners", "systems", "sites", "lead", "slip")
+SPREADS = ("lead", "slip", "delay", "power_delay")
+LISTS = ("cooling", "owners", "suppliers", "systems", "sites", *SPREADS)
 
 
 def _record(cells: Iterable[tuple[str, str]]) -> dict[str, Any]:
@@ -149,7 +150,7 @@ def _record(cells: Iterable[tuple[str, str]]) -> dict[str, Any]:
 
 
 def _words(name: str, words: str) -> object:
-    if name in LISTS and (";" in words or name not in ("lead", "slip")):
+    if name in LISTS and (";" in words or name not in SPREADS):
         return [part.strip() for part in words.split(";") if part.strip()]
     return words
 
