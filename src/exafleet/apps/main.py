@@ -8,7 +8,20 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from exafleet.apps import calibrate, compare, cost, facts, model, plan, runs, scenario, serve, train, validate
+from exafleet.apps import (
+    calibrate,
+    compare,
+    cost,
+    draws,
+    facts,
+    model,
+    plan,
+    runs,
+    scenario,
+    serve,
+    train,
+    validate,
+)
 from exafleet.apps.errors import reported
 from exafleet.apps.options import EPILOG
 
@@ -64,6 +77,7 @@ app.command()(train.train)
 app.command()(serve.serve)
 app.command()(compare.compare)
 app.command()(plan.rates)
+app.command()(draws.draws)
 app.command()(calibrate.calibrate)
 app.add_typer(facts.app, name="facts")
 app.add_typer(model.app, name="model")

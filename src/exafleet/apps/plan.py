@@ -173,8 +173,8 @@ def answer(
 ) -> Answer:
     """Scenario -> World -> Rates -> Draws -> Plan -> Trace -> Report; raises FactError and NoPlan."""
     from exafleet.fleet.goodput import chip_mtbf
-    from exafleet.market.draws import draw
     from exafleet.market.market import market
+    from exafleet.market.reduce import planned
     from exafleet.plan.solve import solve_market
     from exafleet.replay.live import replay
     from exafleet.report.build import report
@@ -184,7 +184,7 @@ def answer(
     risk = world.scenario.risk
     with progress.phase("solving"):
         sold = market(world, found)
-        futures = draw(sold, draws or risk.draws, risk.seed if seed is None else seed, rates=found)
+        futures = planned(sold, draws or risk.draws, risk.seed if seed is None else seed, found)
         plan, cut_short = _stoppable(lambda stop: solve_market(sold, found, futures, stop=stop))
     with progress.phase("replaying"):
         trace = replay(plan, found, chip_mtbf=chip_mtbf(world.facts), seed=futures.seed)

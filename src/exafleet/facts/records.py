@@ -511,6 +511,7 @@ class Uncertainty:
     resale_volatility  standard deviation of the log of used prices after one year, on top of the common move of
                        purchase prices                                                           [1]
     *_with_*           correlation of the common shocks of two of these                          [1]
+    sample             draws that those of the plan are chosen from, tails kept; 0: the plan's own
     """
 
     delay_common: float = 0.0
@@ -537,6 +538,7 @@ class Uncertainty:
     rent_with_delay: float = 0.0
     demand_with_delay: float = 0.0
     power_with_delay: float = 0.0
+    sample: int = 0
     where: str = ""
 
 

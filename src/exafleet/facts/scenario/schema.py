@@ -187,6 +187,10 @@ class UncertaintyKeys(Keys):
     rent_with_delay: Annotated[float, CORRELATION] = left("the same", "rent_with_delay")
     demand_with_delay: Annotated[float, CORRELATION] = key("the same", default=0.0)
     power_with_delay: Annotated[float, CORRELATION] = left("the same", "power_with_delay")
+    sample: Annotated[int, Amount(dims={"number": 1.0}, unit="1", example="2000", bare=True, whole=True, low=0,
+                                  high=20_000)] = key(
+        "draws from which those of the plan are chosen, each with the weight of those it stands for and the worst "
+        "tenth kept; 0: as many as the plan has", default=0)
 
 
 class EventKeys(Keys):
@@ -196,7 +200,7 @@ class EventKeys(Keys):
     probability: Annotated[float, SHARE] = key("that it happens")
     either: Annotated[str | None, Text(most=200, example='"tariff of 2026"')] = key(
         "a question of which this is one outcome: exactly one of those with the same words happens, and their "
-        "probabilities sum to 1", default="")
+        "probabilities sum to 1", default=None)
     first: Annotated[Month | None, AMonth()] = key(
         "month from which it counts: for deliveries and power that come in it or later, for orders and rents from "
         "then on; left out: the start", default=None)

@@ -27,7 +27,7 @@ def uncertainty(given: dict[str, Any], facts: Facts, reading: Reading, where: st
     """What is written, and the newest fitted facts for the rest; everything as quoted where `fitted = false`."""
     values = dict(given)
     if values.pop("fitted", True):
-        for name in (f.name for f in fields(Uncertainty) if f.name != "where"):
+        for name in (f.name for f in fields(Uncertainty) if f.name not in ("where", "sample")):
             fact = _fact(facts, name) if name not in values else None
             if fact is not None:
                 spread = Spread(low=fact.low, mid=fact.value, high=fact.high)
