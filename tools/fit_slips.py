@@ -49,7 +49,7 @@ def _band(moves: Moves) -> tuple[float, float]:
 
 def _said(moves: Moves) -> str:
     if not moves.rows:
-        return "assumption: too few prices are known"
+        return "assumption: too few prices are known, or sellers differ by more than time moves them"
     return f"+- {moves.error:.2g}, drift {moves.drift:+.2f} a year (told, not used); {moves.rows} changes"
 
 
