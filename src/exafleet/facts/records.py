@@ -170,6 +170,64 @@ class Allocation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Finance:
+    """Somebody else's money for units that are ordered: a loan on them, or a lease.
+
+    kind       "loan": a share of the price is lent when a unit arrives; "lease": the lessor pays the whole price then
+    offers     whose units it may pay for; empty is all
+    advance    share of the price that is lent                                          [1]
+    rate       interest a year, charged monthly as a twelfth                            [1]
+    term       months from arrival to the last payment
+    interest_only   months at the beginning in which a loan pays interest alone
+    fee        share of what is paid out, when it is paid out                           [1]
+    most       sum of what is paid out, at quoted prices                                [USD]
+    rent       monthly payment of a lease as a share of the price; 0: what `rate` and `buyout` make of it  [1]
+    end        of a lease: "return" the units, or keep them at their used price; "buy" them for `buyout`
+    buyout     share of the price                                                       [1]
+    """
+
+    id: str
+    kind: str
+    lender: str
+    term: int
+    where: str = ""
+    owners: tuple[str, ...] = ()
+    offers: tuple[str, ...] = ()
+    advance: float = 1.0
+    rate: float = 0.0
+    interest_only: int = 0
+    fee: float = 0.0
+    most: float = float("inf")
+    rent: float = 0.0
+    end: str = "return"
+    buyout: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TradeRule:
+    """A tariff or a ban with its dates, certain; what may or may not come is an event of the draws.
+
+    kind       "tariff": a share of the price, on arrival, or on installing at the sites that are named
+               "ban": nothing is ordered, or arrives, or is installed (`stage`)
+    first, last   months in which it holds; last None: for good
+    suppliers, systems   whom it hits; where neither are named, everything
+    sites      where it holds; empty is everywhere
+    rate       of a tariff, on the price                                                [1]
+    """
+
+    id: str
+    kind: str
+    first: Month
+    where: str = ""
+    last: Month | None = None
+    stage: str = "arrival"
+    suppliers: tuple[str, ...] = ()
+    systems: tuple[str, ...] = ()
+    sites: tuple[str, ...] = ()
+    rate: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
     """A supplier's offer of whole units of one system.
 
@@ -603,6 +661,8 @@ class Scenario:
     sources: tuple[tuple[str, str], ...] = ()
     resale_most: Steps | None = None
     allocations: tuple[Allocation, ...] = ()
+    finance: tuple[Finance, ...] = ()
+    rules: tuple[TradeRule, ...] = ()
     sharing: tuple[Share, ...] = ()
     transfers: tuple[Transfer, ...] = ()
     swaps: tuple[Swap, ...] = ()

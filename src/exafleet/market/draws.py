@@ -148,7 +148,31 @@ def draw(market: Market, n: int, seed: int, *, rates: Rates | None = None, uncer
     given = uncertainty or market.scenario.uncertainty
     named: dict[str, Any] = {"delay_supplier": supplier, "delay_system": system, "demand_volatility": demand_growth}
     given = replace(given, **{name: value for name, value in named.items() if value is not None})
-    return futures(market, n, seed, given, rates, sobol=sobol)
+    return held_back(market, futures(market, n, seed, given, rates, sobol=sobol))
+
+
+def held_back(market: Market, draws: Draws) -> Draws:
+    """The draws as bans on arrival let units come: when the ban ends, or never where it does not."""
+    from exafleet.market.trade import FOR_GOOD, released
+
+    if not any(rule.kind == "ban" and rule.stage == "arrival" for rule in market.scenario.rules):
+        return draws
+    lead, slip, barred, barred_open = (a.copy() for a in (draws.lead, draws.slip, draws.barred, draws.barred_open))
+    month = np.arange(market.months)
+    for f, offer in enumerate(market.scenario.offers):
+        lead[:, f] = released(market, offer, month + lead[:, f]) - month
+        barred[:, f] = np.minimum(barred[:, f], _for_good(released(market, offer, month), FOR_GOOD))
+    for q, order in enumerate(market.scenario.open_orders):
+        due = np.maximum(market.promised[q] + slip[:, q], 0)
+        slip[:, q] = released(market, order, due) - market.promised[q]
+        barred_open[:, q] = np.minimum(barred_open[:, q], _for_good(released(market, order, month), FOR_GOOD))
+    return replace(draws, lead=lead, slip=slip, barred=barred, barred_open=barred_open)
+
+
+def _for_good(released: Ints, for_good: int) -> int:
+    """First month from which nothing comes any more; NEVER where there is none."""
+    gone = released >= for_good
+    return int(np.argmax(gone)) if gone.any() else NEVER
 
 
 def spread_quantile(quantiles: Floats, normal: Floats) -> Floats:

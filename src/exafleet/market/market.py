@@ -226,7 +226,7 @@ def _offers(scenario: Scenario, months: Ints) -> dict[str, Any]:
     offers, orders = scenario.offers, scenario.open_orders
     return {
         "price": _steps([f.price for f in offers], months),
-        "can_order": _window([f.first for f in offers], [f.last for f in offers], months),
+        "can_order": _window([f.first for f in offers], [f.last for f in offers], months) & ~_banned(scenario, months),
         "offered": _allowed([f.owners for f in offers], scenario),
         "supply": _steps([f.supply for f in offers], months),
         "lead": np.array([_months_of(f.lead) for f in offers]).reshape(-1, 3),
@@ -234,6 +234,14 @@ def _offers(scenario: Scenario, months: Ints) -> dict[str, Any]:
         "promised": np.array([q.promised - scenario.start for q in orders], dtype=np.int64),
         "slip": np.array([_months_of(q.slip) for q in orders]).reshape(-1, 3),
     }
+
+
+def _banned(scenario: Scenario, months: Ints) -> Bools:
+    """Months in which a ban forbids ordering from each offer. [F, T]"""
+    from exafleet.market.trade import order_ban
+
+    return np.array([order_ban(scenario, f, months) for f in scenario.offers],
+                    dtype=bool).reshape(len(scenario.offers), len(months))
 
 
 def _rentals(scenario: Scenario, months: Ints) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from exafleet.facts.records import Queue
 from exafleet.market.draws import NEVER, Draws
 from exafleet.market.lending import slot_buyers
 from exafleet.market.market import MEAN_MONTH, Bools, Floats, Ints, Market
+from exafleet.market.trade import released
 from exafleet.plan.sets import Index
 
 
@@ -54,6 +55,9 @@ def book(market: Market, draws: Draws, holder_owner: Ints, holder_system: Ints) 
     offer, owner, system, month, tier, queued = table.T
     lead = draws.lead[:, offer, month] - _places(market, offer, queued, _sooner).astype(np.int64)
     arrival = month + np.maximum(lead, 0)
+    if market.scenario.rules:  # a place in the queue does not help against a ban
+        for f in np.unique(offer).tolist():
+            arrival[:, offer == f] = released(market, market.scenario.offers[f], arrival[:, offer == f])
     keep = (arrival[0] < np.minimum(market.months, draws.barred[0, offer])) if len(table) else np.zeros(0, dtype=bool)
     offer, owner, system, month, tier, queued = table[keep].T
     price = market.price[offer, month] * _factor(market, offer, tier)

@@ -15,9 +15,11 @@ from exafleet.facts.records import ResearchJob, ServeJob, TrainJob
 from exafleet.market.draws import Draws
 from exafleet.market.lending import Lending, lending, sources
 from exafleet.market.market import Bools, Floats, Ints, Market
+from exafleet.market.trade import install_ban
 from exafleet.plan.blocks import Entries, Members
 from exafleet.plan.book import Book, book
 from exafleet.plan.books import budgets
+from exafleet.plan.finance import Funding, funding, returns
 from exafleet.plan.later import Later, add_columns, later
 from exafleet.plan.lent import Grants, grants
 from exafleet.plan.passed import Passing, first_columns, passing, recourse_columns
@@ -94,6 +96,7 @@ class Build:
     caps: list[tuple[Ints, Floats]]
     sizes: Sizes
     swap: Swaps
+    funds: Funding
     drawn: Ledger = field(default_factory=Ledger)
     dear: list[tuple[Ints, Floats]] = field(default_factory=list)
 
@@ -126,6 +129,8 @@ def build(market: Market, draws: Draws, sets: Sets) -> Build:
     add_sizes(x, market, grouped)
     x.add("change", np.ones(len(swap.order), dtype=bool), upper=swap.most, integer=True)
     first_columns(x, market, orders, passes)
+    funds = funding(market, orders)
+    x.add("financed", np.ones(len(funds.order), dtype=bool), upper=orders.most[funds.order])
     decided = later(market, draws, orders, sets.holder_owner, sets.holder_system)
     acts = _recourse_columns(y, market, sets, owner, most_units(market, orders, swap, decided))
     caps = add_columns(y, market, draws, orders, decided)
@@ -136,7 +141,7 @@ def build(market: Market, draws: Draws, sets: Sets) -> Build:
     return Build(
         market, draws, sets, orders, owner, acts, agreed, given, passes, peak, _money(market), x, y, Members(),
         Members(), Entries(), Entries(), Entries(), tuple(Entries() for _ in range(draws.count)), [], [], Ledger(),
-        Ledger(), tuple(Ledger() for _ in range(draws.count)), {}, decided, caps, grouped, swap)
+        Ledger(), tuple(Ledger() for _ in range(draws.count)), {}, decided, caps, grouped, swap, funds)
 
 
 def _money(market: Market) -> float:
@@ -227,11 +232,18 @@ def _recourse_columns(y: Members, market: Market, sets: Sets, job_owner: Ints, a
     standing = all_units[sets.holder_owner, sets.holder_system][:, None]
     y.add("warehouse", held[:, :, None] & always, upper=all_units[:, :, None])
     y.add("sold warehouse", held[:, :, None] & always, upper=all_units[:, :, None])
-    y.add("install", np.ones((holders, months), dtype=bool))
+    banned = install_ban(market)
+    y.add("install", np.ones((holders, months), dtype=bool),
+          upper=np.where(banned[sets.holder_site, sets.holder_system], 0.0, np.inf))
     y.add("installed", np.ones((holders, months), dtype=bool), upper=standing)
     y.add("sold installed", np.ones((holders, months), dtype=bool), upper=standing)
+    leased = any(returns(money) for money in market.scenario.finance)
+    y.add("handed back", np.full((holders, months), leased), upper=standing)
+    y.add("kept leased", held[:, :, None] & np.full(months, leased), upper=all_units[:, :, None])
     away = np.array([market.scenario.moves[m].months for m in sets.lane_move], dtype=np.int64)
-    y.add("moved", np.arange(months)[None, :] + away[:, None] < months)
+    comes = np.arange(months)[None, :] + away[:, None]
+    to, what = sets.holder_site[sets.lane_to][:, None], sets.lane_system[:, None]
+    y.add("moved", (comes < months) & ~banned[to, what, np.minimum(comes, months - 1)])
     open_to_use = _usable(market, holders)
     use = y.add("use", open_to_use[sets.pair_place])
     run = y.add("run", begins(market, sets)[sets.gang_option] & open_to_use[sets.gang_place])

@@ -10,6 +10,7 @@ from exafleet.market.market import Ints
 from exafleet.plan import books
 from exafleet.plan.blocks import earlier
 from exafleet.plan.build import MEGAWATT, Build, may_start, required
+from exafleet.plan.finance import paid_out
 
 
 def offer_total(b: Build) -> None:
@@ -70,6 +71,22 @@ def order_sizes(b: Build) -> None:
     b.first.put(at_least, b.x["placed"], -least)
     b.first.put(at_most, b.x["placed"], -lots.most)
     b.first.put(whole, b.x["lots"], -multiple)
+
+
+def finance(b: Build) -> None:
+    """No unit is paid for by two, and no finance pays out more than it has."""
+    funds, book, money = b.funds, b.book, b.market.scenario.finance
+    paid = np.zeros(len(book.offer), dtype=bool)
+    paid[funds.order] = True
+    row = b.first_rows.add("financed units", paid, lower=-np.inf, upper=0.0)
+    b.first.put(row[funds.order], b.x["financed"], 1.0)
+    b.first.put(row, b.x["order"], -1.0)
+    passed = b.passing.slot_order  # a unit that reaches another owner is not pledged by who ordered it
+    b.first.put(np.where(passed >= 0, np.append(row, -1)[passed], -1), b.x["slot"], 1.0)
+    most = np.array([m.most for m in money])
+    row = b.first_rows.add("finance", np.isfinite(most), lower=-np.inf, upper=most / b.money)
+    share = np.array([paid_out(m) for m in money])
+    b.first.put(row[funds.which], b.x["financed"], share[funds.which] * book.price[funds.order] / b.money)
 
 
 def allocation(b: Build) -> None:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from exafleet.facts.records import ResearchJob, TrainJob
+from exafleet.facts.records import Finance, ResearchJob, TrainJob
 from exafleet.market.market import Floats, Ints
+from exafleet.market.trade import site_tariff, tariff, tariff_open
 from exafleet.plan import books, commitments, passed
 from exafleet.plan.build import Build, Ledger
+from exafleet.plan.finance import monthly_rent, paid_out, schedule
 from exafleet.plan.instalments import instalments
 from exafleet.plan.lent import held
 from exafleet.plan.plan import PARTS
@@ -32,6 +34,8 @@ def costs(b: Build) -> None:
         _swaps(b, ledger, n)
         _kept(b, ledger, n)
         _passed_rest(b, ledger, n)
+        _financed(b, ledger, n)
+        _tariffs(b, ledger, n)
     _decided(b)
     _frameworks(b)
     _slots(b)
@@ -39,6 +43,8 @@ def costs(b: Build) -> None:
     _later_orders(b)
     _later_cuts(b)
     _later_open(b)
+    _later_tariffs(b)
+    _lease_ends(b)
     _contracts(b)
     _sales(b)
     _use(b)
@@ -123,6 +129,94 @@ def _swaps(b: Build, ledger: Ledger, n: int) -> None:
     _pay(b, ledger, "hardware", swap.owner, back, change, np.where(there, 0.0, -swap.paid))
     _pay(b, ledger, "fitting", swap.owner, due, change, np.where(there, _fitting(b, swap.offer), 0.0))
     _after_the_end(b, ledger, n, np.where(there, due, 0), swap.system, change)
+
+
+def _financed(b: Build, ledger: Ledger, n: int) -> None:
+    """Money paid out on arrival, its fee, and what is paid for it by month; what is still owed at the end, then."""
+    funds, book, months = b.funds, b.book, b.market.months
+    for i, money in enumerate(b.market.scenario.finance):
+        comes = (book.paid[n, funds.order] > 0) & (book.arrival[n, funds.order] < months)
+        mine = np.flatnonzero((funds.which == i) & comes)
+        order, column = funds.order[mine], b.x["financed"][mine]
+        who, due = book.owner[order], book.arrival[n, order]
+        usd = book.price[order] * book.paid[n, order] * paid_out(money)
+        _pay(b, ledger, "paid by others", who, due, column, -usd)
+        _pay(b, ledger, "finance fees", who, due, column, usd * money.fee)
+        if money.kind == "loan":
+            _repaid(b, ledger, money, who, due, column, usd)
+        else:
+            _leased(b, ledger, n, money, (who, due, column, usd), book.system[order])
+
+
+def _repaid(b: Build, ledger: Ledger, money: Finance, who: Ints, due: Ints, column: Ints, usd: Floats) -> None:
+    terms, months = schedule(money), b.market.months
+    for t in range(money.term):
+        when = due + t + 1
+        inside = when < months
+        _pay(b, ledger, "interest", who, when, column, np.where(inside, usd * terms.interest[t], 0.0))
+        _pay(b, ledger, "repaid", who, when, column, np.where(inside, usd * terms.principal[t], 0.0))
+    left = np.where(due + money.term >= months, terms.owed[np.clip(months - 1 - due, 0, money.term)], 0.0)
+    _pay(b, ledger, "repaid", who, months, column, usd * left)
+
+
+def _leased(b: Build, ledger: Ledger, n: int, money: Finance, funded: tuple[Ints, Ints, Ints, Floats],
+            system: Ints) -> None:
+    who, due, column, usd = funded
+    rent, months = monthly_rent(money), b.market.months
+    for t in range(money.term):
+        _pay(b, ledger, "lease rent", who, due + t, column, np.where(due + t < months, usd * rent, 0.0))
+    end = due + money.term
+    if money.end == "buy":
+        _pay(b, ledger, "lease rent", who, end, column, np.where(end < months, usd * money.buyout, 0.0))
+    _after_the_end(b, ledger, n, np.where(end >= months, months, 0), system, column, units=-1.0)  # not the owner's then
+
+
+def _tariffs(b: Build, ledger: Ledger, n: int) -> None:
+    """Tariffs on arrival: on the price as paid."""
+    market, book, swap = b.market, b.book, b.swap
+    if not market.scenario.rules:
+        return
+    due = book.arrival[n]
+    _pay(b, ledger, "tariffs", book.owner, due, b.x["order"],
+         book.price * book.paid[n] * tariff(market, book.offer, due))
+    _pay(b, ledger, "tariffs", swap.owner, swap.arrival[n], b.x["change"],
+         swap.price * swap.there[n] * tariff(market, swap.offer, swap.arrival[n]))
+    for q, order in enumerate(market.scenario.open_orders):
+        when = book.due[n, q]
+        _pay(b, ledger, "tariffs", b.index.owner[order.owner], when, b.x["keep"][q],
+             order.price * tariff_open(market, q, when))
+
+
+def _later_tariffs(b: Build) -> None:
+    """Tariffs of what is ordered later, and none on what is cancelled; tariffs of installing at named sites."""
+    market, found, book = b.market, b.later, b.book
+    if not market.scenario.rules:
+        return
+    factor = b.draws.price[:, found.new_offer, found.new_month]
+    _pay_drawn(b, "tariffs", found.new_owner, found.new_arrival, b.y["reorder"],
+               found.new_price * tariff(market, found.new_offer, found.new_arrival), factor)
+    order = found.cut_order
+    _pay_drawn(b, "tariffs", book.owner[order], found.cut_arrival, b.y["cut"],
+               -book.price[order] * tariff(market, book.offer[order], found.cut_arrival),
+               b.draws.price[:, book.offer[order], book.month[order]])
+    month = np.arange(market.months + 1)
+    for q, open_order in enumerate(market.scenario.open_orders):
+        owner, usd = b.index.owner[open_order.owner], open_order.price * tariff_open(market, q, month)
+        after = open_order.price * tariff_open(market, q, month + 1)
+        _pay(b, b.ledger, "tariffs", owner, month, b.y["open cut"][q], -usd)
+        _pay(b, b.ledger, "tariffs", owner, month, b.y["open late"][q], -usd)
+        _pay(b, b.ledger, "tariffs", owner, month + 1, b.y["open late"][q], after)
+    sets = b.sets
+    _pay(b, b.ledger, "tariffs", sets.holder_owner[:, None], np.arange(market.months), b.y["install"],
+         site_tariff(market)[sets.holder_site, sets.holder_system])
+
+
+def _lease_ends(b: Build) -> None:
+    """Leased units that are kept at the end of the lease are bought at their used price."""
+    kept = b.y["kept leased"]
+    owner, system = np.arange(kept.shape[0])[:, None, None], np.arange(kept.shape[1])
+    _pay_drawn(b, "lease rent", owner, np.arange(b.market.months), kept, b.market.resale[system, :-1],
+               b.draws.resale[:, None, :, :-1])
 
 
 def _frameworks(b: Build) -> None:

@@ -15,7 +15,8 @@ from exafleet.terms.parts import Parts
 
 PARTS = (
     "hardware", "queue premium", "fitting", "cancellation", "deferral", "order change", "take or pay",
-    "reserved rent", "on-demand rent", "energy", "site rent", "moves", "lateness", "unfinished", "shortage (serve)",
+    "paid by others", "finance fees", "interest", "repaid", "lease rent", "tariffs", "reserved rent",
+    "on-demand rent", "energy", "site rent", "moves", "lateness", "unfinished", "shortage (serve)",
     "shortage (research)", "overdraft", "broken gangs", "unfairness", "resale", "residual", "value of runs",
 )
 # Kinds of payment in the owners' books: the parts that move cash, with deposits apart, and what owners pay each other.
@@ -93,6 +94,24 @@ class Slot:
     system: str
     units: int
     arrival: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Funded:
+    """Units of orders of one offer that a loan or a lease pays for, of one owner.
+
+    units    in all
+    paid     paid out                                                       [N]     [USD]
+    owed     of a loan, at the end of each month                            [N, T]  [USD]
+    """
+
+    finance: str
+    kind: str
+    owner: str
+    offer: str
+    units: float
+    paid: Floats
+    owed: Floats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,6 +249,7 @@ class Plan:
     lane_ends: Ints
     placements: tuple[Placement, ...]
     changes: tuple[Change, ...]
+    funded: tuple[Funded, ...]
     holder_owner: Ints
     holder_site: Ints
     holder_system: Ints

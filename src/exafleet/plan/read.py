@@ -6,15 +6,17 @@ from typing import Any
 
 import numpy as np
 
+from exafleet.facts.records import Finance
 from exafleet.market.market import Floats, Ints
 from exafleet.plan.changes import changes
 from exafleet.plan.decompose import Recourse
 from exafleet.plan.fair import useful_work
+from exafleet.plan.finance import paid_out, schedule
 from exafleet.plan.highs import Linear, Solver
 from exafleet.plan.later import KINDS
 from exafleet.plan.lent import held
 from exafleet.plan.passed import passed_on
-from exafleet.plan.plan import BOOKS, PARTS, Contract, Fair, Kept, Order, Placement, Plan, Slot
+from exafleet.plan.plan import BOOKS, PARTS, Contract, Fair, Funded, Kept, Order, Placement, Plan, Slot
 from exafleet.plan.prices import prices
 from exafleet.plan.rules import facility
 from exafleet.plan.twostage import TwoStage
@@ -45,7 +47,7 @@ def read(p: TwoStage, answer: Answer, method: str, fair: Fair) -> Plan:
         holder_owner=sets.holder_owner, holder_site=sets.holder_site, holder_system=sets.holder_system,
         lane_move=sets.lane_move, lane_owner=sets.lane_owner, lane_system=sets.lane_system,
         **_recourse_arrays(p, x, y), **_books(p, x, y), useful=useful_work(p.build, y), fair=fair,
-        changes=changes(p, y),
+        changes=changes(p, y), funded=funded(p, x),
         **prices(p, x, per_draw, duals, slopes),
         notes=(*sets.notes, *_unfinished(p, x, y), *p.build.market.notes), method=method, rounds=answer.rounds,
         rows=answer.rows, columns=answer.columns, first=x)
@@ -93,6 +95,31 @@ def _cost(p: TwoStage, x: Floats, y: Floats) -> Floats:
     """Present value by part. [N, P] [USD]"""
     cost = np.array([p.spent(n, x, y[n]) for n in range(p.draws)])
     return np.where(np.abs(cost) < ZERO * p.build.money, 0.0, cost)
+
+
+def funded(p: TwoStage, x: Floats) -> tuple[Funded, ...]:
+    """What loans and leases pay for, by finance, owner and offer."""
+    b = p.build
+    funds, book, scenario = b.funds, b.book, b.market.scenario
+    units = take(b.x["financed"], x)
+    found: dict[tuple[int, int, int], list[int]] = {}
+    for z in np.flatnonzero(units > ZERO).tolist():
+        c = funds.order[z]
+        found.setdefault((int(funds.which[z]), int(book.owner[c]), int(book.offer[c])), []).append(z)
+    return tuple(_funded(p, units, scenario.finance[i], scenario.owners[o].id, scenario.offers[f].id, np.array(z))
+                 for (i, o, f), z in sorted(found.items()))
+
+
+def _funded(p: TwoStage, units: Floats, money: Finance, owner: str, offer: str, which: Ints) -> Funded:
+    book, months, order = p.build.book, p.build.market.months, p.build.funds.order[which]
+    paid = units[which] * book.price[order] * paid_out(money) * book.paid[:, order] * (book.arrival[:, order] < months)
+    owed = np.zeros((p.draws, months))
+    since = np.arange(months) - book.arrival[:, order][:, :, None]
+    if money.kind == "loan":
+        share = np.append(schedule(money).owed, 0.0)[np.clip(since, -1, money.term + 1) % (money.term + 2)]
+        owed = (paid[:, :, None] * np.where(since >= 0, share, 0.0)).sum(axis=1)
+    return Funded(finance=money.id, kind=money.kind, owner=owner, offer=offer, units=float(units[which].sum()),
+                  paid=paid.sum(axis=1), owed=owed)
 
 
 def _books(p: TwoStage, x: Floats, y: Floats) -> dict[str, Any]:

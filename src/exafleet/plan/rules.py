@@ -16,6 +16,7 @@ from exafleet.plan import books, commitments, lent, passed
 from exafleet.plan.blocks import earlier
 from exafleet.plan.build import MEGAWATT, Build
 from exafleet.plan.commitments import running
+from exafleet.plan.finance import outstanding, returns
 from exafleet.plan.sets import rental_most
 
 Rule = Callable[[Build], None]
@@ -71,6 +72,7 @@ def later_cancelled(b: Build) -> None:
     row = b.rows.add("later cancelled", cut, lower=-np.inf, upper=0.0)
     b.recourse.put(row[found.cut_order], b.y["cut"], 1.0)
     b.couple_all.put(row, b.x["order"], -1.0)
+    b.couple_all.put(row[b.funds.order], b.x["financed"], 1.0)  # what somebody else pays for is not cancelled
     late = b.y["open late"]
     row = b.rows.add("later open orders", b.y["open cut"] >= 0, lower=-np.inf, upper=0.0)
     b.recourse.put(row, b.y["open cut"], 1.0)
@@ -95,6 +97,40 @@ def later_supply(b: Build) -> None:
     b.recourse.put(row[found.new_offer], b.y["reorder"], 1.0)
     b.couple_all.put(row[book.offer], b.x["order"], 1.0)
     b.couple_all.put(row[b.swap.offer], b.x["change"], 1.0)
+
+
+def pledged(b: Build) -> None:
+    """Units that somebody else has paid for stand, or wait, until the last payment: they are not sold."""
+    funds, book, months = b.funds, b.book, b.market.months
+    owner, system = book.owner[funds.order], book.system[funds.order]
+    pairs = np.zeros(b.y["warehouse"].shape[:2], dtype=bool)
+    pairs[owner, system] = True
+    row = b.rows.add("pledged", pairs[:, :, None] & np.ones(months, dtype=bool), lower=0.0)
+    b.recourse.put(row, b.y["warehouse"], 1.0)
+    b.recourse.put(row[b.sets.holder_owner, b.sets.holder_system], b.y["installed"], 1.0)
+    term = np.array([m.term for m in b.market.scenario.finance], dtype=np.int64)[funds.which]
+    for n, entries in enumerate(b.couple):
+        there = outstanding(book.arrival[n, funds.order], term, months)
+        entries.put(row[owner, system], b.x["financed"][:, None], -there)
+
+
+def lease_end(b: Build) -> None:
+    """When a lease ends its units go back from where they stand, or are kept at their used price."""
+    funds, book, months = b.funds, b.book, b.market.months
+    back, kept = b.y["handed back"], b.y["kept leased"]
+    stock = b.rows.blocks().get("stock")
+    if stock is not None:
+        b.recourse.put(stock, back, 1.0)
+    row = b.rows.add("lease end", kept >= 0, lower=0.0, upper=0.0)
+    b.recourse.put(row, kept, 1.0)
+    b.recourse.put(row[b.sets.holder_owner, b.sets.holder_system], back, 1.0)
+    goes = np.array([returns(m) for m in b.market.scenario.finance], dtype=bool)[funds.which]
+    term = np.array([m.term for m in b.market.scenario.finance], dtype=np.int64)[funds.which]
+    owner, system = book.owner[funds.order], book.system[funds.order]
+    for n, entries in enumerate(b.couple):
+        when = book.arrival[n, funds.order] + term
+        at = row[owner, system, np.minimum(when, months - 1)]
+        entries.put(np.where(goes & (when < months), at, -1), b.x["financed"], -1.0)
 
 
 def framework(b: Build) -> None:
@@ -348,13 +384,14 @@ def cash(b: Build) -> None:
 
 FIRST: tuple[Rule, ...] = (
     commitments.offer_total, commitments.supply, commitments.allocation, commitments.queue, commitments.volume_tiers,
-    commitments.order_sizes, commitments.open_orders, commitments.reserved_rental, commitments.quoted_deliveries,
-    passed.slots, passed.quoted_slots, commitments.one_placement, commitments.gang, commitments.gang_rental,
-    commitments.gang_power, commitments.required_runs, commitments.commitments,
+    commitments.order_sizes, commitments.finance, commitments.open_orders, commitments.reserved_rental,
+    commitments.quoted_deliveries, passed.slots, passed.quoted_slots, commitments.one_placement, commitments.gang,
+    commitments.gang_rental, commitments.gang_power, commitments.required_runs, commitments.commitments,
 )
 RECOURSE: tuple[Rule, ...] = (
-    arrivals, later_orders, later_cancelled, later_supply, later_allocation, framework, stock, capacity, power, quota,
-    install_rate, move, rental, reserved, loan, lent.handed_over, lent.lent_use, lent.sharing_limits,
-    passed.arriving_slots, passed.hand_downs, resale, demand, progress, placement, standing, full_strength, cash,
+    arrivals, later_orders, later_cancelled, later_supply, later_allocation, framework, stock, lease_end, pledged,
+    capacity, power, quota, install_rate, move, rental, reserved, loan, lent.handed_over, lent.lent_use,
+    lent.sharing_limits, passed.arriving_slots, passed.hand_downs, resale, demand, progress, placement, standing,
+    full_strength, cash,
 )
 RULES: tuple[Rule, ...] = FIRST + RECOURSE

@@ -25,13 +25,14 @@ def report(world: World, rates: Rates, plan: Plan, trace: Trace | None = None,
     tables = [orders.order_book(plan), orders.open_orders(plan), orders.rentals(plan),
               *([orders.changes(plan)] if scenario.risk.react else []), fleet.placements_by_month(plan),
               jobs.training(plan), jobs.demand(plan), fleet.power(plan), fleet.energy(plan), money.cost(plan),
-              money.cash(plan), worth.binding(plan), worth.one_more(plan), worth.queue(plan)]
+              money.cash(plan), *([money.funded(plan)] if scenario.finance else []), worth.binding(plan),
+              worth.one_more(plan), worth.queue(plan)]
     if sensitivity:
         tables.append(answer.sensitivity(plan, sensitivity))
     tables.append(answer.speeds(rates, functools.partial(provenance.of_system, world)))
     if trace is not None:
         tables += [answer.replayed(plan, trace), answer.ledger(plan, trace)]
-    tables += [fleet.power_by_month(plan), money.cash_by_month(plan)]
+    tables += [fleet.power_by_month(plan), money.cash_by_month(plan), *([money.debt(plan)] if scenario.finance else [])]
     facts = provenance.facts(world, plan)
     every = (*provenance.linked(tables, (key for keys in facts.origins for key in keys)), facts)
     return Report(

@@ -57,6 +57,79 @@ shares = { lab = "75 %" }
     assert pool.shares == (("lab", 0.75),)
 
 
+FINANCE = """
+[[finance]]
+id = "ddtl"
+kind = "loan"
+lender = "banks"
+term = "48 mo"
+"""
+RULE = """
+[[rules]]
+id = "wall"
+first = "2025-04"
+"""
+
+
+def test_a_loan_a_lease_and_rules_of_trade(tmp_path: Path) -> None:
+    world = swapped(tmp_path, more=FINANCE + """base = "4.5 %/yr"
+spread = { fact = "coreweave-ddtl-2.spread@below-investment-grade" }
+advance = "80 %"
+interest_only = "6 mo"
+most = "$2M"
+
+[[finance]]
+id = "lease"
+kind = "lease"
+lender = "lessor"
+term = "36 mo"
+rent = "2.9 %"
+offers = ["gb200-maker"]
+owners = ["lab"]
+""" + RULE + """kind = "tariff"
+rate = "25 %"
+systems = ["hgx-h100"]
+
+[[rules]]
+id = "embargo"
+kind = "ban"
+stage = "install"
+first = "2025-03"
+last = "2025-06"
+sites = ["south"]
+""")
+    loan, lease = world.scenario.finance
+    assert loan.rate == pytest.approx(0.175)
+    assert (loan.advance, loan.interest_only, loan.most, loan.term) == (0.8, 6, 2e6, 48)
+    assert lease.rent == pytest.approx(0.029)
+    assert (lease.end, lease.offers, lease.owners) == ("return", ("gb200-maker",), ("lab",))
+    tariff, ban = world.scenario.rules
+    assert (tariff.rate, tariff.last) == (0.25, None)
+    assert (ban.stage, ban.sites) == ("install", ("south",))
+
+
+MORE = [
+    (FINANCE, "nothing says what it costs"),
+    (FINANCE + 'rate = "9 %/yr"\nspread = "2 %/yr"', 'both "rate" and "base" or "spread"'),
+    (FINANCE + 'rate = "9 %/yr"\nrent = "2 %"', 'a loan has no "rent"'),
+    (FINANCE + 'rate = "9 %/yr"\ninterest_only = "48 mo"', "no month is left in which it is paid back"),
+    (FINANCE + 'rate = "9 %/yr"\noffers = ["gb20"]', 'unknown offer "gb20"'),
+    (RULE + 'kind = "tariff"', "a tariff without a rate"),
+    (RULE + 'kind = "ban"\nrate = "5 %"', "a ban has no rate"),
+    (RULE + 'kind = "ban"\nlast = "2025-01"', "ends before it begins"),
+    (RULE + 'kind = "ban"\nsites = ["north"]', "a ban at sites is a ban on installing there"),
+    (RULE + 'kind = "ban"\nsuppliers = ["nobody"]', 'nobody called "nobody" sells here; allowed: dealer, maker'),
+]
+
+
+@pytest.mark.parametrize(("more", "said"), MORE, ids=[m[1][:30] for m in MORE])
+def test_what_is_wrong_with_finance_and_rules_is_told(tmp_path: Path, more: str, said: str) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        swapped(tmp_path, more=more + "\n")
+    assert said in str(caught.value)
+    assert "scenario.toml:" in str(caught.value)
+
+
 WRONG = [
     (OFFER, 'payments = [{ at = "order", share = "30 %" }, { at = "arrival", share = "60 %" }]',
      "payments: the shares add up to 90 %; allowed: shares that add up to 100 %. Add or take away 10 %."),

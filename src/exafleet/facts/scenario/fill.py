@@ -58,6 +58,10 @@ def filled(array: str, values: dict[str, Any], document: Document, row: Row, rea
             _rental(values, reading, take)
         case "jobs":
             _job(values, document, row, reading, found)
+        case "finance":
+            if "rate" not in values and "base" in values:
+                values["rate"] = values["base"] + values.get("spread", 0.0)
+                reading.origins |= {"rate": reading.origins["base"]} if "base" in reading.origins else {}
         case "transfers":
             values |= {key: values[key] or "" for key in ("start", "end") if key in values}
     return values

@@ -25,6 +25,10 @@ def market_checks(document: Document, scenario: Scenario, found: Found, *, horiz
             checks.never_comes(row, offer)
     for row, order in found.rows.get("open_orders", ()):
         yield from checks.conversions(row, order)
+    for row, money in found.rows.get("finance", ()):
+        yield from checks.finance(row, money)
+    for row, rule in found.rows.get("rules", ()):
+        yield from checks.rule(row, rule)
 
 
 class _MarketChecks:
@@ -80,6 +84,47 @@ class _MarketChecks:
         elif not offer.supply.at(comes).any():
             self.found.notes.append(f"{self.at(row, 'supply')}: never arrives: no supply in any month from "
                                     f"{month_name(int(comes[0]))} on, the first in which an order can come as quoted")
+
+    def finance(self, row: Row, money: Any) -> Iterator[Problem]:
+        given = set(row.raw)
+        if "rate" in given and given & {"base", "spread"}:
+            yield Problem(where=self.at(row, "rate"), what='both "rate" and "base" or "spread"')
+        if "spread" in given and "base" not in given:
+            yield Problem(where=self.at(row, "spread"), what="a spread on nothing",
+                          remedy='Add e.g. base = { fact = "sofr.interest_rate@2024-12" }.')
+        if not given & {"rate", "base"} and not money.rent:
+            yield Problem(where=self.at(row), what="nothing says what it costs",
+                          allowed='"rate", "base" with "spread", or "rent" of a lease')
+        for name in ("advance", "interest_only") if money.kind == "lease" else ("rent", "end", "buyout"):
+            if name in given:
+                yield Problem(where=self.at(row, name), what=f'a {money.kind} has no "{name}"')
+        if money.kind == "loan" and money.interest_only >= money.term:
+            yield Problem(where=self.at(row, "interest_only"), what="no month is left in which it is paid back",
+                          got=f"{money.interest_only} months", allowed=f"fewer than the term of {money.term} months")
+        if money.kind == "lease" and money.end == "return" and money.buyout:
+            yield Problem(where=self.at(row, "buyout"), what="a buyout of units that go back",
+                          remedy='Write end = "buy".')
+
+    def rule(self, row: Row, rule: Any) -> Iterator[Problem]:
+        if rule.last is not None and rule.last < rule.first:
+            yield Problem(where=self.at(row, "last"), what="ends before it begins",
+                          got=f"{month_name(rule.first)} to {month_name(rule.last)}")
+        if rule.kind == "tariff" and not rule.rate:
+            yield Problem(where=self.at(row, "rate"), what="a tariff without a rate",
+                          remedy='Write e.g. rate = "25 %".')
+        if rule.kind == "ban" and rule.rate:
+            yield Problem(where=self.at(row, "rate"), what="a ban has no rate")
+        if rule.kind == "tariff" and "stage" in row.raw:
+            yield Problem(where=self.at(row, "stage"), what="a tariff has no stage",
+                          remedy="It is paid on arrival, or on installing at the sites named.")
+        if rule.kind == "ban" and rule.sites and rule.stage != "install":
+            yield Problem(where=self.at(row, "stage"), what="a ban at sites is a ban on installing there",
+                          got=rule.stage, remedy='Write stage = "install".')
+        sellers = {f.supplier for f in self.scenario.offers} | {q.supplier for q in self.scenario.open_orders}
+        for i, name in enumerate(rule.suppliers):
+            if name not in sellers:
+                yield Problem(where=self.at(row, "suppliers", i), what=f'nobody called "{name}" sells here',
+                              allowed=", ".join(sorted(sellers)))
 
     def conversions(self, row: Row, order: Any) -> Iterator[Problem]:
         seen: set[str] = set()

@@ -564,6 +564,59 @@ class AllocationKeys(Keys):
         "most of the pool that an owner may have; owners not named: all of it", default=())
 
 
+class FinanceKeys(Keys):
+    """Somebody else's money for units that are ordered: a loan on them, or a lease. Which units, the plan says."""
+
+    id: Annotated[str, Id(example='"ddtl"')] = key("what the plan calls it")
+    kind: Annotated[str, Choice(words=("loan", "lease"), example='"loan"')] = key(
+        '"loan": a share of the price is lent when a unit arrives; "lease": the lessor pays the whole price then')
+    lender: Annotated[str, Text(most=200, example='"a bank"')] = key("who lends or leases")
+    term: Annotated[int, replace(MONTHS, low=1, example='"60 mo"')] = key("from arrival to the last payment")
+    owners: Annotated[Any, Several(of=OWNER, example='["xai"]')] = key("who may use it; left out: everybody",
+                                                                       default=())
+    offers: Annotated[Any, Several(of=Ref(to="offers", example='"gb200-list"'), example='["gb200-list"]')] = key(
+        "whose units it may pay for; left out: every offer", default=())
+    advance: Annotated[float, replace(SHARE, example='"80 %"')] = key("share of the price that a loan lends",
+                                                                      default=1.0)
+    rate: Annotated[float | None, replace(PER_YEAR, example='{ fact = "coreweave-ddtl-2.interest_rate" }')] = key(
+        "interest a year, charged monthly as a twelfth; in place of `base` and `spread`", default=None)
+    base: Annotated[float | None, replace(PER_YEAR, example='{ fact = "sofr.interest_rate@2024-12" }')] = key(
+        "of a floating rate, held as it is: nobody publishes what it will be", default=None)
+    spread: Annotated[float | None, replace(PER_YEAR, example='"6 %/yr"')] = key("on top of `base`", default=None)
+    interest_only: Annotated[int, MONTHS] = key("months at the beginning in which a loan pays interest alone",
+                                                default=0)
+    fee: Annotated[float, SHARE] = key("share of what is paid out, when it is paid out", default=0.0)
+    most: Annotated[float | None, DOLLARS] = key("sum of what is paid out; left out: no limit", default=None)
+    rent: Annotated[float, replace(SHARE, example='"2.2 %"')] = key(
+        "monthly payment of a lease as a share of the price, in advance; left out: what pays the price less `buyout` "
+        "at `rate`", default=0.0)
+    end: Annotated[str, Choice(words=("return", "buy"), example='"return"')] = key(
+        'of a lease: "return" the units or keep them at their used price, as things arrive; "buy" them for `buyout`',
+        default="return")
+    buyout: Annotated[float, SHARE] = key("share of the price for which leased units are bought at the end",
+                                          default=0.0)
+
+
+class RuleKeys(Keys):
+    """A tariff or a ban with its dates. It is certain; what may come or not is an event."""
+
+    id: Annotated[str, Id(example='"tariff-2025"')] = key("what the plan calls it")
+    kind: Annotated[str, Choice(words=("tariff", "ban"), example='"tariff"')] = key("a share of the price, or a no")
+    stage: Annotated[str, Choice(words=("order", "arrival", "install"), example='"arrival"')] = key(
+        "of a ban: what may not be done; units that may not arrive come when it ends, or their money comes back where "
+        "it does not end", default="arrival")
+    first: Annotated[Month, AMonth()] = key("first month in which it holds")
+    last: Annotated[Month | None, AMonth()] = key("last month; left out: for good", default=None)
+    suppliers: Annotated[Any, Several(of=Text(example='"NVIDIA"'), example='["NVIDIA"]')] = key(
+        "whose units it hits", default=())
+    systems: Annotated[Any, Several(of=SYSTEM, example='["gb200-nvl72"]')] = key(
+        "which units; with neither suppliers nor systems: all", default=())
+    sites: Annotated[Any, Several(of=SITE, example='["memphis"]')] = key(
+        "where it holds, which makes it a rule of installing; left out: everywhere", default=())
+    rate: Annotated[float, Amount(dims={"number": 1.0}, unit="1", example='"25 %"', bare=True, high=10.0)] = key(
+        "of a tariff, on the price; on the cheapest price offered where sites are named", default=0.0)
+
+
 class FactsKeys(Keys):
     """Own facts, which win over the package's. facts.csv and subjects.csv beside the scenario are always read."""
 
@@ -591,6 +644,8 @@ class TablesKeys(Keys):
     swaps: Annotated[str | None, Text()] = key("file of [[swaps]]", default=None)
     allocations: Annotated[str | None, Text()] = key("file of [[allocations]]", default=None)
     events: Annotated[str | None, Text()] = key("file of [[events]]", default=None)
+    finance: Annotated[str | None, Text()] = key("file of [[finance]]", default=None)
+    rules: Annotated[str | None, Text()] = key("file of [[rules]]", default=None)
 
 
 Job = Annotated[TrainKeys | ServeKeys | ResearchKeys, Field(discriminator="kind")]
@@ -620,6 +675,8 @@ class File(Keys):
     swaps: list[SwapKeys] = []
     allocations: list[AllocationKeys] = []
     events: list[EventKeys] = []
+    finance: list[FinanceKeys] = []
+    rules: list[RuleKeys] = []
 
 
 JOBS: Mapping[str, tuple[type[Keys], type]] = {
@@ -642,6 +699,8 @@ ARRAYS: Mapping[str, tuple[type[Keys], type]] = {
     "swaps": (SwapKeys, records.Swap),
     "allocations": (AllocationKeys, records.Allocation),
     "events": (EventKeys, records.Event),
+    "finance": (FinanceKeys, records.Finance),
+    "rules": (RuleKeys, records.TradeRule),
 }
 TABLES = ("scenario", "sources", "facts", "tables", "risk", "uncertainty", "fairness")
 

@@ -87,3 +87,30 @@ def cash_by_month(plan: Plan) -> Table:
 def _left(budget: float, paid: float) -> tuple[float | None, float | None]:
     """The budget and what is left of it; neither where there is no budget."""
     return (budget, budget - paid) if np.isfinite(budget) else (None, None)
+
+
+def funded(plan: Plan) -> Table:
+    """Loans and leases that are used: for which units, how much is paid out, how much is owed."""
+    rows: list[tuple[Cell, ...]] = [
+        (f.owner, f.finance, named("finance", f.kind), f.offer, f.units, float(f.paid[0]),
+         float(f.owed[0].max(initial=0.0)), float(f.owed[0, -1]) if f.owed.size else 0.0)
+        for f in plan.funded]
+    owed = sum((f.owed[0] for f in plan.funded), np.zeros(plan.market.months))
+    return Table(
+        id="funded", title=said("funded.title"), how=said("funded.how"), empty=said("funded.empty"),
+        lead=said("funded.lead", paid=float(sum(f.paid[0] for f in plan.funded)), most=float(owed.max(initial=0.0))),
+        columns=(column("owner"), column("finance"), column("kind"), column("offer"), column("units", "number"),
+                 column("paid out", "money"), column("most owed", "money"), column("owed at the end", "money")),
+        rows=tuple(rows),
+    )
+
+
+def debt(plan: Plan) -> Table:
+    """What is owed on loans by month (the detail under the table of loans and leases)."""
+    start = plan.market.start
+    rows = tuple((start + t, f.owner, f.finance, f.offer, float(f.owed[0, t])) for f in plan.funded if f.kind == "loan"
+                 for t in range(plan.market.months) if f.owed[0, t] > 0)
+    return Table(id="debt", title=said("debt.title"), how=said("debt.how"), lead=said("debt.lead"), wide=True,
+                 rows=rows, empty=said("funded.empty"),
+                 columns=(column("month", "month"), column("owner"), column("finance"), column("offer"),
+                          column("owed", "money")))
