@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from exafleet.market.draws import NEVER
 from exafleet.terms.calendar import month_name
 from exafleet.terms.why import Why
 
@@ -91,7 +92,7 @@ def _kept(k: Kept, start: int) -> Iterator[Row]:
         yield {
             **same,
             "action": "defer" if deferred else "keep",
-            "month": month_name(start + month),
+            "month": month_name(start + month) if month < NEVER else "",
             "amount": units,
             "detail": f"{deferred} months later" if deferred else "",
         }

@@ -6,6 +6,7 @@ from collections import defaultdict
 
 import numpy as np
 
+from exafleet.market.draws import NEVER
 from exafleet.plan.plan import Order, Plan
 from exafleet.report import charts
 from exafleet.report.table import Cell, Table, column, month_names
@@ -58,7 +59,8 @@ def open_orders(plan: Plan) -> Table:
     for kept in plan.kept:
         for month, units, later in kept.arrivals:
             what = said("open-orders.defer", n=later) if later else said("open-orders.keep")
-            rows.append((kept.order, kept.owner, kept.system, what, units, start + month))
+            when = start + month if month < NEVER else None  # a ban that is certain
+            rows.append((kept.order, kept.owner, kept.system, what, units, when))
         rows += [(kept.order, kept.owner, kept.system, said("open-orders.change", offer=offer), units, start + month)
                  for offer, units, month in kept.changed]
         if kept.cancelled:
