@@ -204,6 +204,16 @@ class Finance:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Channel:
+    """A way to sell used units: a share of the used price for as many chips as it takes in a month."""
+
+    id: str
+    share: float
+    most: Steps
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TradeRule:
     """A tariff or a ban with its dates, certain; what may or may not come is an event of the draws.
 
@@ -315,6 +325,10 @@ class Rental:
     most    chips that can be rented at once, by month         [chips]
     block   chips in one contract                              [chips]
     wait    months from signing to use
+    take    share of a contract's price that is paid whether it is used or not        [1]
+    over    price of one chip used beyond that share; None: the price of the month of use   [USD/s]
+    prepay  share of what a contract commits to that is paid at signing               [1]
+    interruptions, lost   how often rented chips are taken away, and the work lost each time  [1/s], [s]
     """
 
     id: str
@@ -329,6 +343,16 @@ class Rental:
     block: int = 8
     wait: int = 0
     owners: tuple[str, ...] = ()
+    take: float = 1.0
+    over: Steps | None = None
+    prepay: float = 0.0
+    interruptions: float = 0.0
+    lost: float = 0.0
+
+    @property
+    def useful(self) -> float:
+        """Share of the time that is left between interruptions."""
+        return max(0.0, 1.0 - self.interruptions * self.lost)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -663,6 +687,7 @@ class Scenario:
     allocations: tuple[Allocation, ...] = ()
     finance: tuple[Finance, ...] = ()
     rules: tuple[TradeRule, ...] = ()
+    channels: tuple[Channel, ...] = ()
     sharing: tuple[Share, ...] = ()
     transfers: tuple[Transfer, ...] = ()
     swaps: tuple[Swap, ...] = ()

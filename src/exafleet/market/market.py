@@ -164,7 +164,7 @@ def market_of(scenario: Scenario, systems: Mapping[str, System], unit_power: Map
         chips=np.array([float(s.chips) for s in held]), racks=np.array([float(s.racks) for s in held]),
         unit_power=np.array([float(unit_power[name]) for name in names]),
         resale=np.array([_resale(scenario, name) for name in names]).reshape(len(names), scenario.months + 1),
-        resale_most=(scenario.resale_most or Steps.constant(0.0)).at(months),
+        resale_most=_resale_most(scenario).at(months),
         pue=np.array([s.pue for s in scenario.sites]), rent=np.array([s.rent for s in scenario.sites]),
         power=_steps([s.power for s in scenario.sites], months), quota=_quota(scenario, months),
         install=np.outer([s.install_rate for s in scenario.sites], seconds),
@@ -252,6 +252,11 @@ def _rentals(scenario: Scenario, months: Ints) -> dict[str, Any]:
         "can_rent": _window([r.first for r in rentals], [r.last for r in rentals], months),
         "rentable": _allowed([r.owners for r in rentals], scenario),
     }
+
+
+def _resale_most(scenario: Scenario) -> Steps:
+    """What is stated; with ways to sell, what they take; otherwise nothing."""
+    return scenario.resale_most or Steps.constant(np.inf if scenario.channels else 0.0)
 
 
 def _budget(scenario: Scenario, months: Ints) -> Floats:

@@ -237,6 +237,12 @@ def _recourse_columns(y: Members, market: Market, sets: Sets, job_owner: Ints, a
           upper=np.where(banned[sets.holder_site, sets.holder_system], 0.0, np.inf))
     y.add("installed", np.ones((holders, months), dtype=bool), upper=standing)
     y.add("sold installed", np.ones((holders, months), dtype=bool), upper=standing)
+    channels = len(market.scenario.channels)
+    y.add("sold through", np.repeat(held[None, :, :, None], channels, axis=0) & always,
+          upper=all_units[None, :, :, None])
+    part = np.array([r.term > 1 and r.take < 1.0 for r in market.scenario.rentals], dtype=bool)
+    y.add("used beyond", part[:, None, None] & market.rentable[:, :, None] & always,
+          upper=market.rental_most[:, None, :])
     leased = any(returns(money) for money in market.scenario.finance)
     y.add("handed back", np.full((holders, months), leased), upper=standing)
     y.add("kept leased", held[:, :, None] & np.full(months, leased), upper=all_units[:, :, None])

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from exafleet.facts.records import Finance, ResearchJob, TrainJob
-from exafleet.market.market import Floats, Ints
+from exafleet.market.market import MEAN_MONTH, Floats, Ints
 from exafleet.market.trade import site_tariff, tariff, tariff_open
 from exafleet.plan import books, commitments, passed
 from exafleet.plan.build import Build, Ledger
@@ -363,18 +363,44 @@ def _later_open(b: Build) -> None:
 
 
 def _contracts(b: Build) -> None:
-    """Reserved rent, month by month within the horizon, at the price of the month of signing."""
+    """Reserved rent at the price of the month of signing: part of it then, the rest month by month within the horizon.
+
+    What was paid ahead for months beyond the horizon counts as left over at the end.
+    """
     column, which, month = commitments.active(b)
-    contract = b.x["contract"]
-    signed = np.full((b.x.count, 2), -1, dtype=np.int64)
-    signed[contract[contract >= 0]] = np.argwhere(contract >= 0)[:, 1:]
-    block = np.array([float(r.block) for r in b.market.scenario.rentals])
-    usd = b.market.rental_price[which, signed[column, 1]] * block[which] * b.market.seconds[month]
-    _pay(b, b.first_ledger, "reserved rent", signed[column, 0], month, column, usd)
-    for n, ledger in enumerate(b.draw_ledger):  # what the draw's price adds
-        more = b.draws.rent[n, which, signed[column, 1]] - 1.0
-        if more.any():
-            _pay(b, ledger, "reserved rent", signed[column, 0], month, column, usd * more)
+    contract, market, rentals = b.x["contract"], b.market, b.market.scenario.rentals
+    signed = np.full((b.x.count, 3), -1, dtype=np.int64)
+    signed[contract[contract >= 0]] = np.argwhere(contract >= 0)
+    paid = np.array([r.block * r.take for r in rentals])
+    ahead = np.array([r.prepay for r in rentals])
+    when = signed[column, 2]
+    usd = market.rental_price[which, when] * paid[which] * market.seconds[month] * (1.0 - ahead[which])
+    at, owner, first = (signed[contract[contract >= 0], i] for i in range(3))
+    wait, term = (np.array([getattr(r, name) for r in rentals], dtype=np.int64) for name in ("wait", "term"))
+    inside = np.bincount(column, weights=market.seconds[month], minlength=b.x.count)[contract[contract >= 0]]
+    beyond = np.maximum(first + wait[at] + term[at] - market.months, 0) * MEAN_MONTH if len(at) else np.zeros(0)
+    price = market.rental_price[at, first] * paid[at] * ahead[at] if len(at) else np.zeros(0)
+    for ledger, factor in ((b.first_ledger, None), *((ledger, b.draws.rent[n] - 1.0)
+                                                     for n, ledger in enumerate(b.draw_ledger))):
+        share = 1.0 if factor is None else factor[which, when]  # what the draw's price adds
+        if factor is None or np.any(share):
+            _pay(b, ledger, "reserved rent", signed[column, 1], month, column, usd * share)
+        early = price * (1.0 if factor is None else factor[at, first]) if len(at) else price
+        if np.any(early):
+            _pay(b, ledger, "reserved rent", owner, first, contract[contract >= 0], early * (inside + beyond))
+            _charge(ledger, "residual", contract[contract >= 0], -early * beyond * market.discount[-1])
+    _used_beyond(b)
+
+
+def _used_beyond(b: Build) -> None:
+    """Use of a contract beyond the share that is paid anyway."""
+    market, beyond = b.market, b.y["used beyond"]
+    months = np.arange(market.start, market.start + market.months)
+    for r, rental in enumerate(market.scenario.rentals):
+        price = rental.over.at(months) if rental.over is not None else market.rental_price[r]
+        owner = np.arange(beyond.shape[1])[:, None]
+        _pay_drawn(b, "reserved rent", owner, np.arange(market.months), beyond[r], price * market.seconds,
+                   b.draws.rent[:, None, r, :])
 
 
 def _sales(b: Build) -> None:
@@ -383,10 +409,15 @@ def _sales(b: Build) -> None:
     stock = b.y["warehouse"]
     owner, system = np.arange(stock.shape[0])[:, None], np.arange(stock.shape[1])
     factor, held = b.draws.resale, sets.holder_system
-    _pay_drawn(b, "resale", owner[..., None], month, b.y["sold warehouse"], -resale[system, :-1],
-               factor[:, None, :, :-1])
-    _pay_drawn(b, "resale", sets.holder_owner[:, None], month, b.y["sold installed"], -resale[held, :-1],
-               factor[:, held, :-1])
+    if b.market.scenario.channels:
+        share = np.array([c.share for c in b.market.scenario.channels])[:, None, None, None]
+        _pay_drawn(b, "resale", owner[None, ..., None], month, b.y["sold through"], -share * resale[system, :-1],
+                   factor[:, None, None, :, :-1])
+    else:
+        _pay_drawn(b, "resale", owner[..., None], month, b.y["sold warehouse"], -resale[system, :-1],
+                   factor[:, None, :, :-1])
+        _pay_drawn(b, "resale", sets.holder_owner[:, None], month, b.y["sold installed"], -resale[held, :-1],
+                   factor[:, held, :-1])
     last = resale[:, -1] * b.market.discount[-1]
     if b.market.months:
         _charge_drawn(b, "residual", stock[:, :, -1], -last, factor[:, None, :, -1])

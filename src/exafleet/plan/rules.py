@@ -265,6 +265,34 @@ def reserved(b: Build) -> None:
     b.couple_all.put(row[which, owner, month], column, -block[which])
 
 
+def take_or_pay(b: Build) -> None:
+    """Use of contracts beyond the share that is paid anyway is counted, and paid."""
+    rentals, market, acts, beyond = b.market.scenario.rentals, b.market, b.acts, b.y["used beyond"]
+    row = b.rows.add("take or pay", beyond >= 0, lower=-np.inf, upper=0.0)
+    b.recourse.put(row, beyond, -1.0)
+    rented = acts.place >= len(b.sets.holder_owner)
+    at = acts.place[rented] - len(b.sets.holder_owner)
+    b.recourse.put(row[at, acts.owner[rented]], acts.column[rented], market.chips[acts.system[rented]][:, None])
+    column, which, month = commitments.active(b)
+    paid = np.array([r.block * r.take for r in rentals])
+    b.couple_all.put(row[which, commitments.contract_owner(b, column), month], column, -paid[which])
+
+
+def channels(b: Build) -> None:
+    """Every used unit is sold through some channel, and none takes more than it can."""
+    through, market, sets = b.y["sold through"], b.market, b.sets
+    if not len(through):
+        return
+    row = b.rows.add("sold through", b.y["sold warehouse"] >= 0, lower=0.0, upper=0.0)
+    b.recourse.put(row[None], through, 1.0)
+    b.recourse.put(row, b.y["sold warehouse"], -1.0)
+    b.recourse.put(row[sets.holder_owner, sets.holder_system], b.y["sold installed"], -1.0)
+    months = np.arange(market.start, market.start + market.months)
+    most = np.array([c.most.at(months) for c in market.scenario.channels])
+    row = b.rows.add("channel", np.isfinite(most), lower=-np.inf, upper=most)
+    b.recourse.put(row[:, None, None, :], through, market.chips[None, None, :, None])
+
+
 def loan(b: Build) -> None:
     """No more chips lent from one owner to another than agreed; several loans of one pair count together."""
     column, agreement, system = lent.held(b)
@@ -390,8 +418,8 @@ FIRST: tuple[Rule, ...] = (
 )
 RECOURSE: tuple[Rule, ...] = (
     arrivals, later_orders, later_cancelled, later_supply, later_allocation, framework, stock, lease_end, pledged,
-    capacity, power, quota, install_rate, move, rental, reserved, loan, lent.handed_over, lent.lent_use,
-    lent.sharing_limits, passed.arriving_slots, passed.hand_downs, resale, demand, progress, placement, standing,
-    full_strength, cash,
+    capacity, power, quota, install_rate, move, rental, reserved, take_or_pay, loan, lent.handed_over, lent.lent_use,
+    lent.sharing_limits, passed.arriving_slots, passed.hand_downs, resale, channels, demand, progress, placement,
+    standing, full_strength, cash,
 )
 RULES: tuple[Rule, ...] = FIRST + RECOURSE

@@ -234,7 +234,8 @@ def _pairs(found: Found, market: Market, rates: Rates, which: tuple[int, Job], s
         if len(sizes):
             best = int(np.argmax(work / sizes))
             each = market.chips[spot.system] / sizes[best]
-            found.pairs.append((which[0], spot.place, spot.system, work[best] * each, power[best] * each))
+            useful = market.scenario.rentals[spot.rental].useful if spot.rental >= 0 else 1.0
+            found.pairs.append((which[0], spot.place, spot.system, work[best] * each * useful, power[best] * each))
 
 
 def _train(found: Found, market: Market, rates: Rates, index: Index, which: tuple[int, TrainJob], spots: list[Spot],
@@ -246,6 +247,7 @@ def _train(found: Found, market: Market, rates: Rates, index: Index, which: tupl
         groups.setdefault((spot.site, spot.system, spot.rental), []).append(spot.place)
     for (site, k, rental), places in groups.items():
         sizes, work, power = _running(market, rates, job, k)
+        work = work * (market.scenario.rentals[rental].useful if rental >= 0 else 1.0)
         need = np.maximum(np.ceil(job.tokens / work / MEAN_MONTH - 1e-9), 1.0)
         for z in _worth_trying(job, sizes, need):
             able, blocked = _starts(market, index, job, (site, k, rental), float(sizes[z]), reach)

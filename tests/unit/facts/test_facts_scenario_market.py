@@ -130,6 +130,37 @@ def test_what_is_wrong_with_finance_and_rules_is_told(tmp_path: Path, more: str,
     assert "scenario.toml:" in str(caught.value)
 
 
+RENTAL, SPOT = 'id = "cloud-half-year"', 'id = "cloud-spot"'
+
+
+def test_terms_of_renting_and_ways_to_sell(tmp_path: Path) -> None:
+    world = swapped(
+        tmp_path, (RENTAL, RENTAL + '\ntake = "70 %"\nover = "$3/GPU-hr"\nprepay = "20 %"'),
+        (SPOT, SPOT + '\nfactor = "42 %"\ninterruptions = "4 1/d"\nlost = "30 min"'),
+        more='\n[[channels]]\nid = "broker"\nmost = "64 GPUs"\nshare = "85 %"\n')
+    assert [(c.id, c.share) for c in world.scenario.channels] == [("broker", 0.85)]
+    spot, reserved = world.scenario.rentals
+    assert (reserved.take, reserved.prepay) == pytest.approx((0.7, 0.2))
+    assert float(reserved.over.at(world.scenario.start)) == pytest.approx(3 / 3600)
+    assert float(spot.price.at(world.scenario.start)) == pytest.approx(0.42 * 2.97 / 3600)
+    assert spot.useful == pytest.approx(1 - 4 * 0.5 / 24)
+
+
+RENT_WRONG = [
+    (SPOT, 'take = "50 %"', 'capacity on demand has no "take"'),
+    (RENTAL, 'over = "$3/GPU-hr"', "a price beyond a contract that is paid in full"),
+    (SPOT, 'interruptions = "4 1/d"', '"interruptions" and "lost" go together'),
+    (SPOT, 'interruptions = "48 1/d"\nlost = "1 h"', "more is lost to interruptions than there is time; got 200 %"),
+]
+
+
+@pytest.mark.parametrize(("at", "keys", "said"), RENT_WRONG, ids=[w[2][:30] for w in RENT_WRONG])
+def test_what_is_wrong_with_renting_is_told(tmp_path: Path, at: str, keys: str, said: str) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        added(tmp_path, at, keys)
+    assert said in str(caught.value)
+
+
 WRONG = [
     (OFFER, 'payments = [{ at = "order", share = "30 %" }, { at = "arrival", share = "60 %" }]',
      "payments: the shares add up to 90 %; allowed: shares that add up to 100 %. Add or take away 10 %."),

@@ -19,7 +19,8 @@ from exafleet.facts.scenario.toml_lines import Lines, Path, locate
 from exafleet.terms.errors import Problem, ScenarioError
 
 ARRAY_NAMES = ("owners", "sites", "holdings", "offers", "open_orders", "rentals", "jobs", "loans", "moves", "sharing",
-               "transfers", "swaps", "allocations", "events", "finance", "rules")
+               "transfers", "swaps", "allocations", "events", "finance", "rules",
+               "channels")
 TABLE_NAMES = ("scenario", "sources", "facts", "tables", "risk", "uncertainty", "fairness")
 MOST_DEEP = 40
 

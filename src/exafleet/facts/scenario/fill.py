@@ -128,6 +128,8 @@ def _rental(values: dict[str, Any], reading: Reading, take: Take) -> None:
     if fact is None and values["term"] > 1:
         basis, fact = "reserved", newest(reading.facts, chip, "rent", basis="reserved")
     take("price", fact, f"{chip}.rent@{basis}:YYYY-MM", _steady)
+    if "price" in values and "factor" in values:
+        values["price"] = values["price"].scaled(values["factor"])
     _window(values, reading)
 
 

@@ -27,6 +27,8 @@ def market_checks(document: Document, scenario: Scenario, found: Found, *, horiz
         yield from checks.conversions(row, order)
     for row, money in found.rows.get("finance", ()):
         yield from checks.finance(row, money)
+    for row, rental in found.rows.get("rentals", ()):
+        yield from checks.rental(row, rental)
     for row, rule in found.rows.get("rules", ()):
         yield from checks.rule(row, rule)
 
@@ -104,6 +106,22 @@ class _MarketChecks:
         if money.kind == "lease" and money.end == "return" and money.buyout:
             yield Problem(where=self.at(row, "buyout"), what="a buyout of units that go back",
                           remedy='Write end = "buy".')
+
+    def rental(self, row: Row, rental: Any) -> Iterator[Problem]:
+        if rental.term == 1:
+            for name in ("take", "over", "prepay"):
+                if name in row.raw:
+                    yield Problem(where=self.at(row, name), what=f'capacity on demand has no "{name}"',
+                                  remedy="Give it a term of more than a month.")
+        elif "over" in row.raw and rental.take == 1.0:
+            yield Problem(where=self.at(row, "over"), what="a price beyond a contract that is paid in full",
+                          remedy='Write e.g. take = "70 %".')
+        if (rental.interruptions > 0) != (rental.lost > 0):
+            yield Problem(where=self.at(row, "lost"), what='"interruptions" and "lost" go together')
+        if rental.interruptions * rental.lost >= 1.0:
+            yield Problem(where=self.at(row, "lost"), what="more is lost to interruptions than there is time",
+                          got=f"{100 * rental.interruptions * rental.lost:.3g} % of the time",
+                          allowed="less than 100 %")
 
     def rule(self, row: Row, rule: Any) -> Iterator[Problem]:
         if rule.last is not None and rule.last < rule.first:

@@ -384,6 +384,18 @@ class RentalKeys(Keys):
                                  low=1)] = key("accelerators of one contract", default=8)
     wait: Annotated[int, MONTHS] = key("from signing to use", default=0)
     owners: Annotated[Any, Several(of=OWNER, example='["xai"]')] = key("who may rent; left out: everybody", default=())
+    factor: Annotated[float, replace(SHARE, example='"42 %"')] = key(
+        "on the price: what spot or preemptible capacity costs over the price given or known", default=1.0)
+    take: Annotated[float, replace(SHARE, example='"70 %"')] = key(
+        "take or pay: share of a contract that is paid whether it is used or not", default=1.0)
+    over: Annotated[Steps | None, Series(of=RENT, capacity=False)] = key(
+        "of one accelerator used beyond that share; left out: `price` in the month of use", default=None)
+    prepay: Annotated[float, replace(SHARE, example='"20 %"')] = key(
+        "share of what a contract commits to that is paid at signing", default=0.0)
+    interruptions: Annotated[float, amount("rate", '"0.5 1/d"', unit="1/s")] = key(
+        "how often everything rented here is taken away and comes back", default=0.0)
+    lost: Annotated[float, replace(DURATION, example='"30 min"')] = key(
+        "work lost at each interruption: since the last checkpoint, and starting anew", default=0.0)
 
 
 class JobKeys(Keys):
@@ -597,6 +609,16 @@ class FinanceKeys(Keys):
                                           default=0.0)
 
 
+class ChannelKeys(Keys):
+    """A way to sell used units, beside others. With any, every sale goes through one of them."""
+
+    id: Annotated[str, Id(example='"broker"')] = key("what the plan calls it")
+    share: Annotated[float, replace(SHARE, example='{ fact = "chip-owners.liquidation_factor@broker-90d" }')] = key(
+        "of the used price that a seller gets")
+    most: Annotated[Steps, Series(of=amount("chips", '"2,000 GPUs"', unit="chips"))] = key(
+        "accelerators it takes in a month, all owners and systems together")
+
+
 class RuleKeys(Keys):
     """A tariff or a ban with its dates. It is certain; what may come or not is an event."""
 
@@ -646,6 +668,7 @@ class TablesKeys(Keys):
     events: Annotated[str | None, Text()] = key("file of [[events]]", default=None)
     finance: Annotated[str | None, Text()] = key("file of [[finance]]", default=None)
     rules: Annotated[str | None, Text()] = key("file of [[rules]]", default=None)
+    channels: Annotated[str | None, Text()] = key("file of [[channels]]", default=None)
 
 
 Job = Annotated[TrainKeys | ServeKeys | ResearchKeys, Field(discriminator="kind")]
@@ -677,6 +700,7 @@ class File(Keys):
     events: list[EventKeys] = []
     finance: list[FinanceKeys] = []
     rules: list[RuleKeys] = []
+    channels: list[ChannelKeys] = []
 
 
 JOBS: Mapping[str, tuple[type[Keys], type]] = {
@@ -701,6 +725,7 @@ ARRAYS: Mapping[str, tuple[type[Keys], type]] = {
     "events": (EventKeys, records.Event),
     "finance": (FinanceKeys, records.Finance),
     "rules": (RuleKeys, records.TradeRule),
+    "channels": (ChannelKeys, records.Channel),
 }
 TABLES = ("scenario", "sources", "facts", "tables", "risk", "uncertainty", "fairness")
 
