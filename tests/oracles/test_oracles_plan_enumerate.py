@@ -190,7 +190,6 @@ def recourse(s: Scenario, market, orders, kept, option, d: Draws, n: int) -> flo
     z, t0 = option or (0, T)
     per_chip = {0: 0.0, 8: RATE, 16: 0.9 * RATE}[z]
     train = s.jobs[1]
-    need = int(np.ceil(TOKENS / (per_chip * z) / MEAN_MONTH)) if z else 0
     overdue = np.arange(T) >= 2
     constant = float((train.late * overdue * disc[:T]).sum() + train.unfinished * disc[T])
     for t in range(T):
@@ -231,10 +230,9 @@ def recourse(s: Scenario, market, orders, kept, option, d: Draws, n: int) -> flo
         ub.append(row)
         ub_b.append(0.0)
         bounds[at["done"][t]] = (0.0, 1.0)
-        if n == 0 and option and t0 <= t < t0 + need:  # as quoted the whole gang stands, and runs without a break
-            bounds[at["inst"][t]] = (z / CHIPS, None)
-            if t < t0 + need - 1:
-                bounds[at["run"][t]] = (z / CHIPS, z / CHIPS)
+        if n == 0 and option and t >= t0:  # as quoted the whole gang runs without a break until it is done
+            busy = min(1.0, max(0.0, (TOKENS - per_chip * z * sec[t0:t].sum()) / (per_chip * z * sec[t])))
+            bounds[at["run"][t]] = (busy * z / CHIPS, busy * z / CHIPS)
         if limited:
             row = np.zeros(size)
             row[at["hand"][t]], row[at["owed"][t]] = 1, -1

@@ -65,6 +65,8 @@ class Build:
     caps       upper bounds of recourse columns that differ by draw: (columns, [N, columns])
     drawn      the part of the recourse ledger whose price differs by draw, as quoted
     dear       what those columns cost there in each draw over what they cost as quoted: (columns, [N, columns])
+    links      (column, first, factor): y[column] <= factor x[first], in every draw
+    fixed      (column, first, factor): y[column] = sum of factor x[first], in the base draw only
     """
 
     market: Market
@@ -88,6 +90,7 @@ class Build:
     couple: tuple[Entries, ...]
     links: list[tuple[Ints, Ints, Floats]]
     shifts: list[tuple[Ints, Floats]]
+    fixed: list[tuple[Ints, Ints, Floats]]
     ledger: Ledger
     first_ledger: Ledger
     draw_ledger: tuple[Ledger, ...]
@@ -140,8 +143,8 @@ def build(market: Market, draws: Draws, sets: Sets) -> Build:
     peak = np.maximum(market.demand.max(axis=1, initial=0.0), 1e-300)
     return Build(
         market, draws, sets, orders, owner, acts, agreed, given, passes, peak, _money(market), x, y, Members(),
-        Members(), Entries(), Entries(), Entries(), tuple(Entries() for _ in range(draws.count)), [], [], Ledger(),
-        Ledger(), tuple(Ledger() for _ in range(draws.count)), {}, decided, caps, grouped, swap, funds)
+        Members(), Entries(), Entries(), Entries(), tuple(Entries() for _ in range(draws.count)), [], [], [],
+        Ledger(), Ledger(), tuple(Ledger() for _ in range(draws.count)), {}, decided, caps, grouped, swap, funds)
 
 
 def _money(market: Market) -> float:
@@ -260,6 +263,7 @@ def _recourse_columns(y: Members, market: Market, sets: Sets, job_owner: Ints, a
     np.logical_or.at(runs, sets.option_job, np.ones((len(sets.option_job), months), dtype=bool))
     y.add("done", runs, upper=1.0)
     y.add("missing", runs)
+    y.add("absent", _absent(market, sets, job_owner, run))
     limited = np.asarray(np.isfinite(budgets(market)).any(axis=1))
     y.add("in hand", limited[:, None] & always)
     y.add("overdraft", limited[:, None] & always)
@@ -280,6 +284,25 @@ def _grant_columns(y: Members, market: Market, agreed: Lending, acts: Activities
     for name in ("granted", "given", "back"):
         y.add(name, np.ones((len(found.holder), market.months), dtype=bool))
     return found
+
+
+def _absent(market: Market, sets: Sets, job_owner: Ints, run: Ints) -> Bools:
+    """Where a settled gang may lack units. [H, T]"""
+    found = np.zeros((len(sets.holder_owner), market.months), dtype=bool)
+    gangs = np.flatnonzero(settled(sets, job_owner)[sets.gang_option])
+    np.logical_or.at(found, sets.gang_place[gangs], run[gangs] >= 0)
+    return found
+
+
+def settled(sets: Sets, job_owner: Ints) -> Bools:
+    """Options whose use in the base draw follows from their placement: on one holder of the run's own owner. [I]
+
+    Gangs in rentals, or drawn from several owners, also need a contract, a loan or a choice of whose units.
+    """
+    holder = np.full(len(sets.option_job), -1, dtype=np.int64)
+    holder[sets.gang_option] = np.where(sets.gang_place < len(sets.holder_owner), sets.gang_place, -1)
+    owner = np.append(sets.holder_owner, -1)[holder]
+    return np.asarray(sets.alone & (holder >= 0) & (owner == job_owner[sets.option_job]))
 
 
 def _usable(market: Market, holders: int) -> Bools:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
-from typing import Any
 
 import numpy as np
 
@@ -18,8 +17,9 @@ from exafleet.facts.records import TrainJob
 from exafleet.fleet.rates import Rates
 from exafleet.market.draws import Draws
 from exafleet.market.market import Floats, Ints, Market, make_read_only
-from exafleet.plan.highs import Linear, Solver, Stop
-from exafleet.plan.lean import Lean, Range, lean
+from exafleet.plan.fixed import FixedRecourse
+from exafleet.plan.highs import Stop
+from exafleet.plan.order import alike, signature
 from exafleet.plan.plan import BOOKS, PARTS, Plan
 from exafleet.plan.read import take
 from exafleet.plan.rules import RULES, Rule
@@ -110,27 +110,6 @@ def _batches(draws: Draws) -> list[Ints]:
     return [order[i:i + BATCH] for i in range(0, len(order), BATCH)]
 
 
-def signature(draws: Draws) -> Floats:
-    """What tells draws apart, roughly in months of delay. [N, features]"""
-    parts = [draws.lead.mean(axis=2), draws.slip, 12.0 * np.log(draws.demand).mean(axis=2), 12.0 * np.log(draws.rate),
-             12.0 * draws.power.mean(axis=2), 6.0 * np.log(draws.rent).mean(axis=2)]
-    return np.concatenate([np.asarray(part, dtype=np.float64).reshape(draws.count, -1) for part in parts], axis=1)
-
-
-def alike(points: Floats) -> Ints:
-    """An order that starts at the first point and goes on with the nearest not yet visited. [N]"""
-    left = np.ones(len(points), dtype=bool)
-    order = np.zeros(len(points), dtype=np.int64)
-    at = 0
-    for i in range(len(points)):
-        order[i] = at
-        left[at] = False
-        if left.any():
-            far = np.abs(np.minimum(points, 60.0) - np.minimum(points[at], 60.0)).sum(axis=1)
-            at = int(np.argmin(np.where(left, far, np.inf)))
-    return order
-
-
 def by_month(p: TwoStage, paid: Floats) -> Floats:
     """Cash by owner and month of what is paid by kind, owner and month. [O, T]"""
     market = p.build.market
@@ -186,61 +165,3 @@ class _Work:
         return Evaluation(
             probability=self.draws.probability, cost=Parts(names=PARTS, values=self.cost, unit="USD"), cash=self.cash,
             served=self.served, progress=self.progress, work=self.served @ self.market.seconds + ended * tokens)
-
-
-class FixedRecourse:
-    """The recourse at one first-stage point: small, because what was not ordered can be nowhere."""
-
-    def __init__(self, stop: Stop | None = None) -> None:
-        self._stop = stop
-        self._solver: Solver | None = None
-        self._kept: Lean | None = None
-
-    def prepare(self, p: TwoStage, x: Floats, which: Ints) -> None:
-        """Make ready for some draws of a programme of the same shape as before."""
-        self._p = p
-        self._taken = {int(n): p.couple[n] @ x for n in which}
-        low = np.array([p.lower[n] - self._taken[int(n)] for n in which])
-        high = np.array([p.upper[n] - self._taken[int(n)] for n in which])
-        most = p.y_upper[which].max(axis=0)
-        self._linked = np.maximum(p.link_factor * x[p.link_first], 0.0)
-        most[p.link_column] = np.minimum(most[p.link_column], self._linked)
-        reach = Range(low=low.min(axis=0), high=high.max(axis=0), low_most=low.max(axis=0), high_least=high.min(axis=0))
-        found = lean(p.recourse, reach, p.y_lower, most)
-        if self._kept is None or (found.rows & ~self._kept.rows).any() or (found.columns & ~self._kept.columns).any():
-            self._open(p, found)
-
-    def _open(self, p: TwoStage, found: Lean) -> None:
-        """A solver over what matters now and what mattered before, from the basis of the one before."""
-        before, basis = self._kept, self._solver.basis() if self._solver is not None else None
-        if before is not None:
-            found = Lean(rows=found.rows | before.rows, columns=found.columns | before.columns)
-        rows, columns = np.flatnonzero(found.rows), np.flatnonzero(found.columns)
-        self._solver = Solver(
-            Linear(rows=p.recourse[rows][:, columns], lower=p.lower[0][rows], upper=p.upper[0][rows],
-                   v_lower=p.y_lower[columns], v_upper=p.y_upper[0][columns], cost=p.cost2[0][columns]),
-            stop=self._stop, solver="simplex")
-        if before is not None and basis is not None:
-            self._solver.start_from_part(basis, np.flatnonzero(before.rows), rows, np.flatnonzero(before.columns),
-                                         columns)
-        self._kept, self._rows, self._columns = found, rows, columns
-
-    def solve(self, n: int) -> Floats:
-        """y of a draw. [Y]"""
-        p, solver = self._p, self._solver
-        y = p.y_lower.copy()
-        if solver is None or not len(self._columns):
-            return y
-        taken = self._taken[n][self._rows]
-        solver.change_rows(p.lower[n][self._rows] - taken, p.upper[n][self._rows] - taken)
-        most = p.y_upper[n].copy()
-        most[p.link_column] = np.minimum(most[p.link_column], self._linked)
-        solver.change_columns(np.arange(len(self._columns)), p.y_lower[self._columns], most[self._columns])
-        solver.change_cost(p.cost2[n][self._columns])
-        found: Any = solver.solve()
-        if found.status == "stopped":
-            raise KeyboardInterrupt
-        if found.status != "optimal":
-            raise RuntimeError(f"the recourse of a draw ended as {found.status}; it should always be feasible")
-        y[self._columns] = found.v
-        return y

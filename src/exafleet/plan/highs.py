@@ -14,7 +14,7 @@ import numpy as np
 from exafleet.market.market import Bools, Floats, Ints
 
 if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
+    from scipy.sparse import csc_matrix, csr_matrix
 
 Stop = Callable[[], bool]
 
@@ -96,6 +96,11 @@ class Solver:
         """Rows added at the end; the basis is kept."""
         self._highs.addRows(rows.shape[0], lower, upper, rows.nnz, rows.indptr[:-1].astype(np.int32),
                             rows.indices.astype(np.int32), rows.data)
+
+    def add_columns(self, columns: csc_matrix, cost: Floats, lower: Floats, upper: Floats) -> None:
+        """Columns added at the end; the basis is kept."""
+        self._highs.addCols(columns.shape[1], cost, lower, upper, columns.nnz, columns.indptr[:-1].astype(np.int32),
+                            columns.indices.astype(np.int32), columns.data)
 
     def basis(self) -> Any:
         """The basis, to be given back to `start_from`."""

@@ -497,7 +497,8 @@ def _runs(b: Build) -> None:
 def _broken(b: Build) -> None:
     """A gang that is not whole in the base draw, per unit and month; dear enough that a plan shows it only for want
     of anything else."""
-    _charge(b.ledger, "broken gangs", b.y["missing"], BROKEN * b.money * b.market.discount[:-1])
+    for name in ("missing", "absent"):
+        _charge(b.ledger, "broken gangs", b.y[name], BROKEN * b.money * b.market.discount[:-1])
 
 
 def _overdraft(b: Build) -> None:

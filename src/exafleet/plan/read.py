@@ -9,16 +9,20 @@ import numpy as np
 from exafleet.facts.records import Finance
 from exafleet.market.market import Floats, Ints
 from exafleet.plan.changes import changes
-from exafleet.plan.decompose import Recourse
 from exafleet.plan.fair import useful_work
 from exafleet.plan.finance import paid_out, schedule
+from exafleet.plan.fixed import FixedRecourse
 from exafleet.plan.highs import Linear, Solver
 from exafleet.plan.later import KINDS
+from exafleet.plan.lean import Range, lean
 from exafleet.plan.lent import held
+from exafleet.plan.order import alike, signature
 from exafleet.plan.passed import passed_on
 from exafleet.plan.plan import BOOKS, PARTS, Contract, Fair, Funded, Kept, Order, Placement, Plan, Slot
 from exafleet.plan.prices import prices
+from exafleet.plan.recourse import Recourse
 from exafleet.plan.rules import facility
+from exafleet.plan.space import space
 from exafleet.plan.twostage import TwoStage
 from exafleet.plan.writtenout import Answer
 from exafleet.terms.parts import Parts
@@ -31,7 +35,7 @@ ZERO = 1e-7   # smaller amounts are the solver's tolerance, not decisions
 def read(p: TwoStage, answer: Answer, method: str, fair: Fair) -> Plan:
     """The plan of an answer. Recourse is solved once more at the whole decisions, so that prices are theirs."""
     x = np.clip(np.where(p.whole, np.round(answer.x), answer.x), p.x_lower, p.x_upper)
-    y, duals, slopes = recourse(p, x)
+    y, duals, slopes = recourse(p, x, answer.recourse)
     y[:1] = _whole_base(p, x, y[:1])
     cost = _cost(p, x, y)
     per_draw = cost.sum(axis=1) / p.build.money
@@ -59,13 +63,26 @@ def settled(p: TwoStage, x: Floats) -> tuple[Floats, Floats]:
     return x, recourse(p, x)[0]
 
 
-def recourse(p: TwoStage, x: Floats) -> tuple[Floats, Floats, Floats]:
+# Up to this many draws are solved again for prices; of more, the best duals that the decomposition found are taken.
+FEW = 8
+
+
+def recourse(p: TwoStage, x: Floats, known: Recourse | None = None) -> tuple[Floats, Floats, Floats]:
     """y [N, Y], row duals [N, M2] and slopes [N, X] of every draw."""
     y, duals, slopes = np.zeros((p.draws, len(p.y_lower))), np.zeros(p.lower.shape), np.zeros((p.draws, len(x)))
-    if len(p.y_lower):
-        recourse = Recourse(p)
+    if not len(p.y_lower):
+        return y, duals, slopes
+    learned = known or Recourse(p, space(p))
+    z = learned.s.gather @ x
+    if known is None or p.draws <= FEW:
         for n in range(p.draws):
-            _, slopes[n], y[n], duals[n] = recourse.solve(n, x)
+            y[n], duals[n], slopes[n] = learned.point(n, z)
+        return y, duals, slopes
+    best, fixed = learned.values(z).argmax(axis=0), FixedRecourse()
+    fixed.prepare(p, x, np.arange(p.draws))
+    for n in alike(signature(p.build.draws)).tolist():
+        y[n] = fixed.solve(n)
+        duals[n], slopes[n] = learned.prices(n, learned.pool[best[n]])
     return y, duals, slopes
 
 
@@ -82,13 +99,17 @@ def _whole_base(p: TwoStage, x: Floats, y: Floats) -> Floats:
         block = p.build.y[name]
         whole[block[block >= 0]] = True
     taken = p.couple[0] @ x
-    upper = p.y_upper[0].copy()
-    upper[p.link_column] = np.maximum(p.link_factor * x[p.link_first], 0.0)
-    found = Solver(Linear(rows=p.recourse, lower=p.lower[0] - taken, upper=p.upper[0] - taken, v_lower=p.y_lower,
-                          v_upper=upper, cost=p.cost2[0], whole=whole), mip_rel_gap=1e-4, mip_max_nodes=200).solve()
+    low, high, (lower, upper) = p.lower[0] - taken, p.upper[0] - taken, p.bounds(0, x)
+    kept = lean(p.recourse, Range(low=low, high=high, low_most=low, high_least=high), lower, upper)
+    rows, columns = np.flatnonzero(kept.rows), np.flatnonzero(kept.columns)
+    found = Solver(Linear(rows=p.recourse[rows][:, columns], lower=low[rows], upper=high[rows], v_lower=lower[columns],
+                          v_upper=upper[columns], cost=p.cost2[0][columns], whole=whole[columns]),
+                   mip_rel_gap=1e-4, mip_max_nodes=200).solve()
     if not len(found.v):
         return y
-    return np.where(whole, np.round(found.v), found.v)[None, :]
+    made = lower.copy()
+    made[columns] = np.where(whole[columns], np.round(found.v), found.v)
+    return made[None, :]
 
 
 def _cost(p: TwoStage, x: Floats, y: Floats) -> Floats:

@@ -14,9 +14,10 @@ import numpy as np
 from exafleet.market.market import Bools, Floats, Ints
 from exafleet.plan import books, commitments, lent, passed
 from exafleet.plan.blocks import earlier
-from exafleet.plan.build import MEGAWATT, Build
+from exafleet.plan.build import MEGAWATT, Build, settled
 from exafleet.plan.commitments import running
 from exafleet.plan.finance import outstanding, returns
+from exafleet.plan.gangs import whole_gangs
 from exafleet.plan.sets import rental_most
 
 Rule = Callable[[Build], None]
@@ -193,6 +194,7 @@ def capacity(b: Build) -> None:
     acts, installed = b.acts, b.y["installed"]
     row = b.rows.add("capacity", installed >= 0, lower=-np.inf, upper=0.0)
     b.recourse.put(row, installed, -1.0)
+    b.recourse.put(row, b.y["absent"], -1.0)
     owned = (acts.place < len(installed)) & (b.grants.act_grant < 0)
     b.recourse.put(row[acts.place[owned]], acts.column[owned], 1.0)
     b.recourse.put(row[b.grants.holder], b.y["granted"], 1.0)
@@ -214,6 +216,7 @@ def power(b: Build) -> None:
     b.shift(row, (b.draws.power - 1.0) * np.where(np.isfinite(limit), limit, 0.0))
     which, site, _, watts = facility(b)
     b.recourse.put(row[site], b.acts.column[which], (watts / MEGAWATT)[:, None])
+    b.recourse.put(row[b.sets.holder_site], b.y["absent"], -_holder_power(b)[:, None])
 
 
 def quota(b: Build) -> None:
@@ -222,6 +225,13 @@ def quota(b: Build) -> None:
     row = b.rows.add("quota", np.isfinite(limit), lower=-np.inf, upper=limit)
     which, site, owner, watts = facility(b)
     b.recourse.put(row[owner, site], b.acts.column[which], (watts / MEGAWATT)[:, None])
+    b.recourse.put(row[b.sets.holder_owner, b.sets.holder_site], b.y["absent"], -_holder_power(b)[:, None])
+
+
+def _holder_power(b: Build) -> Floats:
+    """Facility power of one unit at each holder. [H] [MW]"""
+    market, sets = b.market, b.sets
+    return np.asarray(market.unit_power[sets.holder_system] * market.pue[sets.holder_site] / MEGAWATT)
 
 
 def install_rate(b: Build) -> None:
@@ -347,7 +357,7 @@ def standing(b: Build) -> None:
     A synchronous run cannot use part of a gang. What is quoted must hold it; other draws may be late and shrink it.
     """
     sets = b.sets
-    owned = sets.option_rental < 0
+    owned = (sets.option_rental < 0) & ~settled(sets, b.job_owner)
     row = _base_only(b, "standing", owned[:, None] & (b.x["started"] >= 0))
     gang = np.flatnonzero(owned[sets.gang_option])
     b.recourse.put(row[sets.gang_option[gang]], b.y["installed"][sets.gang_place[gang]], 1.0)
@@ -357,7 +367,7 @@ def standing(b: Build) -> None:
 def full_strength(b: Build) -> None:
     """In the base draw a run uses its whole gang without a break, in every month but the last, which may be shorter."""
     sets = b.sets
-    long = sets.option_need > 1
+    long = (sets.option_need > 1) & ~settled(sets, b.job_owner)
     row = _base_only(b, "full strength", long[:, None] & (b.x["started"] >= 0))
     b.recourse.put(row[sets.gang_option], b.acts.column[len(sets.pair_job):], 1.0)
     _needs(b, row, (b.x["started"], earlier(b.x["started"], np.maximum(sets.option_need - 1, 0))))
@@ -420,6 +430,6 @@ RECOURSE: tuple[Rule, ...] = (
     arrivals, later_orders, later_cancelled, later_supply, later_allocation, framework, stock, lease_end, pledged,
     capacity, power, quota, install_rate, move, rental, reserved, take_or_pay, loan, lent.handed_over, lent.lent_use,
     lent.sharing_limits, passed.arriving_slots, passed.hand_downs, resale, channels, demand, progress, placement,
-    standing, full_strength, cash,
+    whole_gangs, standing, full_strength, cash,
 )
 RULES: tuple[Rule, ...] = FIRST + RECOURSE

@@ -2,6 +2,7 @@
 
     minimise  (1 - w) E_n[z_n] + w CVaR_alpha[z_n],   z_n = cost1[n] x + cost2[n] y_n + constant[n]
     first stage:  first_lower <= A x <= first_upper,  x_lower <= x <= x_upper,  some x whole
+    draw 0 also:  y_0[fixed_column] = fixed_use x   (the base draw: what gangs do follows from where they are placed)
     draw n:       lower[n] <= W y_n + T[n] x <= upper[n],  y_lower <= y_n <= y_upper[n],  y_n[link] <= factor x[link]
 """
 
@@ -16,6 +17,7 @@ from exafleet.market.draws import Draws
 from exafleet.market.market import Bools, Floats, Ints, Market
 from exafleet.plan.books import places
 from exafleet.plan.build import Build, Ledger, build
+from exafleet.plan.gangs import lacking
 from exafleet.plan.money import PART, costs
 from exafleet.plan.plan import PARTS
 from exafleet.plan.rules import RULES, Rule
@@ -36,6 +38,7 @@ class TwoStage:
     couple                                  T of each draw                                      N x [M2, X]
     y_lower, y_upper, cost2                 recourse bounds and cost, by draw where they differ [Y], [N, Y], [N, Y]
     link_column, link_first, link_factor    y[column] <= factor * x[first]                      [L]
+    fixed_column, fixed_use                 in draw 0: y[column] = use @ x                      [F], [F, X]
     constant                                cost nobody can change                              [N]
     probability, alpha, weight              of draws; CVaR level and weight
     parts1, parts2, part_constant           present value by part [USD]                N x [P, X], [P, Y], [N, P]
@@ -63,6 +66,8 @@ class TwoStage:
     link_column: Ints
     link_first: Ints
     link_factor: Floats
+    fixed_column: Ints
+    fixed_use: csr_matrix
     constant: Floats
     probability: Floats
     alpha: float
@@ -93,6 +98,17 @@ class TwoStage:
         """Cash of draw n by position in the books. [USD]"""
         return np.asarray(self.cash1[n] @ x + self.cash2 @ y + self.drawn_cash2 @ (y * self.dear[n]))
 
+    def bounds(self, n: int, x: Floats) -> tuple[Floats, Floats]:
+        """Bounds of the recourse columns of a draw once the first stage is decided. [Y], [Y]"""
+        least, most = self.y_lower.copy(), self.y_upper[n].copy()
+        np.minimum.at(most, self.link_column, np.maximum(self.link_factor * x[self.link_first], 0.0))
+        if n == 0 and len(self.fixed_column):
+            least[self.fixed_column] = most[self.fixed_column] = np.maximum(self.fixed_use @ x, 0.0)
+            absent, run = lacking(self.build)
+            most[absent] = 0.0
+            np.add.at(most, absent, least[run])
+        return least, most
+
     def risk(self, cost: Floats) -> float:
         """(1 - w) mean + w CVaR of the draws' costs. cost [N]"""
         mean = float(self.probability @ cost)
@@ -100,10 +116,17 @@ class TwoStage:
 
     def cvar(self, cost: Floats) -> float:
         """Mean of the worst 1 - alpha of the draws. cost [N]"""
+        return float(self.tail(cost) @ cost)
+
+    def tail(self, cost: Floats) -> Floats:
+        """Weight of each draw in the CVaR of these costs; they sum to 1. cost [N] -> [N]"""
         order = np.argsort(-cost, kind="stable")
         left = np.clip(1.0 - self.alpha - np.concatenate([[0.0], self.probability[order].cumsum()[:-1]]), 0.0, None)
-        share = np.minimum(self.probability[order], left)
-        return float(share @ cost[order] / share.sum()) if share.sum() > 0 else float(cost.max())
+        share = np.zeros(len(cost))
+        share[order] = np.minimum(self.probability[order], left)
+        if share.sum() <= 0:
+            share[order[0]] = 1.0
+        return np.asarray(share / share.sum())
 
 
 def two_stage(market: Market, draws: Draws, sets: Sets, rules: tuple[Rule, ...] = RULES) -> TwoStage:
@@ -128,6 +151,9 @@ def assemble(b: Build) -> TwoStage:
     scale, dear, drawn2 = _scale(b), _dear(b), b.drawn.cost.matrix(len(PARTS), y)
     base = b.couple_all.matrix(b.rows.count, x)
     lower, upper = _shifted(b)
+    fixed_column, fixed_use = _fixed(b, x)
+    y_upper = _upper(b) / scale
+    y_upper = _absent(b, y_upper, fixed_column, fixed_use)
     money, books = b.money, places(b.market)
     risk = b.market.scenario.risk
     return TwoStage(
@@ -136,9 +162,10 @@ def assemble(b: Build) -> TwoStage:
         cost1=np.array([np.asarray(p.sum(axis=0)).ravel() for p in parts1]).reshape(n, x) / money,
         recourse=b.recourse.matrix(b.rows.count, y), lower=lower, upper=upper,
         couple=tuple(base + entries.matrix(b.rows.count, x) for entries in b.couple),
-        y_lower=b.y.lower, y_upper=_upper(b) / scale,
+        y_lower=b.y.lower, y_upper=y_upper,
         cost2=(np.asarray(parts2.sum(axis=0)) + np.asarray(drawn2.sum(axis=0)) * dear) / money * scale,
         link_column=columns, link_first=firsts, link_factor=factors,
+        fixed_column=fixed_column, fixed_use=fixed_use,
         constant=constant.sum(axis=1) / money, probability=b.draws.probability, alpha=risk.alpha, weight=risk.weight,
         parts1=parts1, parts2=parts2, part_constant=constant,
         cash1=tuple(_both(b.first_ledger, ledger, "cash", books, x) for ledger in b.draw_ledger),
@@ -149,6 +176,26 @@ def assemble(b: Build) -> TwoStage:
 def _both(common: Ledger, own: Ledger, name: str, rows: int, columns: int) -> csr_matrix:
     matrix = getattr(common, name).matrix(rows, columns) + getattr(own, name).matrix(rows, columns)
     return matrix.tocsr()
+
+
+def _fixed(b: Build, x: int) -> tuple[Ints, csr_matrix]:
+    """Columns that the first stage fixes in the base draw, and how. [F], [F, X]"""
+    from scipy.sparse import csr_matrix
+
+    column, first, factor = (np.concatenate([np.zeros(0, dtype=kind), *(entry[i] for entry in b.fixed)])
+                             for i, kind in enumerate((np.int64, np.int64, np.float64)))
+    columns, at = np.unique(column, return_inverse=True)
+    return columns, csr_matrix((factor, (at, first)), shape=(len(columns), x))
+
+
+def _absent(b: Build, y_upper: Floats, column: Ints, use: csr_matrix) -> Floats:
+    """No more units are absent than gangs could use, and none outside the base draw, where a gang shrinks instead."""
+    absent, run = lacking(b)
+    most = np.zeros(b.y.count)
+    most[column] = use.maximum(0.0).max(axis=1).toarray().ravel() if use.shape[1] else 0.0
+    y_upper[:, absent] = 0.0
+    np.add.at(y_upper[0], absent, most[run])
+    return y_upper
 
 
 def _scale(b: Build) -> Floats:

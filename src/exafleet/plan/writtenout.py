@@ -14,12 +14,15 @@ from exafleet.plan.twostage import TwoStage
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
+    from exafleet.plan.recourse import Recourse
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """First-stage decisions [X] and what is proven, in solver money. The recourse follows from x.
 
     status  "optimal" within the gap asked, "stopped" with a feasible x, "infeasible", or "nothing" found before a stop
+    recourse  what the decomposition learned about the draws, for the prices
     """
 
     status: str
@@ -29,6 +32,7 @@ class Answer:
     rounds: int = 0
     rows: int = 0
     columns: int = 0
+    recourse: Recourse | None = None
 
 
 def write_out(p: TwoStage) -> Linear:
@@ -38,10 +42,13 @@ def write_out(p: TwoStage) -> Linear:
     n, x, y = p.draws, len(p.x_lower), len(p.y_lower)
     couple = vstack([*p.couple], format="csr")
     links = _links(p)
-    rows = [[p.first, None], [couple, block_diag([p.recourse] * n, format="csr")], [links[0], links[1]]]
+    fixed = _fixed(p)
+    rows = [[p.first, None], [couple, block_diag([p.recourse] * n, format="csr")], [links[0], links[1]], [*fixed]]
     matrix = bmat(rows, format="csr") if y else vstack([p.first, couple], format="csr")
-    lower = np.concatenate([p.first_lower, p.lower.ravel(), np.full(links[0].shape[0], -np.inf)])
-    upper = np.concatenate([p.first_upper, p.upper.ravel(), np.zeros(links[0].shape[0])])
+    lower = np.concatenate([p.first_lower, p.lower.ravel(), np.full(links[0].shape[0], -np.inf),
+                            np.zeros(fixed[0].shape[0])])
+    upper = np.concatenate([p.first_upper, p.upper.ravel(), np.zeros(links[0].shape[0]),
+                            np.zeros(fixed[0].shape[0])])
     cost = np.concatenate([p.probability @ p.cost1, (p.probability[:, None] * p.cost2).ravel()])
     v_lower = np.concatenate([p.x_lower, np.tile(p.y_lower, n)])
     v_upper = np.concatenate([p.x_upper, p.y_upper.ravel()])
@@ -60,6 +67,15 @@ def write_out(p: TwoStage) -> Linear:
         v_lower=np.concatenate([v_lower, [-np.inf], np.zeros(n)]), v_upper=np.append(v_upper, np.full(n + 1, np.inf)),
         cost=np.concatenate([(1 - p.weight) * cost, [p.weight], p.weight * p.probability / (1 - p.alpha)]),
         whole=np.append(whole, np.zeros(n + 1, dtype=bool)), offset=fixed_cost(p))
+
+
+def _fixed(p: TwoStage) -> tuple[csr_matrix, csr_matrix]:
+    """What the first stage fixes in the base draw: y - use x = 0."""
+    from scipy.sparse import csr_matrix
+
+    count = len(p.fixed_column)
+    return -p.fixed_use, csr_matrix((np.ones(count), (np.arange(count), p.fixed_column)),
+                                    shape=(count, p.draws * len(p.y_lower)))
 
 
 def _links(p: TwoStage) -> tuple[csr_matrix, csr_matrix]:
@@ -82,10 +98,10 @@ def solve_written_out(p: TwoStage, gap: float, stop: Stop | None = None) -> Answ
     problem = write_out(p)
     solver = Solver(problem, stop=stop, mip_rel_gap=gap, mip_abs_gap=1e-9 if gap == 0 else 1e-7)
     found = solver.solve()
-    size = {"rows": len(problem.lower), "columns": len(problem.cost)}
+    rows, columns = len(problem.lower), len(problem.cost)
     if not len(found.v):
         status = "infeasible" if found.status == "infeasible" else "nothing"
-        return Answer(status=status, x=np.zeros(0), value=np.inf, bound=-np.inf, **size)
+        return Answer(status=status, x=np.zeros(0), value=np.inf, bound=-np.inf, rows=rows, columns=columns)
     status = "optimal" if found.status == "optimal" else "stopped"
     return Answer(status=status, x=found.v[:len(p.x_lower)], value=found.value, bound=min(found.bound, found.value),
-                  **size)
+                  rows=rows, columns=columns)

@@ -113,9 +113,10 @@ def used_systems(plan: Plan) -> tuple[str, ...]:
 
 def yielding_rules() -> tuple[Rule, ...]:
     """Every rule but that the base draw's gangs be whole: a decision kept in a worse world may have to yield."""
+    from exafleet.plan.gangs import whole_gangs
     from exafleet.plan.rules import RULES, full_strength, standing
 
-    return tuple(rule for rule in RULES if rule not in (full_strength, standing))
+    return tuple(rule for rule in RULES if rule not in (full_strength, standing, whole_gangs))
 
 
 class Keeping:

@@ -9,8 +9,9 @@ from benchmarks.plan_instance import Instance, instance
 from exafleet.facts.records import TrainJob
 from exafleet.market.draws import Draws, draw
 from exafleet.plan import evaluate as module
-from exafleet.plan.evaluate import alike, evaluate, some
+from exafleet.plan.evaluate import evaluate, some
 from exafleet.plan.highs import Solver
+from exafleet.plan.order import alike
 from exafleet.plan.plan import Plan
 from exafleet.plan.sets import sets
 from exafleet.plan.solve import solve_market, taken
