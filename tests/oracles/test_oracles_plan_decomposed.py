@@ -5,13 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks.plan_instance import instance
+from benchmarks.plan_instance import Instance, instance
 from exafleet.facts.records import Event, Spread, Uncertainty
 from exafleet.market.draws import NEVER, draw
 from exafleet.market.market import Market
 from exafleet.plan.decompose import solve_decomposed
 from exafleet.plan.read import read
+from exafleet.plan.recourse import Recourse
 from exafleet.plan.sets import sets
+from exafleet.plan.space import space
 from exafleet.plan.twostage import two_stage
 from exafleet.plan.writtenout import solve_written_out
 
@@ -31,11 +33,16 @@ def reacting(market: Market, react: int) -> Market:
     return replace(market, scenario=replace(scenario, offers=offers, risk=replace(scenario.risk, react=react)))
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
-def test_two_ways_agree(case: dict[str, float]) -> None:
+def small(case: dict[str, float]) -> Instance:
+    """A small instance; `react` is not of the instance but of its scenario."""
     react = int(case.get("react", 0))
     given = instance(**{**SMALL, **{key: value for key, value in case.items() if key != "react"}})
-    given = replace(given, market=reacting(given.market, react) if react else given.market)
+    return replace(given, market=reacting(given.market, react)) if react else given
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_two_ways_agree(case: dict[str, float]) -> None:
+    given = small(case)
     draws = draw(given.market, 3, 1, rates=given.rates, demand_growth=0.2)
     problem = two_stage(given.market, draws, sets(given.market, given.rates, draws))
     whole, split = solve_written_out(problem, 0.0), solve_decomposed(problem, 0.0)
@@ -48,7 +55,7 @@ def test_two_ways_agree(case: dict[str, float]) -> None:
 @pytest.mark.parametrize("case", [CASES[1], CASES[3], CASES[4]], ids=str)
 def test_two_ways_agree_when_everything_is_drawn(case: dict[str, float]) -> None:
     """Prices, rents, power, used prices and bans by draw; and every part adds up to what the solver minimised."""
-    given = instance(**{**SMALL, **case})
+    given = small(case)
     first = given.market.start
     events = (Event(id="late", probability=0.5, first=first, delay=Spread(low=1e6, mid=6e6, high=9e6)),
               Event(id="ban", probability=0.5, first=first + 4, systems=(given.market.systems[-1],), ban=True))
@@ -64,6 +71,39 @@ def test_two_ways_agree_when_everything_is_drawn(case: dict[str, float]) -> None
         (1 - risk.weight) * draws.probability @ plan.cost.total + risk.weight * worst, rel=1e-9)
     for moved in ((draws.price != 1), (draws.resale != 1), (draws.power < 1), (draws.barred < NEVER)):
         assert moved.any()
+
+
+@pytest.mark.parametrize("case", [{"seed": 2, "weight": 0.5}, {"seed": 5, "systems": 4}, {"seed": 7, "jobs": 6}],
+                         ids=str)
+def test_two_ways_agree_in_many_draws(case: dict[str, float]) -> None:
+    """More draws than are solved in a round: most cuts are made of another draw's duals."""
+    given = small(case)
+    draws = draw(given.market, 16, 3, rates=given.rates, demand_growth=0.3, uncertainty=WIDE)
+    problem = two_stage(given.market, draws, sets(given.market, given.rates, draws))
+    whole, split = solve_written_out(problem, 0.0), solve_decomposed(problem, 0.0)
+    assert whole.status == split.status == "optimal"
+    assert split.value == pytest.approx(whole.value, rel=1e-6)
+    loose = solve_decomposed(problem, 0.01)
+    assert loose.bound <= whole.value + 1e-6 * abs(whole.value)
+    assert whole.value - 1e-6 * abs(whole.value) <= loose.value <= whole.value + 0.01 * abs(loose.value)
+
+
+def test_a_cut_shared_with_another_draw_is_never_above_its_cost() -> None:
+    given = small({"seed": 4, "owners": 2, "jobs": 6})
+    draws = draw(given.market, 8, 3, rates=given.rates, demand_growth=0.3, uncertainty=WIDE)
+    p = two_stage(given.market, draws, sets(given.market, given.rates, draws))
+    recourse, rng = Recourse(p, space(p)), np.random.Generator(np.random.PCG64(1))
+    top = np.where(recourse.s.start, 0.2, np.minimum(recourse.s.upper, 3.0))
+    points = [np.clip(rng.uniform(0, 1, len(top)) * top, recourse.s.lower, recourse.s.upper) for _ in range(3)]
+    exact = np.array([[recourse.solve(n, z)[0] for n in range(p.draws)] for z in points])
+    for z, cost in zip(points, exact, strict=True):
+        least = recourse.values(z)
+        assert (least <= cost + 1e-6 * np.abs(cost).max()).all()
+        assert least.max(axis=0) == pytest.approx(cost, rel=1e-6)
+        slope, intercept = recourse.cut(p.probability, least.argmax(axis=0))
+        assert slope @ z + intercept == pytest.approx(p.probability @ cost, rel=1e-6)
+        for other, there in zip(points, exact, strict=True):
+            assert slope @ other + intercept <= p.probability @ there + 1e-6 * np.abs(there).max()
 
 
 def test_what_a_ban_stops_is_not_paid_for() -> None:

@@ -87,8 +87,8 @@ class _State:
         self.bound, self.value, self.relaxed_value = -np.inf, np.inf, np.inf
         self.best: Floats | None = None
         self.rounds, self._next = 0, 0
-        # Many draws: the base alone shows where to look, then a few, then more.
-        self.few = p.draws - 1 if p.draws <= FEW + 1 else 0
+        # Many draws: the base and one more show where to look, then a few, then more.
+        self.few = p.draws - 1 if p.draws <= FEW + 1 else 1
         self.order = alike(signature(p.build.draws))
         self.groups = np.array_split(self.order, min(GROUPS, p.draws))
         risky = p.weight > 0
