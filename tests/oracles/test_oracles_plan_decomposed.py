@@ -10,6 +10,7 @@ from exafleet.facts.records import Event, Spread, Uncertainty
 from exafleet.market.draws import NEVER, draw
 from exafleet.market.market import Market
 from exafleet.plan.decompose import solve_decomposed
+from exafleet.plan.plan import Fair
 from exafleet.plan.read import read
 from exafleet.plan.recourse import Recourse
 from exafleet.plan.sets import sets
@@ -64,7 +65,10 @@ def test_two_ways_agree_when_everything_is_drawn(case: dict[str, float]) -> None
     problem = two_stage(market, draws, sets(market, given.rates, draws))
     whole, split = solve_written_out(problem, 0.0), solve_decomposed(problem, 0.0)
     assert split.value == pytest.approx(whole.value, rel=1e-6)
-    plan = read(problem, whole, "written out")
+    none = np.full(len(market.scenario.owners), np.nan)
+    fair = Fair(rule="none", weight=np.ones(len(none)), alone=none, promised=none,
+                alone_finish=np.full(len(market.scenario.jobs), -1))
+    plan = read(problem, whole, "written out", fair)
     risk = market.scenario.risk
     worst = np.sort(plan.cost.total)[-1] if risk.weight else 0.0
     assert plan.objective == pytest.approx(
