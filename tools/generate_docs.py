@@ -5,6 +5,7 @@ commands   docs/commands.md from the commands and options of the CLI itself
 scenario   the tables of keys in docs/scenario.md and the JSON Schema, from the records that read a scenario
 report     docs/report.schema.json, the JSON Schema of a report
 validation docs/validation.md from the package's tables of measured runs
+claims     the tables of words in docs/claims.md, and examples/claims/*.toml as they are in the package
 examples   examples/*/expected.txt from `exafleet plan` on each example, or from the commands in its commands.txt
 
 With --check nothing is written; a stale file is shown as a diff and the exit code is 1. The tests use the same
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from exafleet.terms.term import Term
 
 ROOT = Path(__file__).resolve().parent.parent
-KINDS = ("glossary", "commands", "scenario", "report", "validation", "examples")
+KINDS = ("glossary", "commands", "scenario", "report", "validation", "claims", "examples")
 ENTRY = "import sys; from exafleet.apps.main import main; sys.exit(main())"
 
 
@@ -201,6 +202,17 @@ def validation_page() -> str:
     return page(facts_as_of(None))
 
 
+# --------------------------------------------------------------------------------------------------------- claims
+def claims_files() -> list[tuple[Path, str]]:
+    """The page on claims, and the claims of the package where readers of the examples look for them."""
+    from exafleet.report.claims.docs import page
+    from exafleet.report.claims.document import FOLDER
+
+    written = ROOT / "docs" / "claims.md"
+    copies = [(ROOT / "examples" / "claims" / p.name, p.read_text(encoding="utf-8")) for p in sorted(FOLDER.iterdir())]
+    return [(written, page(written.read_text(encoding="utf-8"))), *copies]
+
+
 # ------------------------------------------------------------------------------------------------------- examples
 def examples() -> list[Path]:
     """Folders of the examples, sorted; every folder in examples/ is one."""
@@ -256,6 +268,8 @@ def generated(kinds: list[str]) -> Iterator[tuple[Path, str]]:
         yield ROOT / "docs" / "report.schema.json", report_schema_text()
     if "validation" in kinds:
         yield ROOT / "docs" / "validation.md", validation_page()
+    if "claims" in kinds:
+        yield from claims_files()
     if "examples" in kinds:
         for folder in examples():
             yield folder / "expected.txt", example_output(folder)

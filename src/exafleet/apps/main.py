@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from exafleet.apps import (
     calibrate,
+    claims,
     compare,
     cost,
     draws,
@@ -80,6 +81,7 @@ app.command()(plan.rates)
 app.command()(draws.draws)
 app.command()(calibrate.calibrate)
 app.add_typer(facts.app, name="facts")
+app.add_typer(claims.app, name="claims")
 app.add_typer(model.app, name="model")
 app.add_typer(scenario.app, name="scenario")
 app.add_typer(runs.app, name="runs")

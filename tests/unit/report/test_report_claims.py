@@ -1,0 +1,411 @@
+"""Verdicts on claims: agreement with those found by hand, rules of tolerance and evidence, and facts that move them."""
+
+import csv
+import io
+import json
+import re
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exafleet.apps.inputs import facts_as_of
+from exafleet.facts.catalogue import Facts
+from exafleet.facts.scenario.document import parse_text
+from exafleet.facts.scenario.tables import Folder
+from exafleet.report.claims import amount, vocabulary
+from exafleet.report.claims.answer import Checked, as_json, because, check
+from exafleet.report.claims.claimed import QUANTITIES, claimed
+from exafleet.report.claims.document import CLAIM_KEYS, load_claims, names, read_claims
+from exafleet.report.claims.judge import Verdict
+from exafleet.report.claims.page import page
+from exafleet.terms.errors import FactError
+
+NAME = "gb200-2024-12"
+ROOT = Path(__file__).resolve().parents[3]
+# Verdicts a person found for each claim from its evidence, before any was computed: T true, C under conditions,
+# F false, N cannot be known.
+BY_HAND = dict(zip((f"C{n:02d}" for n in range(1, 47)),
+                   "NFFNNCCFCFNTFTCCCCFCCCCTTCNCTNTTCFCTNFTCFFTFCT", strict=True))
+LETTER = {Verdict.TRUE: "T", Verdict.CONDITIONAL: "C", Verdict.FALSE: "F", Verdict.OPEN: "N"}
+
+
+@pytest.fixture(scope="module")
+def facts() -> Facts:
+    return facts_as_of(None)
+
+
+@pytest.fixture(scope="module")
+def checked(facts: Facts) -> Checked:
+    return check(load_claims(NAME, facts), facts)
+
+
+def verdict(facts: Facts, claim: str) -> Verdict:
+    (answer,) = check(load_claims(NAME, facts), facts, (claim,)).answers
+    return answer.verdict
+
+
+def claims_of(text: str, facts: Facts) -> Checked:
+    return check(read_claims(parse_text(text, "mine.toml", Folder(Path())), facts), facts)
+
+
+def one(body: str, facts: Facts, head: str = "") -> Any:
+    text = f'title = "t"\nas_of = 2024-12-19\n{head}[[claims]]\nid = "A"\ntext = "a"\nsubject = "gb200-nvl72"\n{body}\n'
+    (answer,) = claims_of(text, facts).answers
+    return answer
+
+
+# --------------------------------------------------------------------------------------------- the article's claims
+def test_every_verdict_is_the_one_found_by_hand(checked: Checked) -> None:
+    assert {a.claim.id: LETTER[a.verdict] for a in checked.answers} == BY_HAND
+
+
+def test_at_least_thirty_are_computed(checked: Checked) -> None:
+    assert sum(a.computed for a in checked.answers) >= 30
+
+
+def test_each_has_both_languages_and_says_why(checked: Checked) -> None:
+    for answer in checked.answers:
+        assert set(answer.claim.text) == {"en", "zh"}
+        assert re.search(r"[\u4e00-\u9fff]", answer.claim.text["zh"])
+        assert because(answer) or answer.shown.reading.facts
+        assert answer.verdict is not Verdict.CONDITIONAL or answer.true_when
+        assert answer.verdict is not Verdict.OPEN or answer.decides
+
+
+def test_the_known_figures_come_out(checked: Checked) -> None:
+    """Of the studies behind the verdicts: 5.06 and 5.05 a superchip, 36 superchips, 7.86 BCNY, 30,857 to 33,231 GPUs."""
+    found = {a.claim.id: a for a in checked.answers}
+    peaks = {j.reading.chosen["dtype"]: j.reading.amount.value for j in found["C06"].judged if j.reading.amount
+             and j.reading.chosen["work"] == "rated peak" and j.reading.chosen["unit"] == "superchip against GPU"
+             and j.reading.chosen["density"] == "dense"}
+    assert round(peaks["bf16"], 2) == 5.06
+    assert round(peaks["fp8"], 2) == 5.05
+    singles = {j.reading.chosen["dtype"]: j.reading.amount.value for j in found["C06"].judged if j.reading.amount
+               and j.reading.chosen["work"] == "best product measured"
+               and j.reading.chosen["unit"] == "GPU against GPU"}
+    assert (round(singles["bf16"], 2), round(singles["fp8"], 2)) == (2.29, 2.58)
+    assert found["C13"].shown.reading.amount.value == 36
+    assert found["C02"].shown.reading.amount.value == pytest.approx(7.863e9, rel=1e-3)
+    gpus = {j.reading.chosen["price"]: j.reading.amount for j in found["C08"].judged if j.reading.amount}
+    assert gpus["bare rack"].value == pytest.approx(25_920)
+    assert (round(gpus["superchip"].low), round(gpus["superchip"].value)) == (30_857, 33_231)
+    assert {"unit": ("GPU",)} in found["C13"].beyond
+    assert {"event": ("design at the foundry",)} in found["C41"].beyond
+    training = [j.reading.amount.value for j in found["C19"].judged if j.reading.amount]
+    assert 2.0 < min(training) < max(training) < 4.0
+
+
+def test_no_verdict_is_written_in_the_file() -> None:
+    text = (ROOT / "src/exafleet/data/claims" / f"{NAME}.toml").read_text(encoding="utf-8")
+    assert "verdict" not in "".join(line for line in text.splitlines() if not line.startswith("#"))
+    assert not {key.name for key in CLAIM_KEYS} & {"verdict", "answer", "true"}
+
+
+def test_the_example_is_the_package_s_file() -> None:
+    home, copy = ROOT / "src/exafleet/data/claims" / f"{NAME}.toml", ROOT / "examples/claims" / f"{NAME}.toml"
+    assert home.read_bytes() == copy.read_bytes(), "run: python tools/generate_docs.py claims"
+    assert names() == (NAME,)
+
+
+# ------------------------------------------------------------------------------------- change a fact, and it follows
+@pytest.mark.parametrize(("claim", "key", "value", "wanted"), [
+    ("C02", "cny.fx@2024-12", 6.727, "C"),
+    ("C03", "xai-gb200-first.event_day@online", date(2025, 1, 20).toordinal(), "T"),
+    ("C04", "xai-gb200-2024-12.premium_price", 0.12, "T"),
+    ("C07", "cny.fx@2024-12", 6.9, "F"),
+    ("C08", "gb200-nvl72.unit_price@2024-05", 780e3, "C"),
+    ("C09", "grok-app.event_day@first-test", date(2025, 2, 1).toordinal(), "F"),
+    ("C10", "grok-3-release.event_day@released", date(2024, 12, 20).toordinal(), "T"),
+    ("C11", "grok-3-release.has@first-on-every-metric", 1.0, "C"),
+    ("C12", "gb200-gpu.has@cowos-l", 0.0, "F"),
+    ("C13", "gb200-superchip.chips", 1.0, "C"),
+    ("C14", "gb200-nvl72.racks_shipped@fy2026", 9000.0, "F"),
+    ("C14", "b100.has@cancelled", 0.0, "F"),
+    ("C15", "gb200-gpu.transistors", 104e9, "C"),
+    ("C15", "gb200-gpu.transistors", 80e9, "F"),
+    ("C16", "gb200-gpu.process_node", 5e-9, "F"),
+    ("C20", "gb200-gpu.tdp", 1400.0, "F"),
+    ("C21", "gb200-superchip.superchip_price@2024-05", 90e3, "F"),
+    ("C22", "gb200-nvl72.unit_price@2024-05", 5e6, "F"),
+    ("C23", "gb200-nvl72.unit_price@2024-05", 4e6, "F"),
+    ("C24", "gb200-nvl72.volume_ship", date(2025, 4, 2).toordinal(), "F"),
+    ("C25", "gb200-nvl72.has@delay-by-cartridge", 0.0, "F"),
+    ("C26", "gb200-nvl72.volume_ship", date(2025, 1, 15).toordinal(), "F"),
+    ("C27", "gb200-nvl72.order_cut@microsoft:2024-12", 0.1, "F"),
+    ("C28", "gb300-nvl72.first_ship", date(2026, 1, 1).toordinal(), "C"),
+    ("C29", "gb200-nvl72.lead_time@2024-10", 10 * 604800.0, "F"),
+    ("C30", "xai.has@allocation-by-personal-ties", 0.0, "F"),
+    ("C31", "xai.event_day@founded", date(2022, 7, 1).toordinal(), "F"),
+    ("C32", "xai.valuation@2024-11", 60e9, "F"),
+    ("C33", "xai.valuation@2024-11", 15e9, "F"),
+    ("C34", "grok-1.5-release.event_day@released", date(2024, 6, 1).toordinal(), "C"),
+    ("C35", "colossus-1.install_time", 60 * 86400.0, "F"),
+    ("C36", "colossus-1.chips_online@2024-09-02", 50e3, "F"),
+    ("C37", "xai-to-tesla.chips_bought@2025", 5000.0, "T"),
+    ("C38", "tesla-pay-case.event_day@filed", date(2024, 6, 13).toordinal(), "T"),
+    ("C39", "tesla-pay-case.event_day@struck-down-again", date(2025, 3, 1).toordinal(), "F"),
+    ("C40", "gb200-nvl72.volume_ship", date(2024, 12, 1).toordinal(), "F"),
+    ("C41", "rubin.first_ship", date(2025, 9, 1).toordinal(), "T"),
+    ("C42", "rubin.first_ship", date(2025, 12, 31).toordinal(), "C"),
+    ("C43", "rubin.process_node", 4e-9, "F"),
+    ("C44", "rubin.compute_dies", 4.0, "C"),
+    ("C45", "rubin.tdp", 1800.0, "T"),
+    ("C46", "tesla-to-x-2023.chips_bought@2023", 0.0, "F"),
+])
+def test_a_changed_fact_changes_the_verdict(facts: Facts, claim: str, key: str, value: float, wanted: str) -> None:
+    if claim == "C34":  # gaps of 2.4 months, of what-ifs, which are no better than estimates
+        facts = facts.with_fact("grok-1-release.event_day@released", date(2024, 3, 20).toordinal())
+    assert LETTER[verdict(facts.with_fact(key, value), claim)] == wanted
+
+
+def test_a_faster_baseline_changes_what_training_gains(facts: Facts) -> None:
+    """The speed-up of training is a model's, so it follows the chip: H100 with a twentieth of its rates loses by 30."""
+    slow = facts
+    for term in ("peak_flops@bf16", "peak_flops@fp8", "hbm_bw", "link_bw", "nic_bw"):
+        slow = slow.with_fact(f"h100-sxm.{term}", facts.value(f"h100-sxm.{term}") / 12)
+    assert verdict(slow, "C19") is not Verdict.FALSE
+
+
+def test_a_rumour_that_is_confirmed_decides(facts: Facts, tmp_path: Path) -> None:
+    table = tmp_path / "own.csv"
+    table.write_text("subject,term,at,value,low,high,unit,kind,source,where,as_of,note\n"
+                     "xai-gb200-2024-12,order_value,,1.08,,,BUSD,published,filing,page 1,2025-01-10,\n")
+    own = facts_as_of(None, [table])
+    assert verdict(own, "C01") is Verdict.TRUE
+    assert verdict(own, "C05") is Verdict.TRUE
+
+
+def test_nothing_is_decided_by_what_was_published_later() -> None:
+    early = facts_as_of("2024-12-19")
+    for answer in check(load_claims(NAME, early), early, ("C03", "C10", "C26", "C41", "C36", "C02")).answers:
+        assert all(f.as_of <= date(2024, 12, 19) for f in answer.shown.reading.facts)
+        if answer.claim.id in ("C03", "C10"):
+            assert answer.verdict is Verdict.OPEN
+
+
+# ------------------------------------------------------------------------------------------------------------ rules
+@pytest.mark.parametrize(("said", "quantity", "low", "high"), [
+    ("5 x", "speed-up", 4.5, 5.5),
+    ("about 5 x", "speed-up", 4.0, 6.0),
+    ("30 x", "speed-up", 27.0, 33.0),
+    ("1.08B USD", "money", 1.0746e9, 1.0854e9),
+    ("65,000 to 70,000 USD/superchip", "price", 64.5e3, 75e3),
+    ("700 W to 1200 W", "power", 650.0, 1250.0),
+    ("40 %", "share", 0.36, 0.44),
+    ("2 to 3 mo", "duration", 1.8 * 2_629_800, 3.3 * 2_629_800),
+    ("2025-03", "date", date(2025, 3, 1).toordinal(), date(2025, 3, 31).toordinal()),
+    ("2025-H2", "date", date(2025, 7, 1).toordinal(), date(2025, 12, 31).toordinal()),
+    ("2024-Q1", "date", date(2024, 1, 1).toordinal(), date(2024, 3, 31).toordinal()),
+    ("2024-02", "date", date(2024, 2, 1).toordinal(), date(2024, 2, 29).toordinal()),
+    ("summer 2023", "date", date(2023, 6, 1).toordinal(), date(2023, 8, 31).toordinal()),
+])
+def test_tolerance_follows_the_digits(said: str, quantity: str, low: float, high: float) -> None:
+    found = claimed(said, QUANTITIES[quantity])
+    assert (found.bottom, found.top) == pytest.approx((low, high))
+
+
+def test_every_example_of_a_quantity_can_be_read() -> None:
+    for quantity in QUANTITIES.values():
+        assert claimed(quantity.example, quantity).text
+
+
+@given(st.floats(min_value=1e-3, max_value=1e12), st.floats(min_value=1e-3, max_value=1e12))
+def test_a_product_divided_by_a_factor_is_the_other(a: float, b: float) -> None:
+    money, price = amount.plain(a, amount.dims_of("money")), amount.plain(b, amount.dims_of("price_per_unit"))
+    racks = amount.divided(money, price)
+    assert racks.dims == amount.dims_of("system_units")
+    back = amount.multiplied([racks, price])
+    assert back.value == pytest.approx(a)
+    assert back.dims == money.dims
+    assert racks.low <= racks.value <= racks.high
+
+
+def test_quantities_of_two_kinds_do_not_meet(facts: Facts) -> None:
+    with pytest.raises(FactError, match="are not of one kind"):
+        one('quantity = "power"\nclaimed = "1 kW"\ncompute = { sum = ["1 kW", "3 USD"] }', facts)
+    with pytest.raises(FactError, match="this computes a power, the claim is about a money"):
+        one('quantity = "money"\nclaimed = "3 USD"\ncompute = { fact = "gb200-gpu.tdp" }', facts)
+    with pytest.raises(FactError, match="the divisor is zero"):
+        one('quantity = "count"\nclaimed = 3\ncompute = { ratio = [1, 0] }', facts)
+
+
+def test_what_is_claimed_exactly_is_true_and_what_is_twice_that_is_false(facts: Facts) -> None:
+    for key, quantity, unit in (("gb200-gpu.tdp", "power", "W"), ("gb200-gpu.hbm_bw", "rate", "B/s")):
+        value = facts.value(key)
+        for factor, wanted in ((1.0, Verdict.TRUE), (2.0, Verdict.FALSE)):
+            answer = one(f'quantity = "{quantity}"\nclaimed = "{factor * value:.10g} {unit}"\n'
+                         f'compute = {{ fact = "{key}" }}', facts)
+            assert answer.verdict is wanted
+
+
+def test_an_estimate_confirms_a_bound_and_no_figure(facts: Facts) -> None:
+    key = 'compute = { fact = "gb200-superchip.superchip_price@2024-05" }'
+    assert one(f'quantity = "price"\nclaimed = "65,000 USD/superchip"\n{key}', facts).true_when == (
+        {"evidence": ("as an estimate",)},)
+    assert one(f'quantity = "price"\nclaimed = "more than 50,000 USD/superchip"\n{key}', facts).verdict is Verdict.TRUE
+
+
+def test_part_of_a_claim_that_fails_makes_it_false(facts: Facts) -> None:
+    body = 'quantity = "power"\nclaimed = "1200 W"\ncompute = { fact = "gb200-gpu.tdp" }\nalso = [{ name = "b", %s' \
+           'compute = { fact = "b100.tdp" } }]'
+    assert one(body % "", facts).verdict is Verdict.TRUE
+    assert one(body % 'claimed = "900 W", ', facts).verdict is Verdict.FALSE
+
+
+def test_every_word_has_an_example_that_computes(facts: Facts) -> None:
+    for word in vocabulary.WORDS.values():
+        body = 'quantity = "count"\nbaseline = "hgx-h100"\nclaimed = 1\n'
+        other = '[[claims]]\nid = "C01"\ntext = "x"\nsubject = "cny"\nquantity = "money"\nclaimed = "1 USD"\ncompute = ' \
+                '"1 USD"\n'
+        text = (f'title = "t"\nas_of = 2024-12-19\n{other}[[claims]]\nid = "A"\ntext = "a"\nsubject = "gb200-nvl72"\n'
+                f'{body}compute = {word.example}\n')
+        claims = read_claims(parse_text(text, "mine.toml", Folder(Path())), facts)
+        assert claims.claims[1].compute
+        assert word.name in claims.claims[1].compute
+
+
+# -------------------------------------------------------------------------------------------------------- bad input
+BAD = '''title = "t"
+as_of = 2024-12-19
+colour = "red"
+
+[[claims]]
+id = "A"
+text = "a"
+quantity = "speed-up"
+subject = "GB200"
+claimed = "5 x"
+compute = { speedupp = {} }
+
+[[claims]]
+id = "A"
+text = "b"
+quantity = "powr"
+subject = "gb200-nvl72"
+claimed = "5 x"
+compute = { fact = "gb200-gpuu.tdp" }
+
+[[claims]]
+id = "B"
+text = "c"
+quantity = "power"
+subject = "gb200-nvl72"
+claimed = "$700"
+conditions = { work = "training", unit = "GPUU" }
+compute = { by = { axis = "unit", of = [{ when = "GPU", take = "5 parsecs" }, { when = "rack", take = { sum = [] } }] } }
+
+[[claims]]
+id = ""
+text = "d"
+quantity = "count"
+subject = ""
+claimed = 3
+compute = {}
+'''
+
+
+def test_every_mistake_is_told_at_once_with_its_line(facts: Facts) -> None:
+    with pytest.raises(FactError) as caught:
+        claims_of(BAD, facts)
+    said = [str(p) for p in caught.value.problems]
+    for line, words in ((3, 'unknown key "colour"'), (5, "a speed-up without a baseline"), (9, "can mean"),
+                        (11, 'unknown word "speedupp"'), (14, 'the id "A" is used twice'), (16, "unknown quantity"),
+                        (19, 'no fact has the subject "gb200-gpuu"'), (26, "is a unit of money, this needs power"),
+                        (27, 'condition "work" plays no part'), (27, "no option of"),
+                        (28, "neither a quantity nor a day"), (28, '"sum" takes a list'), (31, '"id" is blank'),
+                        (34, '"subject" is blank'), (36, '"compute" is blank')):
+        assert any(s.startswith(f"mine.toml:{line} ") and words in s for s in said), (line, words, said)
+    assert any("Did you mean 'speedup'" in s for s in said)
+    assert any("'power'" in s for s in said if "powr" in s)
+
+
+@pytest.mark.parametrize(("text", "words"), [
+    ("", '"title" is missing'),
+    ("title = 3\nas_of = 2024-13-45\n", "not TOML"),
+    ('title = "t"\nas_of = "yesterday"\nclaims = 3\n', "not a date"),
+    ('title = "t"\nas_of = 2024-12-19\nclaims = [3]\n', "not a table"),
+    ('title = "t"\nas_of = 2024-12-19\n', "no claim"),
+])
+def test_files_that_are_no_claims_are_refused(facts: Facts, text: str, words: str) -> None:
+    with pytest.raises(FactError, match=re.escape(words)):
+        claims_of(text, facts)
+
+
+def test_files_that_cannot_be_read_are_named(facts: Facts, tmp_path: Path) -> None:
+    with pytest.raises(FactError, match="Did you mean 'gb200-2024-12'"):
+        load_claims("gb200-2024", facts)
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_bytes('title = "数据"'.encode("gbk"))
+    with pytest.raises(FactError, match="not UTF-8"):
+        load_claims(str(wrong), facts)
+    with pytest.raises(FactError, match="is a folder"):
+        load_claims(str(tmp_path), facts)
+
+
+def test_a_computation_cannot_nest_for_ever(facts: Facts) -> None:
+    node = "1"
+    for _ in range(30):
+        node = f"{{ sum = [{node}] }}"
+    with pytest.raises(FactError, match="nested too deeply"):
+        one(f'quantity = "count"\nclaimed = 1\ncompute = {node}', facts)
+
+
+# ----------------------------------------------------------------------------------------------------------- answers
+def test_json_says_what_it_promises(checked: Checked) -> None:
+    data = json.loads(json.dumps(as_json(checked)))
+    assert next(iter(data)) == "claims"
+    for claim in data["claims"]:
+        assert list(claim)[:7] == ["id", "verdict", "computed", "value", "claimed", "conditions", "facts"]
+        assert claim["verdict"] in [v.value for v in Verdict]
+        for fact in claim["facts"]:
+            assert fact["source"]
+            assert date.fromisoformat(fact["published"])
+    by_id = {c["id"]: c for c in data["claims"]}
+    assert by_id["C41"]["value"] == "2026-09-30"
+    assert by_id["C41"]["claimed"] == ["2025-07-01", "2025-12-31"]
+    assert by_id["C12"]["value"] is True
+    assert (by_id["C20"]["claimed"], by_id["C20"]["unit"]) == ([700.0, 1200.0], "W")
+
+
+def test_text_of_a_claim_comes_out_as_text(facts: Facts) -> None:
+    text = ('title = "<script>alert(1)</script>"\nsource = "<b>x</b>"\nas_of = 2024-12-19\n[[claims]]\n'
+            'id = "<img src=x onerror=alert(2)>"\ntext = { en = "<script>alert(3)</script>", ar = "٥ مرات \\u202e" }\n'
+            'quantity = "power"\nsubject = "gb200-nvl72"\nclaimed = "1200 W"\nnote = "</article><script>"\n'
+            'compute = { by = { axis = "<i>", of = [{ when = "<u>", take = "1 kW" }, { when = "b", take = "1 W" }] } }\n')
+    html = page(claims_of(text, facts))
+    assert "<script" not in html
+    assert not re.search(r"<(img|b|i|u)[ >]", html.replace("<b class", "").replace("computed<b>", ""))
+    assert "&lt;script&gt;alert(3)" in html
+    assert 'lang="ar" dir="auto"' in html
+    assert not re.search(r'(?:src|href)="(?!#)', html)
+
+
+def test_the_page_is_small_and_asks_nobody(checked: Checked) -> None:
+    html = page(checked)
+    assert len(html.encode()) < 3 * 2**20
+    assert "http" not in re.sub(r">[^<]*<", "><", html)
+    assert html.count("<article") == 46
+
+
+def test_tables_hold_every_claim(checked: Checked) -> None:
+    from exafleet.report.claims.answer import report
+
+    table = report(checked).table("verdicts")
+    assert [row[0] for row in table.rows] == list(BY_HAND)
+    out = io.StringIO()
+    csv.writer(out).writerows(table.written())
+    assert "superchip against GPU" in out.getvalue()
+
+
+def test_stopping_keeps_what_was_done(facts: Facts) -> None:
+    def told(name: str, done: int, total: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    found = check(load_claims(NAME, facts), facts, ("C12", "C13", "C14"), told)
+    assert [a.claim.id for a in found.answers] == ["C12", "C13"]
+    assert found.left == ("C14",)
