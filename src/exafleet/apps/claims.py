@@ -13,6 +13,7 @@ from exafleet.apps.options import AsOf, Own
 
 if TYPE_CHECKING:
     from exafleet.report.claims.answer import Checked
+    from exafleet.report.claims.texts import Text
 
 app = typer.Typer(help="Claims of the press: checked against facts and models, or proposed from a text.",
                   no_args_is_help=True)
@@ -107,3 +108,76 @@ def _write(text: str, out: Path | None) -> None:
         sys.stdout.write(text)
     else:
         write_text(out, text)
+
+
+class ExtractFormat(StrEnum):
+    """How proposals are printed."""
+
+    toml = "toml"
+    json = "json"
+    table = "table"
+
+
+@app.command()
+def extract(
+    what: Annotated[
+        str, typer.Argument(metavar="TEXT|FILE|-", help="The text itself, a file that holds it, or - for stdin."),
+    ],
+    form: Annotated[
+        ExtractFormat,
+        typer.Option("--format", help="A file of claims with blanks, JSON with spans, or a table."),
+    ] = ExtractFormat.toml,
+    as_of: Annotated[
+        str | None,
+        typer.Option("--as-of", metavar="DATE", help="The day the text is of: days without a year take its year."),
+    ] = None,
+    own: Own = None,
+    out: Out = None,
+) -> None:
+    """Propose claims from an English or Chinese text, by rules, for a person to complete. It decides nothing.
+
+    \b
+    Examples:
+      exafleet claims extract "GB200 NVL72 draws 120 kW and costs about 3 million dollars a rack."
+      exafleet claims extract article.txt --as-of 2024-12-19 --out claims.toml
+    """
+    from exafleet.apps.files import check_writable
+    from exafleet.apps.inputs import day, facts_as_of
+    from exafleet.apps.output import as_json, is_terminal, note, width
+    from exafleet.report.claims import extract as rules
+    from exafleet.report.terminal import text as printed
+
+    text = _text(what)
+    if out is not None:
+        check_writable(out)
+    found = rules.extract(text, facts_as_of(None, own).subjects, made := day(as_of))
+    for said in (*text.notes, *(() if found else ("no figure with a unit was found: nothing to propose",))):
+        note(f"exafleet: {said}.")
+    if form is ExtractFormat.json:
+        answer = as_json(rules.as_json(found, text))
+    elif form is ExtractFormat.toml:
+        answer = rules.as_toml(found, text, made)
+    else:
+        answer = printed(rules.report(found, text), width=width(), colour=out is None and is_terminal(sys.stdout))
+    _write(answer, out)
+
+
+def _text(what: str) -> Text:
+    """The text an argument means: stdin, a file, or itself. Raises FactError for a file that is not there."""
+    import re
+
+    from exafleet.report.claims.texts import of_bytes, of_words
+    from exafleet.terms.errors import FactError, Problem
+
+    if what == "-":
+        return of_bytes(sys.stdin.buffer.read(), "stdin")
+    path = Path(what)
+    try:
+        if path.is_file():
+            return of_bytes(path.read_bytes(), path.name)
+        folder = path.is_dir()
+    except (OSError, ValueError):  # a long text is no name of a file
+        folder = False
+    if folder or re.fullmatch(r"[^\s，。]+\.(?:txt|md|html?|toml|csv|json|pdf|docx?)|(?:\.{0,2}/)\S+", what):
+        raise FactError(Problem(where=what, what="is a folder, not a text" if folder else "no such file"))
+    return of_words(what)

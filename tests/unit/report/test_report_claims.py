@@ -77,7 +77,7 @@ def test_each_has_both_languages_and_says_why(checked: Checked) -> None:
 
 
 def test_the_known_figures_come_out(checked: Checked) -> None:
-    """Of the studies behind the verdicts: 5.06 and 5.05 a superchip, 36 superchips, 7.86 BCNY, 30,857 to 33,231 GPUs."""
+    """From the studies behind the verdicts: 5.06 and 5.05 a superchip, 36 superchips, 7.86 BCNY, 30,857 GPUs."""
     found = {a.claim.id: a for a in checked.answers}
     peaks = {j.reading.chosen["dtype"]: j.reading.amount.value for j in found["C06"].judged if j.reading.amount
              and j.reading.chosen["work"] == "rated peak" and j.reading.chosen["unit"] == "superchip against GPU"
@@ -250,8 +250,8 @@ def test_an_estimate_confirms_a_bound_and_no_figure(facts: Facts) -> None:
 
 
 def test_part_of_a_claim_that_fails_makes_it_false(facts: Facts) -> None:
-    body = 'quantity = "power"\nclaimed = "1200 W"\ncompute = { fact = "gb200-gpu.tdp" }\nalso = [{ name = "b", %s' \
-           'compute = { fact = "b100.tdp" } }]'
+    body = ('quantity = "power"\nclaimed = "1200 W"\ncompute = { fact = "gb200-gpu.tdp" }\nalso = [{ name = "b", %s'
+            'compute = { fact = "b100.tdp" } }]')
     assert one(body % "", facts).verdict is Verdict.TRUE
     assert one(body % 'claimed = "900 W", ', facts).verdict is Verdict.FALSE
 
@@ -259,8 +259,8 @@ def test_part_of_a_claim_that_fails_makes_it_false(facts: Facts) -> None:
 def test_every_word_has_an_example_that_computes(facts: Facts) -> None:
     for word in vocabulary.WORDS.values():
         body = 'quantity = "count"\nbaseline = "hgx-h100"\nclaimed = 1\n'
-        other = '[[claims]]\nid = "C01"\ntext = "x"\nsubject = "cny"\nquantity = "money"\nclaimed = "1 USD"\ncompute = ' \
-                '"1 USD"\n'
+        other = ('[[claims]]\nid = "C01"\ntext = "x"\nsubject = "cny"\nquantity = "money"\nclaimed = "1 USD"\n'
+                 'compute = "1 USD"\n')
         text = (f'title = "t"\nas_of = 2024-12-19\n{other}[[claims]]\nid = "A"\ntext = "a"\nsubject = "gb200-nvl72"\n'
                 f'{body}compute = {word.example}\n')
         claims = read_claims(parse_text(text, "mine.toml", Folder(Path())), facts)
@@ -296,7 +296,7 @@ quantity = "power"
 subject = "gb200-nvl72"
 claimed = "$700"
 conditions = { work = "training", unit = "GPUU" }
-compute = { by = { axis = "unit", of = [{ when = "GPU", take = "5 parsecs" }, { when = "rack", take = { sum = [] } }] } }
+compute = { by = { axis = "unit", of = [{ when = "GPU", take = "5 parsecs" }, { when = "r", take = { sum = [] } }] } }
 
 [[claims]]
 id = ""
@@ -375,7 +375,8 @@ def test_text_of_a_claim_comes_out_as_text(facts: Facts) -> None:
     text = ('title = "<script>alert(1)</script>"\nsource = "<b>x</b>"\nas_of = 2024-12-19\n[[claims]]\n'
             'id = "<img src=x onerror=alert(2)>"\ntext = { en = "<script>alert(3)</script>", ar = "٥ مرات \\u202e" }\n'
             'quantity = "power"\nsubject = "gb200-nvl72"\nclaimed = "1200 W"\nnote = "</article><script>"\n'
-            'compute = { by = { axis = "<i>", of = [{ when = "<u>", take = "1 kW" }, { when = "b", take = "1 W" }] } }\n')
+            'compute = { by = { axis = "<i>", of = [{ when = "<u>", take = "1 kW" }, '
+            '{ when = "b", take = "9 W" }] } }\n')
     html = page(claims_of(text, facts))
     assert "<script" not in html
     assert not re.search(r"<(img|b|i|u)[ >]", html.replace("<b class", "").replace("computed<b>", ""))

@@ -1,0 +1,554 @@
+"""Figures in a text, by rules: numbers with units, money, shares, ratios, durations and days, English and Chinese.
+
+Each rule is a pattern and what it means. A number without a unit is no figure, and one inside a name (H100) is none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+NUMBER = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?"
+_EN_NUMBERS: dict[str, int] = {
+    "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10,
+    "eleven": 11, "twelve": 12, "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "ninety": 90,
+    "hundred": 100}
+_ZH_DIGITS = {c: i for i, c in enumerate("零一二三四五六七八九")} | {"两": 2, "〇": 0}
+_ZH_POWERS = {"十": 10, "百": 100, "千": 1000, "万": 10**4, "亿": 10**8}
+_SCALES = {"thousand": 3, "k": 3, "million": 6, "mn": 6, "m": 6, "billion": 9, "bn": 9, "b": 9, "trillion": 12,
+           "tn": 12, "t": 12, "万亿": 12, "千亿": 11, "百亿": 10, "十亿": 9, "亿": 8, "千万": 7, "百万": 6,
+           "十万": 5, "万": 4,
+           "千": 3, "百": 2}
+_SCALE = (r"(?P<scale>thousand|million|billion|trillion|万亿|千亿|百亿|十亿|千万|百万|十万|亿|万|千|百|"
+          r"bn\b|mn\b|tn\b|[kKMBT](?![A-Za-z]))?")
+_MONTHS = {name: i for i, names in enumerate((
+    "january jan", "february feb", "march mar", "april apr", "may", "june jun", "july jul", "august aug",
+    "september sept sep", "october oct", "november nov", "december dec"), 1) for name in names.split()}
+_MONTH = "|".join(sorted(_MONTHS, key=len, reverse=True))
+_YEAR = r"(?:19|20)\d\d"
+_QUARTERS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "一": 1, "二": 2, "三": 3, "四": 4,
+             **{str(q): q for q in range(1, 5)}}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """A figure of a text: where it stands, what kind it is, and the words `claims check` reads it by.
+
+    claimed    as `claimed` is written; "" for a day whose year the text does not say
+    counted    what a count counts, or what a price is of, in the text's words
+    """
+
+    start: int
+    end: int
+    quantity: str
+    claimed: str
+    unit: str
+    counted: str = ""
+
+
+# Units by pattern: (pattern, quantity, unit as in units.csv, power of ten). Longest first where one begins another.
+_EN_UNITS = (
+    (r"-?\s*(?:percentage points)", "", "", 0),
+    (r"\s*(?:%|percent\b|per cent\b)", "share", "%", 0),
+    (r"\s*-?\s*(?:fold\b|times\b)|\s*x\b(?!\s*\d)", "ratio", "x", 0),
+    (r"\s*-?\s*(?:GWh|gigawatt[- ]hours?)\b", "energy", "GWh", 0),
+    (r"\s*-?\s*(?:MWh|megawatt[- ]hours?)\b", "energy", "MWh", 0),
+    (r"\s*-?\s*(?:kWh|kilowatt[- ]hours?)\b", "energy", "kWh", 0),
+    (r"\s*-?\s*(?:GW|gigawatts?)\b(?!h)", "power", "GW", 0), (r"\s*-?\s*(?:MW|megawatts?)\b(?!h)", "power", "MW", 0),
+    (r"\s*-?\s*(?:kW|KW|kilowatts?)\b(?!h)", "power", "kW", 0), (r"\s*-?\s*(?:W|watts?)\b(?!h)", "power", "W", 0),
+    (r"\s*-?\s*(?:joules?|J)\s*(?:per|/|a)\s*token\b", "energy", "J/token", 0),
+    (r"\s*-?\s*(?:TB/s|terabytes? (?:per|a) second)", "rate", "TB/s", 0), (r"\s*-?\s*GB/s\b", "rate", "GB/s", 0),
+    (r"\s*-?\s*(?:TB|terabytes?)\b", "size", "TB", 0), (r"\s*-?\s*(?:GB|gigabytes?)\b", "size", "GB", 0),
+    (r"\s*-?\s*(?:nm|nanometers?|nanometres?)\b", "size", "nm", 0),
+    (r"\s*-?\s*(?:EFLOPS|EFLOP/s|exaflops?)\b", "rate", "EFLOP/s", 0),
+    (r"\s*-?\s*(?:PFLOPS|PFLOP/s|petaflops?)\b", "rate", "PFLOP/s", 0),
+    (r"\s*-?\s*(?:TFLOPS|TFLOP/s|teraflops?)\b", "rate", "TFLOP/s", 0),
+    (r"\s*(?:tokens?\s*(?:/|per|a)\s*s(?:ec(?:ond)?)?)\b", "rate", "token/s", 0),
+    (r"\s*racks?\s*(?:/|per|a)\s*(?P<every>day|week|month)\b", "rate", "racks", 0),
+    (r"\s*-?\s*(?:milliseconds?|ms)\b", "duration", "ms", 0), (r"\s*-?\s*(?:seconds?|secs?)\b", "duration", "s", 0),
+    (r"\s*-?\s*minutes?\b", "duration", "min", 0), (r"\s*-?\s*hours?\b", "duration", "h", 0),
+    (r"\s*-?\s*(?:working |business )?days?\b", "duration", "d", 0), (r"\s*-?\s*weeks?\b", "duration", "wk", 0),
+    (r"\s*-?\s*months?\b", "duration", "mo", 0), (r"\s*-?\s*quarters?\b(?! of)", "duration", "quarters", 0),
+    (r"\s*-?\s*years?\b(?! old)", "duration", "yr", 0),
+    (r"\s*-?\s*transistors?\b", "count", "", 0), (r"\s*-?\s*parameters?\b|\s*-?\s*params\b", "count", "params", 0),
+    (r"\s*-?\s*tokens?\b", "count", "tokens", 0),
+    (r"\s*-?\s*superchips?\b", "count", "superchips", 0),
+    (r"\s*-?\s*(?:GPUs?|chips?|accelerators?|cards?|graphics cards?|processors?)\b", "count", "GPUs", 0),
+    (r"\s*-?\s*(?:racks?|cabinets?|servers?|nodes?)\b", "count", "racks", 0),
+    (r"\s*-?\s*units?\b", "count", "units", 0), (r"\s*-?\s*(?:wafers?|users?|orders?|requests?)\b", "count", "", 0),
+)
+_ZH_UNITS = (
+    (r"\s*个百分点", "", "", 0), (r"\s*%", "share", "%", 0), (r"\s*成(?!本|立|为|功|员|都|果|熟)", "share", "%", 1),
+    (r"\s*倍", "ratio", "x", 0),
+    (r"\s*吉瓦时", "energy", "GWh", 0), (r"\s*兆瓦时", "energy", "MWh", 0),
+    (r"\s*(?:千瓦时|度电)", "energy", "kWh", 0),
+    (r"\s*吉瓦(?!时)", "power", "GW", 0), (r"\s*兆瓦(?!时)", "power", "MW", 0), (r"\s*千瓦(?!时)", "power", "kW", 0),
+    (r"\s*瓦(?!时)", "power", "W", 0), (r"\s*纳米", "size", "nm", 0),
+    (r"\s*毫秒", "duration", "ms", 0), (r"\s*秒", "duration", "s", 0), (r"\s*分钟", "duration", "min", 0),
+    (r"\s*个?小时", "duration", "h", 0), (r"\s*个?工作日", "duration", "d", 0), (r"\s*天", "duration", "d", 0),
+    (r"\s*(?:周|个星期|星期)(?!年)", "duration", "wk", 0), (r"\s*个月", "duration", "mo", 0),
+    (r"\s*个季度", "duration", "quarters", 0), (r"\s*年(?!代|级|报)", "duration", "yr", 0),
+    (r"\s*亿?个?晶体管", "count", "", 0), (r"\s*个?参数", "count", "params", 0),
+    (r"\s*(?:个|颗|枚|块)?超级芯片", "count", "superchips", 0),
+    (r"\s*(?:个|块|张|颗|枚|片|台|套)?\s*(?:的)?\s*(?:GPU|显卡|芯片|加速卡|加速器|卡(?!车))", "count", "GPUs", 0),
+    (r"\s*(?:个|台|套|组)?\s*(?:机柜|机架|服务器|节点)", "count", "racks", 0),
+    (r"\s*(?:次|片晶圆|名用户|用户)(?!序|要|级)", "count", "", 0),
+)
+_MONEY_BEFORE = r"(?P<before>US\$|\$|USD\s?|€|EUR\s?|¥|RMB\s?|CNY\s?)"
+_MONEY_AFTER = (r"(?:\s*-?\s*(?P<after>US dollars?|cents?\b|U\.S\. dollars?|dollars?|USD\b|euros?\b|EUR\b|yuan\b|"
+                r"renminbi\b|RMB\b|CNY\b)|"
+                r"\s*(?P<zh>亿?美元|美金|欧元|元人民币|人民币|元))")
+_CURRENCIES = {
+    **dict.fromkeys(("cent", "us$", "$", "usd", "dollar", "us dollar", "u.s. dollar", "美元", "美金"), "USD"),
+               "€": "EUR", "eur": "EUR", "euro": "EUR", "欧元": "EUR", "¥": "CNY",
+               **dict.fromkeys(("rmb", "cny", "yuan", "renminbi", "元人民币", "人民币", "元"), "CNY")}
+_PER = re.compile(r"\s*(?:/|per|an?|each|for each|for one|every)\s*"
+                  r"(GPU[- ]?(?:hours?|hr|h)|kWh|MWh|GPU|chip|accelerator|card|superchip|rack|server|unit|system)\b",
+                  re.IGNORECASE | re.ASCII)
+_PER_BEFORE = re.compile(r"(?:一|每|单)(颗|枚|块|张|片|个|台|套|架|只)?\s*(?:[A-Za-z0-9 ]{0,16})?"
+                         r"(超级芯片|芯片|GPU|显卡|卡|机柜|机架|服务器)"
+                         r"[^。；！？;!?]{0,24}$")
+_EACH_BEFORE = re.compile(r"\b(?:each|per|every|an?|one)\s+(?:[\w-]+\s+){0,2}"
+                          r"(GPU|chip|accelerator|card|superchip|rack|server)s?\s+(?:[a-z]+\s+){1,4}$|"
+                          r"(?:每|单)(颗|枚|块|张|片|台|套)[^。；,，]{0,8}$", re.IGNORECASE | re.ASCII)
+_PER_AFTER = re.compile(r"\s*(?:/|每|一)\s*(超级芯片|颗|枚|块|张|片|台|套|GPU|卡|机柜|机架|服务器)")
+_OF = {**dict.fromkeys(("gpu-hour", "gpu-hours", "gpu hour", "gpu-hr", "gpu-h", "gpuhour"), "GPU-h"),
+       "kwh": "kWh", "mwh": "MWh", **dict.fromkeys(("gpu", "chip", "accelerator", "card"), "GPU"),
+       "superchip": "superchip", "rack": "rack",
+       "server": "server", "unit": "unit", "system": "unit", "超级芯片": "superchip", "芯片": "GPU", "显卡": "GPU",
+       "卡": "GPU",
+       **dict.fromkeys("颗枚块张片", "GPU"), "机柜": "rack", "机架": "rack", "服务器": "server",
+       "台": "server", "套": "unit"}
+_BOUND_BEFORE = (
+    (r"(?:up to|as (?:much|many|high) as|a maximum of|最高可?达?|高达|多达|最多)", "up to"),
+    (r"(?:at least|no (?:fewer|less) than|a minimum of|至少|不少于|起码)", "at least"),
+    (r"(?:more than|over|above|exceed(?:s|ed|ing)?|in excess of|greater than|超过了?|逾|超|高于|大于)",
+     "more than"),
+    (r"(?:less than|fewer than|under|below|不到|低于|少于|不足)", "less than"),
+    (r"(?:about|around|roughly|approximately|nearly|almost|some|an estimated|circa|close to|~)", "about"),
+    (r"(?:大约|约为?|近|将近|接近|大概|差不多)", "about"),
+)
+_BOUND_AFTER = ((r"\s*(?:左右|上下)", "about"), (r"\s*(?:以上|or more\b)", "at least"),
+                (r"\s*(?:以下|or less\b)", "less than"))
+_BEFORE = re.compile("(?:" + "|".join(f"(?P<b{i}>{words})" for i, (words, _) in enumerate(_BOUND_BEFORE))
+                     + r")\s*(?:the\s|a\s)?$", re.IGNORECASE | re.ASCII)
+_AFTER = re.compile("|".join(f"(?P<b{i}>{words})" for i, (words, _) in enumerate(_BOUND_AFTER)),
+                    re.IGNORECASE | re.ASCII)
+_TO = re.compile(r"\s*(?:to|or|and|-|~|至|到|或)\s*")
+_NEXT = re.compile(r"\s*(?:to|or|-)\s*(?:\d|" + "|".join(_EN_NUMBERS) + ")", re.ASCII)
+_FIGURE = re.compile(
+    rf"(?<![A-Za-z0-9_.])(?:{_MONEY_BEFORE})?\s?(?P<number>{NUMBER})(?P<more>多|余|\+)?\s?-?{_SCALE}(?P<more2>多|余)?",
+    re.IGNORECASE | re.ASCII)
+_SPELT = re.compile(r"\b(?P<word>" + "|".join(_EN_NUMBERS) + r")\b(?P<scale>(?:\s+(?:thousand|million|billion)))?",
+                    re.IGNORECASE | re.ASCII)
+_FOLDED = re.compile(r"\b(" + "|".join(w for w in _EN_NUMBERS ) + r")fold\b", re.IGNORECASE | re.ASCII)
+_ZH_SPELT = re.compile(r"[一二两三四五六七八九十百千万亿〇零]+")
+_COUNTED = re.compile(r"\s*(?:个|块|张|颗|枚|片|台|套)?\s*")
+_PARAMETERS = re.compile(r"参数(?:量|规模|总量)?(?:为|达到?|约|高达|超过|是)*\s*$")
+_FRACTION = re.compile(r"\b(?P<up>an?|one|two|three|four)[ -](?P<down>half|third|fifth|tenth|quarter(?=s? of))s?\b"
+                       r"(?! of (?:20|the year))|\b(?P<half>half)\b(?= (?:of|the)\b(?! 20))|"
+                       r"(?P<zd>[一二三四五六七八九十百千]+)分之(?P<zn>[一二两三四五六七八九十]+|\d[\d.]*)|"
+                       r"(?P<zh>一半)", re.IGNORECASE | re.ASCII)
+_DOWN = {"half": 2, "third": 3, "quarter": 4, "fifth": 5, "tenth": 10}
+_ALONE = ((re.compile(r"\b(?:twice|doubl(?:e|es|ed|ing))\b|翻倍|翻一番|翻了?一?番", re.IGNORECASE | re.ASCII), "2 x"),
+          (re.compile(r"\b(?:tripl(?:e|es|ed|ing)|thrice)\b", re.IGNORECASE | re.ASCII), "3 x"),
+          (re.compile(r"\b(?:halv(?:e|es|ed|ing))\b|减半|腰斩", re.IGNORECASE | re.ASCII), "0.5 x"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Unit:
+    """What follows or frames a number."""
+
+    end: int
+    quantity: str
+    unit: str
+    power: int = 0
+    counted: str = ""
+
+
+def figures(plain: str, named: Sequence[tuple[int, int, str]] = ()) -> list[Figure]:
+    """Every figure of a text, in its order.
+
+    named   spans of names, whose digits are no figures, and the unit a number before one counts: "72 GB200", or ""
+    """
+    found = [*dates(plain), *_folded(plain), *_fractions(plain)]
+    busy = Busy(len(plain), [*((a, b) for a, b, _ in named), *((f.start, f.end) for f in found)])
+    found += _numbers(plain, busy, {start: unit for start, _, unit in named if unit})
+    found += [Figure(start=m.start(), end=m.end(), quantity="ratio", claimed=said, unit="x") for rule, said in _ALONE
+              for m in rule.finditer(plain) if busy.free(m.start(), m.end())]
+    return sorted(_apart(found), key=lambda f: f.start)
+
+
+def _apart(found: Sequence[Figure]) -> Iterator[Figure]:
+    """Figures that do not overlap, the longer ones first."""
+    end = -1
+    for figure in sorted(found, key=lambda f: (f.start, -f.end)):
+        if figure.start >= end:
+            end = figure.end
+            yield figure
+
+
+class Busy:
+    """Which characters belong to a name or a day already."""
+
+    def __init__(self, length: int, spans: Sequence[tuple[int, int]]) -> None:
+        self.map = bytearray(length + 1)
+        for start, end in spans:
+            self.take(start, end)
+
+    def take(self, start: int, end: int) -> None:
+        """Mark characters as belonging to something."""
+        self.map[start:end] = b"\1" * (end - start)
+
+    def free(self, start: int, end: int) -> bool:
+        """Whether none of these characters belongs to anything."""
+        return not any(self.map[start:end])
+
+
+# --------------------------------------------------------------------------------------------------------- numbers
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Atom:
+    """A number where it stands, with its scale and, where one follows, its unit."""
+
+    start: int
+    end: int
+    value: Decimal
+    more: bool
+    unit: _Unit | None
+
+
+def _numbers(plain: str, busy: Busy, counted: Mapping[int, str]) -> list[Figure]:
+    atoms = sorted(_atoms(plain, busy, counted), key=lambda a: (a.start, -a.end))
+    found: list[Figure] = []
+    skip = -1
+    for i, atom in enumerate(atoms):
+        if atom.start < skip:
+            continue
+        after = next((a for a in atoms[i + 1:i + 4] if a.start >= atom.end), None)
+        both = _range(plain, atom, after)
+        made = both or _single(plain, atom)
+        if made is not None:
+            found.append(made)
+            skip = made.end
+    return found
+
+
+def _atoms(plain: str, busy: Busy, counted: Mapping[int, str]) -> Iterator[_Atom]:
+    for match in _FIGURE.finditer(plain):
+        if busy.free(match.start("number"), match.end("number")):
+            yield from _atom(plain, match, counted)
+    for match in _SPELT.finditer(plain):
+        value = Decimal(_EN_NUMBERS[match["word"].casefold()]).scaleb(_SCALES[match["scale"].split()[0].casefold()]
+                                                                      if match["scale"] else 0)
+        unit = _unit(plain, match.end(), _EN)
+        one_of = unit is not None and unit.quantity == "count" and value == 1  # "one chip" is an article, no count
+        if unit is None and _NEXT.match(plain, match.end()):
+            yield _Atom(start=match.start(), end=match.end(), value=value, more=False, unit=None)
+        if unit is not None and unit.quantity in ("ratio", "duration", "share", "count") and not one_of:
+            yield _Atom(start=match.start(), end=match.end(), value=value, more=False, unit=unit)
+    for match in _ZH_SPELT.finditer(plain):
+        unit = _unit(plain, match.end(), _ZH) or _money(plain, match)
+        pair = re.fullmatch(r"([一二两三四五六七八九])([一二三四五六七八九])", match[0])
+        if unit is None or not unit.quantity or (unit.quantity == "count" and match[0] == "一"):
+            continue
+        if pair:  # "两三个月": two to three months
+            low, high = (Decimal(_ZH_DIGITS[c]) for c in pair.groups())
+            yield _Atom(start=match.start(), end=match.start() + 1, value=low, more=False, unit=None)
+            yield _Atom(start=match.start() + 1, end=match.end(), value=high, more=False, unit=unit)
+        else:
+            yield _Atom(start=match.start(), end=match.end(), value=chinese(match[0]), more=False, unit=unit)
+
+
+def _atom(plain: str, match: re.Match[str], counted: Mapping[int, str]) -> Iterator[_Atom]:
+    scale = (match["scale"] or "").casefold()
+    digits = Decimal(match["number"].replace(",", ""))
+    value = (digits if "." in match["number"] else digits.normalize()).scaleb(_SCALES[scale] if scale else 0)
+    end = match.end()
+    unit = _money(plain, match) or _unit(plain, end, _EN) or _unit(plain, end, _ZH)
+    if unit is None and scale in ("m", "b", "t", "k") and match["scale"] and not match["before"]:
+        unit = _unit(plain, match.end("number"), _EN)
+    if unit is None and _PARAMETERS.search(plain, max(0, match.start() - 12), match.start()):
+        unit = _Unit(end=match.start() + len(match[0].rstrip()), quantity="count", unit="params")
+    if unit is None:
+        blank = _COUNTED.match(plain, end)
+        assert blank is not None
+        last = match.start() + len(match[0].rstrip())
+        unit = _Unit(end=last, quantity="count", unit=counted[blank.end()]) if blank.end() in counted else None
+    yield _Atom(start=match.start("before") if match["before"] else match.start("number"), end=end, value=value,
+                more=bool(match["more"] or match["more2"]), unit=unit)
+
+
+def _unit(plain: str, at: int, rules: _Rules) -> _Unit | None:
+    """The unit that begins at a place, by the first rule that fits."""
+    match = rules.pattern.match(plain, at)
+    if match is None or match.lastgroup is None:
+        return None
+    quantity, unit, power = rules.meant[int(match.lastgroup[1:])]
+    every = match.groupdict().get("every")
+    return _Unit(end=match.end(), quantity=quantity, power=power, counted=match[0].strip(" -"),
+                 unit=f"{unit}/{every.casefold()}" if every else unit)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rules:
+    """Units as one pattern; the group that matched last says which rule did."""
+
+    pattern: re.Pattern[str]
+    meant: tuple[tuple[str, str, int], ...]
+
+
+def _rules(rules: Sequence[tuple[str, str, str, int]]) -> _Rules:
+    # Watts and bytes are told from words by their case, so only rules without capitals take any case.
+    cased = "|".join(f"(?P<u{i}>{words if 'W' in words else f'(?i:{words})'})" for i, (words, *_) in enumerate(rules))
+    return _Rules(pattern=re.compile(cased, re.ASCII), meant=tuple((q, u, p) for _, q, u, p in rules))
+
+
+_EN, _ZH = _rules(_EN_UNITS), _rules(_ZH_UNITS)
+_AFTER_MONEY = re.compile(_MONEY_AFTER, re.IGNORECASE | re.ASCII)
+
+
+def _money(plain: str, match: re.Match[str]) -> _Unit | None:
+    """Money by the sign before or the word behind, and what one of something costs where that is said."""
+    behind = _AFTER_MONEY.match(plain, match.end())
+    sign = (match.groupdict().get("before") or "").strip().casefold()
+    if behind is not None:
+        word = (behind["after"] or behind["zh"] or "").casefold()
+        sign = word.lstrip("亿").rstrip("s") if word not in _CURRENCIES else word
+    if sign not in _CURRENCIES:
+        return None
+    end = behind.end() if behind is not None else match.start() + len(match[0].rstrip())
+    power = 8 if behind is not None and (behind["zh"] or "").startswith("亿") else -2 if sign == "cent" else 0
+    per = _PER.match(plain, end) or _PER_AFTER.match(plain, end)
+    of = _OF.get(per[1].casefold()) if per else _of_before(plain[max(0, match.start() - 60):match.start()])
+    return _Unit(end=per.end() if per else end, quantity="price" if of else "money", power=power, counted=of or "",
+                 unit=f"{_CURRENCIES[sign]}/{of}" if of else _CURRENCIES[sign])
+
+
+def _of_before(window: str) -> str | None:
+    """What a price before which "each rack costs" or "一颗芯片的售价" stands is of."""
+    said = _PER_BEFORE.search(window) or _EACH_BEFORE.search(window)
+    return _OF.get((said[2] or said[1] or "").casefold()) if said else None
+
+
+def _range(plain: str, first: _Atom, second: _Atom | None) -> Figure | None:
+    """"65,000 to 70,000 dollars", "6.5万~7万美元", "700W到1200W": two numbers of one unit as one figure."""
+    if second is None or second.unit is None or not second.unit.quantity:
+        return None
+    start = first.end if first.unit is None else first.unit.end
+    between = plain[start:second.start]
+    joined = between == "" and second.start == first.end
+    if not joined and not _TO.fullmatch(between):
+        return None
+    if between.strip() == "and" and not re.search(r"between\s*$", plain[max(0, first.start - 10):first.start]):
+        return None
+    if first.unit is not None and first.unit.unit.split("/")[0] != second.unit.unit.split("/")[0]:
+        return None
+    unit = first.unit if first.unit is not None and first.unit.quantity == "price" else second.unit
+    low = first.value.scaleb(first.unit.power if first.unit else 0)
+    high = second.value.scaleb(second.unit.power)
+    if low < high and first.unit is None and high / low >= 1000:  # "6.5 to 7 million": the scale is for both
+        low = low.scaleb(high.adjusted() - low.adjusted() - (0 if low.scaleb(high.adjusted() - low.adjusted()) < high
+                                                             else 1))
+    if not low < high:
+        return None
+    bound = _bound(plain, first.start, second.unit.end, False, only_about=True)
+    return Figure(start=first.start, end=second.unit.end, quantity=unit.quantity, unit=unit.unit,
+                  claimed=f"{bound}{written(low, unit)} to {written(high, unit)}", counted=unit.counted)
+
+
+def _single(plain: str, atom: _Atom) -> Figure | None:
+    unit = atom.unit
+    if unit is None or not unit.quantity:
+        return None
+    value = atom.value.scaleb(unit.power)
+    if unit.unit == "yr" and value >= 100:  # a year, not a time
+        return None
+    if unit.unit == "quarters":
+        value, unit = value * 3, _Unit(end=unit.end, quantity="duration", unit="mo", counted=unit.counted)
+    bound = _bound(plain, atom.start, unit.end, atom.more)
+    return Figure(start=atom.start, end=unit.end, quantity=unit.quantity, unit=unit.unit, counted=unit.counted,
+                  claimed=f"{bound}{written(value, unit)}")
+
+
+def _bound(plain: str, start: int, end: int, more: bool, only_about: bool = False) -> str:
+    """Words before or behind a figure that bound it or say that it is near."""
+    before, after = _BEFORE.search(plain[max(0, start - 24):start]), _AFTER.match(plain, end)
+    for match, rules in ((before, _BOUND_BEFORE), (after, _BOUND_AFTER)):
+        name = rules[int(str(match.lastgroup)[1:])][1] if match is not None else ""
+        if name and (name == "about" or not only_about):
+            return f"{name} "
+    return "more than " if more else ""
+
+
+def written(value: Decimal, unit: _Unit) -> str:
+    """A number with its unit as `claimed` is written, with the digits the text has."""
+    if unit.unit in ("quarters",):
+        return f"{_plain(value * 3)} mo"
+    currency = unit.unit.split("/")[0]
+    if currency in ("USD", "EUR", "CNY"):
+        return _money_words(value, unit.unit)
+    if unit.unit == "params":
+        return f"{_plain(value)} params"
+    if unit.quantity == "count" and not unit.unit:
+        return _plain(value)
+    return f"{_plain(value)} {unit.unit}"
+
+
+def _money_words(value: Decimal, unit: str) -> str:
+    if "/" in unit:
+        return f"{_plain(value)} {unit}"
+    for power, letter in ((9, "B"), (6, "M")):
+        if abs(value) >= Decimal(10) ** power:
+            return f"{_plain(value.scaleb(-power))}{letter} {unit}"
+    return f"{_plain(value)} {unit}"
+
+
+def _plain(value: Decimal) -> str:
+    """Digits without an exponent, thousands apart, zeros behind the point kept."""
+    return f"{value:,f}"
+
+
+def chinese(words: str) -> Decimal:
+    """A number in Chinese characters.
+
+    >>> chinese("三十"), chinese("两百五十"), chinese("十二"), chinese("一万")
+    (Decimal('30'), Decimal('250'), Decimal('12'), Decimal('10000'))
+    """
+    whole = part = digit = 0
+    for c in words:
+        power = _ZH_POWERS.get(c)
+        if power is None:
+            digit = digit * 10 + _ZH_DIGITS[c] if digit and part == 0 else _ZH_DIGITS[c]
+        elif power >= 10**4:
+            whole += (part + digit or 1) * power
+            part = digit = 0
+        else:
+            part += (digit or 1) * power
+            digit = 0
+    return Decimal(whole + part + digit)
+
+
+def _folded(plain: str) -> list[Figure]:
+    return [Figure(start=m.start(), end=m.end(), quantity="ratio", unit="x",
+                   claimed=f"{_EN_NUMBERS[m[1].casefold()]} x") for m in _FOLDED.finditer(plain)]
+
+
+def _fractions(plain: str) -> Iterator[Figure]:
+    """"a third", "half of", "三十分之一", "百分之五": parts of a whole."""
+    for m in _FRACTION.finditer(plain):
+        if m["zd"]:
+            above = chinese(m["zn"]) if not m["zn"][0].isdigit() else Decimal(m["zn"])
+            part = above / chinese(m["zd"])
+        elif m["down"]:
+            part = Decimal(1 if m["up"].casefold() in ("a", "an") else _EN_NUMBERS[m["up"].casefold()]) / _DOWN[
+                m["down"].casefold()]
+        else:
+            part = Decimal("0.5")
+        said = f"{float(part) * 100:.3g} %"
+        yield Figure(start=m.start(), end=m.end(), quantity="share", unit="%",
+                     claimed=_bound(plain, m.start(), m.end(), False) + said)
+
+
+# ------------------------------------------------------------------------------------------------------------ days
+_DATES: tuple[tuple[re.Pattern[str], str], ...] = tuple((re.compile(p, re.IGNORECASE | re.ASCII), kind) for p, kind in (
+    (rf"(?<!\d)(?P<y>{_YEAR})-(?P<m>0[1-9]|1[0-2])-(?P<d>[0-3]\d)(?!\d)", "day"),
+    (rf"(?<!\d)(?P<y>{_YEAR})\s*年\s*(?P<m>1[0-2]|0?[1-9])\s*月\s*(?P<d>[12]\d|3[01]|0?[1-9])\s*[日号]", "day"),
+    (rf"\b(?P<d>[12]\d|3[01]|0?[1-9])(?:st|nd|rd|th)?\s+(?P<mon>{_MONTH})\.?,?\s+(?P<y>{_YEAR})\b", "day"),
+    (rf"\b(?P<mon>{_MONTH})\.?\s+(?P<d>[12]\d|3[01]|0?[1-9])(?:st|nd|rd|th)?,?\s+(?P<y>{_YEAR})\b", "day"),
+    (rf"\b(?P<mon>{_MONTH})\.?,?\s+(?:of\s+)?(?P<y>{_YEAR})\b", "month"),
+    (rf"\b(?P<mon>{_MONTH})\.?\s+\((?P<y>{_YEAR})\)", "month"),
+    (rf"(?<!\d)(?P<y>{_YEAR})\s*年\s*(?P<m>1[0-2]|0?[1-9])\s*月(?:份)?", "month"),
+    (rf"(?<!\d)(?P<y>{_YEAR})-(?P<m>0[1-9]|1[0-2])(?![\d-])", "month"),
+    (rf"\bQ(?P<q>[1-4])[ -](?:of )?(?P<y>{_YEAR})\b|(?<!\d)(?P<y2>{_YEAR})\s*-?Q(?P<q2>[1-4])\b", "quarter"),
+    (rf"\b(?P<q>first|second|third|fourth) quarter of (?P<y>{_YEAR})\b", "quarter"),
+    (rf"(?<!\d)(?P<y>{_YEAR})\s*年\s*第?(?P<q>[一二三四1-4])\s*季度?", "quarter"),
+    (rf"\b(?P<h>first|second) half of (?P<y>{_YEAR})\b|\bH(?P<h2>[12])[ -](?P<y2>{_YEAR})\b", "half"),
+    (rf"(?<!\d)(?P<y>{_YEAR})[ -]?H(?P<h>[12])\b", "half"),
+    (rf"(?<!\d)(?P<y>{_YEAR})\s*年\s*(?P<h>[上下])半年", "half"),
+    (rf"\b(?P<s>mid|early|late)[ -](?P<y>{_YEAR})\b|\b(?P<s2>spring|summer|autumn|fall)(?: of)? (?P<y2>{_YEAR})\b",
+     "season"),
+    (rf"(?<!\d)(?P<y>{_YEAR})\s*年\s*(?P<s>年?中期?|初|底|末|夏天|夏季|春天|秋天|秋季)", "season"),
+    (rf"\b(?:in|by|during|since|until|before|after|end of|of) (?P<y>{_YEAR})\b(?!\s*(?:GPU|{NUMBER}))", "year"),
+    (rf"(?<!\d)(?P<y>{_YEAR})\s*年(?!\s*\d)", "year"),
+    (r"(?<![\d-])(?P<rel>明年|今年|去年|后年)\s*(?P<m>1[0-2]|[1-9])\s*月(?:份)?", "relative"),
+    (r"(?P<rel>明年|今年|去年|后年)\s*(?P<h>[上下])半年", "relative"),
+    (r"(?P<rel>明年|今年|去年|后年)\s*(?P<s>年?中期?|初|底|末|夏天|夏季)", "relative"),
+    (r"\b(?P<s>mid|early|late|in the first half of|in the second half of)[ -]?(?P<rel>next year|this year|last year)\b",
+     "relative"),
+    (rf"\b(?:in|by|until|from|since|before|after|this|next|last|to|early|late)[ -](?P<mon>{_MONTH})\b(?! be\b| \d)",
+     "bare"),
+    (r"(?<![\d年])(?P<m>1[0-2]|[1-9])\s*月(?:份)?(?!\d)", "bare"),
+))
+_HINT = re.compile(rf"(?<!\d){_YEAR}|[年月]|\b(?:{_MONTH})\b|(?:next|this|last) year", re.IGNORECASE | re.ASCII)
+_ZH_SEASON = {"中": "mid", "年中": "mid", "中期": "mid", "年中期": "mid", "初": "early", "底": "late", "末": "late",
+              "夏天": "summer", "夏季": "summer", "春天": "spring", "秋天": "autumn", "秋季": "autumn",
+              "fall": "autumn"}
+YEARS = {"明年": 1, "今年": 0, "去年": -1, "后年": 2, "next year": 1, "this year": 0, "last year": -1}
+
+
+def dates(plain: str) -> list[Figure]:
+    """Days, months, quarters, halves and years; one that needs the text's own year keeps it as "+1-03"."""
+    found: list[Figure] = []
+    busy = Busy(len(plain), [])
+    windows = _windows(plain)
+    for pattern, kind in _DATES:
+        for match in (m for first, last in windows for m in pattern.finditer(plain, first, last)):
+            said = _date(match, kind)
+            start = match.start() if kind != "bare" or "mon" not in match.groupdict() else match.start("mon")
+            if kind == "year" and match.groupdict().get("y"):
+                start = match.start("y")
+            bound = _date_bound(plain, start, match.end())
+            if busy.free(start, match.end()):
+                busy.take(start, match.end())
+                found.append(Figure(start=start, end=match.end(), quantity="date", unit="date", claimed=bound + said))
+    return found
+
+
+def _windows(plain: str) -> list[tuple[int, int]]:
+    """Stretches of a text in which a day can stand: about a year, a month or a word for one."""
+    found: list[tuple[int, int]] = []
+    for hint in _HINT.finditer(plain):
+        first, last = max(0, hint.start() - 32), hint.end() + 16
+        if found and first <= found[-1][1]:
+            found[-1] = (found[-1][0], last)
+        else:
+            found.append((first, last))
+    return found
+
+
+def _date(match: re.Match[str], kind: str) -> str:
+    given = {name.rstrip("23"): value for name, value in match.groupdict().items() if value}
+    year = given.get("y", "")
+    if "rel" in given:
+        year = f"{YEARS[given['rel'].casefold()]:+d}"
+    if kind == "bare":
+        year = "?"
+    month = int(given["m"]) if "m" in given else _MONTHS[given["mon"].casefold()] if "mon" in given else 0
+    if kind == "day":
+        return f"{year}-{month:02d}-{int(given['d']):02d}"
+    if month:
+        return f"{year}-{month:02d}"
+    if "q" in given:
+        return f"{year}-Q{_QUARTERS[given['q'].casefold()]}"
+    half = given.get("h", "") or given.get("s", "").removeprefix("in the ").removesuffix(" half of")
+    if half in ("first", "1", "上", "second", "2", "下"):
+        return f"{year}-H{1 if half in ('first', '1', '上') else 2}"
+    if "s" in given:
+        word = given["s"].casefold()
+        return f"{_ZH_SEASON.get(word, word)} {year}"
+    return year
+
+
+_DATE_BEFORE = tuple((re.compile(rf"(?:{words})\s*$", re.IGNORECASE | re.ASCII), name) for words, name in (
+    (r"not before|no earlier than|不早于", "not before "),
+    (r"\bby|no later than|by the end of|不迟于|最迟", "by "), (r"\bbefore", "before "), (r"\bafter", "after "),
+    (r"slip(?:s|ped)? to|delayed (?:to|until)|postponed (?:to|until)|推迟到|推迟至|延期至|延至", "not before ")))
+_DATE_AFTER = ((re.compile(r"\s*(?:之前|以前|前)"), "before "), (re.compile(r"\s*(?:之后|以后)"), "after "))
+
+
+def _date_bound(plain: str, start: int, end: int) -> str:
+    window = plain[max(0, start - 20):start]
+    return next((name for rule, name in _DATE_BEFORE if rule.search(window)),
+                next((name for rule, name in _DATE_AFTER if rule.match(plain, end)), ""))

@@ -1,0 +1,103 @@
+"""A text as it comes: its encoding found or told, and its characters made plain without moving any of them.
+
+Every character stays where it was, so that a span found in the plain text is one of the text that was given.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from dataclasses import dataclass
+
+from exafleet.terms.errors import FactError, Problem
+
+MOST_BYTES = 20_000_000
+_BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+_TAGS = re.compile(r"<(script|style)\b.*?</\1\s*>|<!--.*?-->|<[a-zA-Z/!][^<>]{0,2000}>", re.DOTALL | re.IGNORECASE)
+_HTML = re.compile(r"<(?:html|body|p|div|span|br|table|article)\b", re.IGNORECASE)
+# Full-width forms, digits of other scripts, blanks of every width, and marks that only turn the writing direction.
+_PLAIN = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
+_PLAIN |= {zero + digit: ord("0") + digit for zero in (0x660, 0x6F0, 0x966) for digit in range(10)}
+_PLAIN |= {ord(blank): ord(" ") for blank in "\u3000\u00a0\u2007\u2009\u200a\u202f\u200b\u200c\u200d\u200e\u200f"
+                                             "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff"}
+_PLAIN |= {ord("\u066b"): ord("."), ord("\u066c"): ord(","), ord("\uffe5"): ord("\u00a5"), ord("\u2212"): ord("-"),
+           ord("\u2013"): ord("-"), ord("\u2014"): ord("-"), ord("\uff5e"): ord("~"), ord("\u301c"): ord("~"),
+           ord("\u00d7"): ord("x"), ord("\u2248"): ord("~")}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Text:
+    """A text as given, the same text in plain characters, and what is worth knowing about how it was read."""
+
+    given: str
+    plain: str
+    notes: tuple[str, ...] = ()
+
+
+def of_words(words: str, notes: tuple[str, ...] = ()) -> Text:
+    """A text with its characters made plain, markup blanked."""
+    plain = words.translate(_PLAIN)
+    if _HTML.search(plain):
+        plain = _TAGS.sub(lambda m: " " * len(m[0]), plain)
+        notes = (*notes, "read as HTML: tags, scripts and styles are left out")
+    return Text(given=words, plain=plain, notes=notes)
+
+
+def of_bytes(data: bytes, name: str) -> Text:
+    """A text from a file's bytes: UTF-8, UTF-16 or GBK, also where lines differ. Raises FactError."""
+    if len(data) > MOST_BYTES:
+        raise FactError(Problem(where=name, what="the text is too large", got=f"{len(data) / 1e6:.1f} MB",
+                                allowed=f"at most {MOST_BYTES / 1e6:.0f} MB"))
+    for mark, encoding in _BOMS:
+        if data.startswith(mark):
+            return _strict(data, encoding, name)
+    zeros = data[0::2].count(0), data[1::2].count(0)
+    if 0 in zeros and sum(zeros) and len(data) % 2 == 0:  # every ASCII character of UTF-16 has its zero on one side
+        found = _strict(data, "utf-16-be" if zeros[0] else "utf-16-le", name)
+        if sum(c.isprintable() or c.isspace() for c in found.given) >= 0.95 * len(found.given):
+            return found
+    if b"\0" in data:
+        raise FactError(Problem(where=name, what="not a text", got="bytes of zero", remedy="Give a text file."))
+    try:
+        return of_words(data.decode("utf-8"))
+    except UnicodeDecodeError:
+        return _by_line(data, name)
+
+
+def _strict(data: bytes, encoding: str, name: str) -> Text:
+    told = () if encoding == "utf-8-sig" else (f"read as {encoding.upper()}",)
+    try:
+        return of_words(data.decode(encoding), told)
+    except UnicodeDecodeError as error:
+        raise FactError(Problem(where=name, what=f"not {encoding.upper()} to its end", remedy="Save it as UTF-8.",
+                                got=f"byte {error.start:,}")) from None
+
+
+def _by_line(data: bytes, name: str) -> Text:
+    """Each line as UTF-8, else as GBK; the lines of the second kind are told, and one that is neither is refused."""
+    lines: list[str] = []
+    other: list[int] = []
+    for number, line in enumerate(data.split(b"\n"), 1):
+        for encoding in ("utf-8", "gb18030"):
+            try:
+                found = line.decode(encoding)
+            except UnicodeDecodeError:
+                continue
+            if encoding == "utf-8" or _chinese(found):
+                lines.append(found)
+                other += [number] if encoding != "utf-8" else []
+                break
+        else:
+            raise FactError(Problem(where=f"{name}:{number}", what="neither UTF-8 nor GBK", got=repr(line[:40]),
+                                    remedy="Save the text as UTF-8."))
+    seen = sum(not line.isascii() for line in lines)
+    which = "read as GBK" if len(other) == seen else (
+        f"mixed encodings: UTF-8, and GBK in lines {', '.join(map(str, other[:8]))}{', ...' if len(other) > 8 else ''}")
+    return of_words("\n".join(lines), (which,))
+
+
+def _chinese(text: str) -> bool:
+    """Whether what is not ASCII is mostly common Chinese, as it is not when another encoding is read as GBK."""
+    others = [c for c in text if not c.isascii()]
+    return sum("\u4e00" <= c <= "\u9fff" or c in "，。、；：？！“”‘’（）《》％￥　—…·" or "\uff00" <= c <= "\uffef"
+               for c in others) >= 0.9 * len(others)
