@@ -52,7 +52,7 @@ def of_bytes(data: bytes, name: str) -> Text:
         if data.startswith(mark):
             return _strict(data, encoding, name)
     zeros = data[0::2].count(0), data[1::2].count(0)
-    if 0 in zeros and sum(zeros) and len(data) % 2 == 0:  # every ASCII character of UTF-16 has its zero on one side
+    if 0 in zeros and max(zeros) > 0 and len(data) % 2 == 0:  # every ASCII character of UTF-16 has its zero on one side
         found = _strict(data, "utf-16-be" if zeros[0] else "utf-16-le", name)
         if sum(c.isprintable() or c.isspace() for c in found.given) >= 0.95 * len(found.given):
             return found
