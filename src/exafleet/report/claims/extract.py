@@ -15,7 +15,8 @@ from typing import Any
 
 from exafleet.facts.subjects import Subject, Subjects
 from exafleet.report.claims.claimed import QUANTITIES
-from exafleet.report.claims.figures import Figure, figures
+from exafleet.report.claims.figures import figures
+from exafleet.report.claims.spans import Figure
 from exafleet.report.claims.texts import Text
 from exafleet.report.table import Column, Report, Table
 
