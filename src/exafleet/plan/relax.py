@@ -6,16 +6,19 @@ alone, by as little as makes the first stage feasible; where no single kind suff
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from exafleet.facts.records import TrainJob
 from exafleet.market.market import Floats, Ints
+from exafleet.plan.decompose import Recourse
 from exafleet.plan.highs import Linear, Solver
 from exafleet.plan.twostage import TwoStage
+from exafleet.plan.writtenout import solve_written_out
 from exafleet.terms.calendar import month_name
 from exafleet.terms.errors import NoPlan, Problem
+from exafleet.terms.format import money
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,22 +41,28 @@ LOOSENINGS = (
     Loosening(rule="gang rental", sign=1.0, group=2, price=0.1), Loosening(rule="required run", sign=-1.0, group=-1,
                                                                           price=10.0),
     Loosening(rule="budget", sign=1.0, group=1, price=1.0), Loosening(rule="supply", sign=1.0, group=1, price=1.0),
-    Loosening(rule="offer total", sign=1.0, group=1, price=1.0),
+    Loosening(rule="offer total", sign=1.0, group=1, price=1.0), Loosening(rule="queue", sign=1.0, group=1, price=1.0),
+    Loosening(rule="allocation", sign=1.0, group=1, price=0.1),
+    Loosening(rule="allocation share", sign=1.0, group=2, price=0.1),
+    Loosening(rule="order least", sign=-1.0, group=-1, price=1.0),
+    Loosening(rule="finance", sign=1.0, group=1, price=1.0),
 )
+# Up to this many columns, all draws counted, the loosened plan is solved to say what it costs.
+PRICED_COLUMNS = 3_000
 
 
 def no_plan(p: TwoStage) -> NoPlan:
     """The error to raise for an infeasible first stage, with its nearest relaxations."""
-    alone = [(kind, texts) for kind in LOOSENINGS if (texts := _loosen(p, (kind,)))]
-    texts = [" and ".join(t) for _, t in alone] or _together(p)
+    alone = [(kind, text) for kind in LOOSENINGS if (text := _loosen(p, (kind,)))]
+    texts = [text for _, text in alone] or _together(p)
     rules = [kind.rule for kind, _ in alone] or ["the rules of the scenario"]
-    return NoPlan([*_required(p), Problem(what=f"no plan keeps every rule: {', '.join(rules)}",
-                                          remedy=_remedy(texts))], texts)
+    return NoPlan([*_required(p), *_banned(p), Problem(what=f"no plan keeps every rule: {', '.join(rules)}",
+                                                       remedy=_remedy(texts))], texts)
 
 
 def _together(p: TwoStage) -> list[str]:
-    texts = _loosen(p, LOOSENINGS)
-    return [" and ".join(texts)] if texts else []
+    text = _loosen(p, LOOSENINGS)
+    return [text] if text else []
 
 
 def _remedy(texts: list[str]) -> str:
@@ -67,14 +76,25 @@ def _required(p: TwoStage) -> list[Problem]:
             for job in market.scenario.jobs if isinstance(job, TrainJob) and job.required]
 
 
-def _loosen(p: TwoStage, kinds: tuple[Loosening, ...]) -> list[str]:
-    """Least loosenings of these kinds that make the first stage feasible, in words; [] when they cannot."""
+def _banned(p: TwoStage) -> list[Problem]:
+    """One line for each ban that may stand in the way: what a ban forbids is no decision, so it cannot be loosened."""
+    start, months = p.build.market.start, p.build.market.months
+    done = {"order": "ordered", "arrival": "delivered", "install": "installed"}
+    return [Problem(where=rule.where, what=f"{rule.id}: {', '.join((*rule.systems, *rule.suppliers)) or 'anything'} may "
+                    f"not be {done[rule.stage]} from {month_name(rule.first)}"
+                    + (f" to {month_name(rule.last)}" if rule.last is not None else " on"))
+            for rule in p.build.market.scenario.rules if rule.kind == "ban" and rule.first < start + months
+            and (rule.last is None or rule.last >= start)]
+
+
+def _loosen(p: TwoStage, kinds: tuple[Loosening, ...]) -> str:
+    """Least loosenings of these kinds that make the first stage feasible, and what it costs then; or nothing."""
     from scipy.sparse import csr_matrix, hstack
 
     blocks = p.build.first_rows.blocks()
     row, column, price, owners = _slacks(blocks, [kind for kind in kinds if kind.rule in blocks])
     if not len(price):
-        return []
+        return ""
     sign = np.array([kind.sign for kind, _ in owners])
     slack = csr_matrix((-sign[column], (row, column)), shape=(p.first.shape[0], len(price)))
     x = len(p.x_lower)
@@ -85,10 +105,26 @@ def _loosen(p: TwoStage, kinds: tuple[Loosening, ...]) -> list[str]:
         cost=np.append(np.zeros(x), price), whole=np.append(p.whole, np.zeros(len(price), dtype=bool))),
         mip_rel_gap=1e-3).solve()
     if not len(found.v):
-        return []
+        return ""
     used = found.v[x:]
     activity = p.first @ found.v[:x]
-    return _words(p, used, owners, row, column, activity)
+    move = np.bincount(row, weights=sign[column] * used[column], minlength=p.first.shape[0]).astype(np.float64)
+    return " and ".join(_words(p, used, owners, row, column, activity)) + _costs(p, move, found.v[:x])
+
+
+def _costs(p: TwoStage, move: Floats, x: Floats) -> str:
+    """What the plan costs with its limits so much looser: solved where that is quick, else at most what x costs."""
+    loose = replace(p, first_upper=p.first_upper + np.maximum(move, 0.0),
+                    first_lower=p.first_lower + np.minimum(move, 0.0), x_upper=np.maximum(p.x_upper, np.ceil(x - 1e-6)))
+    small = len(p.x_lower) + p.draws * len(p.y_lower) <= PRICED_COLUMNS
+    answer = solve_written_out(loose, 0.01) if small else None
+    if answer is not None and len(answer.x):
+        return f" (the plan then costs {money(answer.value * p.build.money)})"
+    try:
+        at_most = p.risk(Recourse(p).cuts(np.clip(x, loose.x_lower, loose.x_upper))[0])
+    except RuntimeError:  # what is no more than feasible for the first stage need not be so for a rule of one's own
+        return ""
+    return f" (a plan then costs at most {money(at_most * p.build.money)})"
 
 
 def _slacks(blocks: dict[str, Ints], kinds: list[Loosening]) -> tuple[Ints, Ints, Floats, list[tuple[Loosening, Ints]]]:
@@ -97,6 +133,8 @@ def _slacks(blocks: dict[str, Ints], kinds: list[Loosening]) -> tuple[Ints, Ints
     owners: list[tuple[Loosening, Ints]] = []
     for kind in kinds:
         block = blocks[kind.rule]
+        if not block.size:
+            continue
         flat = block.reshape(-1, 1) if kind.group < 0 else block.reshape(int(np.prod(block.shape[:kind.group])), -1)
         for members in flat:
             there = members[members >= 0]
@@ -129,7 +167,17 @@ def _words(p: TwoStage, used: Floats, owners: list[tuple[Loosening, Ints]], row:
 
 def _word(p: TwoStage, rule: str, at: tuple[int, ...], amount: float) -> str:
     market, scenario = p.build.market, p.build.market.scenario
-    when = month_name(market.start + at[-1]) if rule != "offer total" else ""
+    when = month_name(market.start + at[-1]) if rule not in ("offer total", "queue", "order least", "finance") else ""
+    whole = np.ceil(amount - 1e-6)
+    if rule in ("allocation", "allocation share"):
+        who = f" for {scenario.owners[at[1]].id}" if rule == "allocation share" else ""
+        return f"+{whole:g} accelerators a month of {scenario.allocations[at[0]].id}{who} in {when}"
+    if rule == "queue":
+        return f"+{whole:g} places in the queue of {scenario.offers[at[0]].id}"
+    if rule == "order least":
+        return f"an order of {whole:g} units fewer than the least of {scenario.offers[p.build.sizes.offer[at[0]]].id}"
+    if rule == "finance":
+        return f"+{_round_up(amount * p.build.money / 1e6):g} MUSD of {scenario.finance[at[0]].id}"
     if rule == "gang power":
         return f"+{_round_up(amount):g} MW at {scenario.sites[at[1]].id} in {when}"
     if rule == "gang":

@@ -1,12 +1,13 @@
 """Demands that cannot be met are named with what would have to give; a stop brings the best plan so far."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from benchmarks.plan_instance import START, Instance, instance
-from exafleet.facts.records import TrainJob
+from exafleet.facts.records import Allocation, Steps, TradeRule, TrainJob
 from exafleet.market.draws import base, draw
 from exafleet.market.market import Market
 from exafleet.plan.plan import Plan
@@ -46,6 +47,53 @@ def test_too_little_power_names_the_site_and_the_megawatts() -> None:
     assert "train0 is required by the end of 2025-07" in str(error.value)
 
 
+def test_a_pool_that_gives_too_little_is_named_with_the_price_of_giving_more() -> None:
+    case = instance(**SMALL)
+    market = must(case, due=START + 6, rent=False, systems=("sys1",))
+    pool = Allocation(id="foundry", offers=tuple(f.id for f in market.scenario.offers), most=Steps.constant(8.0))
+    tight = replace(market, scenario=replace(market.scenario, allocations=(pool,)))
+    with pytest.raises(NoPlan) as error:
+        attempt(tight, case)
+    text = next(t for t in error.value.relaxations if "accelerators a month of foundry" in t)
+    more = float(text.split()[0])
+    told = re.search(r"the plan then costs (-?)\$([\d.]+)([kMB]?)", text)
+    assert told is not None, text
+    wide = replace(tight.scenario, allocations=(replace(pool, most=Steps.constant(8.0 + more)),))
+    found = attempt(replace(tight, scenario=wide), case)
+    cost = float(told[1] + told[2]) * {"": 1.0, "k": 1e3, "M": 1e6, "B": 1e9}[told[3]]
+    assert found.placements
+    assert found.objective <= cost + 0.02 * abs(cost)  # the pool here is wider in more months
+
+
+def test_a_least_order_that_is_too_large_is_named() -> None:
+    case = instance(**SMALL)
+    market = must(case, due=START + 6, rent=False, systems=("sys1",))
+    offers = tuple(replace(f, least=10_000) for f in market.scenario.offers)
+    with pytest.raises(NoPlan) as error:
+        attempt(replace(market, scenario=replace(market.scenario, offers=offers)), case)
+    assert any("fewer than the least of offer1" in t for t in error.value.relaxations)
+
+
+def test_a_ban_in_the_way_is_named() -> None:
+    case = instance(**SMALL)
+    rule = TradeRule(id="embargo", kind="ban", stage="arrival", first=START, systems=("sys1",), where="scenario.toml:7")
+    market = must(case, due=START + 6, rent=False, systems=("sys1",))
+    with pytest.raises(NoPlan) as error:
+        attempt(replace(market, scenario=replace(market.scenario, rules=(rule,))), case)
+    assert "scenario.toml:7: embargo: sys1 may not be delivered from 2025-01 on" in str(error.value)
+
+
+@pytest.mark.parametrize("months", [1, 2])
+def test_a_horizon_of_a_month_has_a_plan(months: int) -> None:
+    case = instance(**{**SMALL, "months": months})
+    for react in (0, 1):
+        risk = replace(case.market.scenario.risk, react=react)
+        market = replace(case.market, scenario=replace(case.market.scenario, risk=risk))
+        found = attempt(market, case)
+        assert found.cash.shape[-1] == months
+        assert found.gap <= 1e-3
+
+
 def test_the_named_relaxation_is_enough() -> None:
     case = instance(**SMALL)
     market = must(case, due=START + 6, rent=False, least=700)
@@ -67,7 +115,7 @@ def test_payments_beyond_the_budget_name_the_owner_and_the_money() -> None:
                      budget=np.full((1, case.market.months), 1e6))
     with pytest.raises(NoPlan) as error:
         attempt(market, case)
-    assert any(t.endswith("MUSD for owner0 in 2025-01") for t in error.value.relaxations)
+    assert any("MUSD for owner0 in 2025-01 (the plan then costs " in t for t in error.value.relaxations)
     # Cancelling all costs 0.8 of 100 x 3 MUSD at once; 1 MUSD is there.
     assert any(t.startswith("+239 MUSD") for t in error.value.relaxations)
 
