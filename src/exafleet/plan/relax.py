@@ -80,8 +80,8 @@ def _banned(p: TwoStage) -> list[Problem]:
     """One line for each ban that may stand in the way: what a ban forbids is no decision, so it cannot be loosened."""
     start, months = p.build.market.start, p.build.market.months
     done = {"order": "ordered", "arrival": "delivered", "install": "installed"}
-    return [Problem(where=rule.where, what=f"{rule.id}: {', '.join((*rule.systems, *rule.suppliers)) or 'anything'} may "
-                    f"not be {done[rule.stage]} from {month_name(rule.first)}"
+    return [Problem(where=rule.where, what=f"{rule.id}: {', '.join((*rule.systems, *rule.suppliers)) or 'anything'} "
+                    f"may not be {done[rule.stage]} from {month_name(rule.first)}"
                     + (f" to {month_name(rule.last)}" if rule.last is not None else " on"))
             for rule in p.build.market.scenario.rules if rule.kind == "ban" and rule.first < start + months
             and (rule.last is None or rule.last >= start)]
