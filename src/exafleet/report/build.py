@@ -12,7 +12,7 @@ from exafleet.fleet.rates import Rates
 from exafleet.plan.plan import Plan
 from exafleet.replay.trace import Trace
 from exafleet.report import provenance, summary
-from exafleet.report.sections import answer, fleet, jobs, money, orders, worth
+from exafleet.report.sections import answer, fleet, jobs, money, orders, sharing, worth
 from exafleet.report.table import Report
 from exafleet.sweep.sensitivity import Sensitivity
 from exafleet.terms.said import named, said
@@ -25,8 +25,8 @@ def report(world: World, rates: Rates, plan: Plan, trace: Trace | None = None,
     tables = [orders.order_book(plan), orders.open_orders(plan), orders.rentals(plan),
               *([orders.changes(plan)] if scenario.risk.react else []), fleet.placements_by_month(plan),
               jobs.training(plan), jobs.demand(plan), fleet.power(plan), fleet.energy(plan), money.cost(plan),
-              money.cash(plan), *([money.funded(plan)] if scenario.finance else []), worth.binding(plan),
-              worth.one_more(plan), worth.queue(plan)]
+              money.cash(plan), *([money.funded(plan)] if scenario.finance else []), *sharing.tables(plan),
+              worth.binding(plan), worth.one_more(plan), worth.queue(plan)]
     if sensitivity:
         tables.append(answer.sensitivity(plan, sensitivity))
     tables.append(answer.speeds(rates, functools.partial(provenance.of_system, world)))
