@@ -315,3 +315,16 @@ def penalties(found: Plan, owner: str) -> float:
         elif job.owner == owner and not isinstance(job, TrainJob):
             total += job.unserved * float((found.short[0, j] * market.seconds * discount).sum())
     return total
+
+
+@given(seed=SEEDS)
+@FEW
+def test_both_ways_to_solve_agree_on_what_owners_share(seed: int) -> None:
+    case = instance(**{**SHORT, "seed": seed})
+    market = passing(shared(case.market, limit=16.0, notice=2, restart=7200.0))
+    market = replace(market, scenario=replace(market.scenario, sharing=shared(case.market, limit=16.0, notice=2,
+                                                                             restart=7200.0).scenario.sharing))
+    draws = draw(market, 2, seed, rates=case.rates)
+    one, two = (solve_market(market, case.rates, draws, gap=1e-6, method=way) for way in ("written out", "decomposed"))
+    assert two.bound <= one.objective * (1 + 1e-9) + 1e-6 * abs(one.objective)
+    assert one.bound <= two.objective + 1e-6 * abs(one.objective)

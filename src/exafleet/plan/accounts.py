@@ -1,4 +1,4 @@
-"""How each owner fares in a plan: chip-hours owned, used, lent and borrowed, useful work, what it paid. Base draw."""
+"""How each owner fares in a plan: chip-hours owned, used, lent and borrowed in the base draw; useful work and cash."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ HOUR = 3600.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accounts:
-    """One entry an owner, base draw, over the horizon. [O] each
+    """One entry an owner, over the horizon; base draw but for useful work and cash, which are means. [O] each
 
     owned, own_use, lent, borrowed, idle   chip-hours of installed units; idle is neither used nor lent [chip-h]
     rented                                 chip-hours rented, on demand or by contract                  [chip-h]
     entitled      share of all chip-hours: by nominal quota where stated, else by what is owned         [1]
-    useful        work, in hours of a chip of the fastest system each job can use                       [chip-h]
+    useful        work, in hours of a chip of the fastest system each job can use, mean of the draws    [chip-h]
     reclaims      months in which lent chips went back, counted by agreement, for who gave them back
     lost          work of borrowed chips lost as they went back                                         [chip-h]
-    paid          cash out, income negative, undiscounted                                               [USD]
+    paid          cash out, income negative, undiscounted, mean of the draws                            [USD]
     slower        finish of its runs over that alone, from their earliest month; nan where unknown       [1]
     """
 
@@ -59,10 +59,11 @@ def accounts(plan: Plan) -> Accounts:
     rented = (plan.rented[0] + plan.reserved).sum(axis=0) @ hours
     return Accounts(
         owned=owned, own_use=own_use, lent=lent, borrowed=borrowed, idle=np.maximum(owned - own_use - lent, 0.0),
-        rented=rented, entitled=_entitled(plan, owned), useful=sums(job_owner, plan.useful[0], owners),
+        rented=rented, entitled=_entitled(plan, owned),
+        useful=sums(job_owner, plan.draws.probability @ plan.useful, owners),
         reclaims=sums(agreed.borrower, (back > 0.5).sum(axis=1).astype(float), owners),
         lost=sums(agreed.borrower, back.sum(axis=1) * agreed.restart / HOUR, owners),
-        paid=plan.books[0].sum(axis=(0, 2)), slower=_slower(plan, job_owner))
+        paid=plan.draws.probability @ plan.books.sum(axis=(1, 3)), slower=_slower(plan, job_owner))
 
 
 def sums(group: Ints, values: Floats, count: int) -> Floats:

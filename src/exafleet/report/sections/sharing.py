@@ -11,6 +11,7 @@ from exafleet.plan.plan import BOOKS, Plan
 from exafleet.report.table import Cell, Column, Table, column
 from exafleet.terms.said import named, said
 
+MILLION = 1e6
 
 def tables(plan: Plan) -> list[Table]:
     """The sections of a plan whose owners share anything; none where they do not."""
@@ -29,13 +30,14 @@ def fares(plan: Plan, found: Accounts) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for o, owner in enumerate(plan.market.scenario.owners):
         useful = float(found.useful[o])
-        rows.append((owner.id, useful, useful / float(total) if total > 0 else None, float(found.entitled[o]),
-                     _known(alone[o]), _known(useful / alone[o]) if alone[o] > 0 else None, _known(found.slower[o]),
+        rows.append((owner.id, useful / MILLION, useful / float(total) if total > 0 else None,
+                     float(found.entitled[o]), _known(alone[o] / MILLION),
+                     _known(useful / alone[o]) if alone[o] > 0 else None, _known(found.slower[o]),
                      float(found.paid[o]), float(found.paid[o]) / useful / HOUR if useful > 0 else None))
     return Table(
         id="sharing", title=said("sharing.title"), lead=_lead(rows), how=said("sharing.how"), rows=tuple(rows),
-        columns=(column("owner"), column("useful chip-hours", "count"), column("of all", "share"),
-                 column("title to", "share"), column("alone", "count"), column("over alone", "share"),
+        columns=(column("owner"), column("useful chip-hours", "number"), column("of all", "share"),
+                 column("title to", "share"), column("alone", "number"), column("over alone", "share"),
                  column("time over alone", "number"), column("paid", "money"), column("a useful chip-hour", "rent")))
 
 
@@ -56,15 +58,15 @@ def fleet(plan: Plan, found: Accounts) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for o, owner in enumerate(plan.market.scenario.owners):
         owned, idle = float(found.owned[o]), float(found.idle[o])
-        rows.append((owner.id, owned, float(found.own_use[o]), float(found.lent[o]), float(found.borrowed[o]),
-                     float(found.rented[o]), idle, 1.0 - idle / owned if owned > 0 else None, int(found.reclaims[o]),
-                     float(found.lost[o])))
+        hours = (owned, found.own_use[o], found.lent[o], found.borrowed[o], found.rented[o], idle)
+        rows.append((owner.id, *(float(h) / MILLION for h in hours), 1.0 - idle / owned if owned > 0 else None,
+                     int(found.reclaims[o]), float(found.lost[o]) / MILLION))
     return Table(
         id="shared-fleet", title=said("shared-fleet.title"), how=said("shared-fleet.how"), rows=tuple(rows),
         lead=said("shared-fleet.lead", lent=float(found.lent.sum()), lost=float(found.lost.sum())),
-        columns=(column("owner"), column("owned", "count"), column("used", "count"), column("lent", "count"),
-                 column("borrowed", "count"), column("rented", "count"), column("idle", "count"),
-                 column("utilisation", "share"), column("reclaims", "count"), column("lost work", "count")))
+        columns=(column("owner"), column("owned", "number"), column("used", "number"), column("lent", "number"),
+                 column("borrowed", "number"), column("rented", "number"), column("idle", "number"),
+                 column("utilisation", "share"), column("reclaims", "count"), column("lost work", "number")))
 
 
 def handed(plan: Plan) -> Table:
