@@ -108,6 +108,7 @@ def slots(b: Build) -> None:
     p, scenario = b.passing, b.market.scenario
     order = b.first_rows.add("slots of orders", np.isin(np.arange(len(b.book.offer)), p.slot_order), lower=0.0)
     b.first.put(order, b.x["order"], 1.0)
+    b.first.put(order[b.funds.order], b.x["financed"], -1.0)   # what is pledged or leased stays with who pays for it
     b.first.put(np.where(p.slot_order >= 0, np.append(order, -1)[p.slot_order], -1), b.x["slot"], -1.0)
     touched = np.isin(np.arange(len(scenario.open_orders)), [*p.slot_open, *p.swap_open.ravel()])
     kept = b.first_rows.add("slots of open orders", touched, lower=0.0)
