@@ -12,7 +12,7 @@ import numpy as np
 
 from exafleet.facts.records import TrainJob
 from exafleet.market.market import Floats, Ints
-from exafleet.plan.decompose import Recourse
+from exafleet.plan.fixed import FixedRecourse
 from exafleet.plan.highs import Linear, Solver
 from exafleet.plan.twostage import TwoStage
 from exafleet.plan.writtenout import solve_written_out
@@ -112,6 +112,13 @@ def _loosen(p: TwoStage, kinds: tuple[Loosening, ...]) -> str:
     return " and ".join(_words(p, used, owners, row, column, activity)) + _costs(p, move, found.v[:x])
 
 
+def _costed(p: TwoStage, x: Floats) -> Floats:
+    """Cost of every draw at decisions x. [N]"""
+    recourse, draws = FixedRecourse(), np.arange(p.draws)
+    recourse.prepare(p, x, draws)
+    return np.array([p.spent(n, x, recourse.solve(n)).sum() / p.build.money for n in draws.tolist()])
+
+
 def _costs(p: TwoStage, move: Floats, x: Floats) -> str:
     """What the plan costs with its limits so much looser: solved where that is quick, else at most what x costs."""
     loose = replace(p, first_upper=p.first_upper + np.maximum(move, 0.0),
@@ -121,7 +128,7 @@ def _costs(p: TwoStage, move: Floats, x: Floats) -> str:
     if answer is not None and len(answer.x):
         return f" (the plan then costs {money(answer.value * p.build.money)})"
     try:
-        at_most = p.risk(Recourse(p).cuts(np.clip(x, loose.x_lower, loose.x_upper))[0])
+        at_most = p.risk(_costed(loose, np.clip(x, loose.x_lower, loose.x_upper)))
     except RuntimeError:  # what is no more than feasible for the first stage need not be so for a rule of one's own
         return ""
     return f" (a plan then costs at most {money(at_most * p.build.money)})"
