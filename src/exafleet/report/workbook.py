@@ -130,6 +130,7 @@ def _overview(book: Workbook, forms: _Forms, report: Report, sheets: Sequence[Sh
     page = book.add_worksheet(say(said("page.overview"), language))
     page.set_column(0, 0, 34)
     page.set_column(1, 2, 44)
+    _one_page_wide(page)
     row = _lines(page, forms, 0, [(say(report.title, language), {"bold": True, "font_size": 14}),
                                   (say(report.subtitle, language), {"font_color": "#56616C"})])
     row = _lines(page, forms, row + 1, [(say(s, language), {}) for s in report.summary])
@@ -176,11 +177,13 @@ def _lines(page: Worksheet, forms: _Forms, row: int, lines: Sequence[tuple[str, 
 def _section(page: Worksheet, forms: _Forms, sheet: Sheet, language: str) -> None:
     table = sheet.table
     _text(page, forms, 0, 0, say(table.title, language), bold=True, font_size=13)
-    _text(page, forms, 1, 0, say(table.lead, language), font_color="#56616C")
-    head = [_head(c, language) for c in table.columns]
+    head, written = [_head(c, language) for c in table.columns], table.written(language)
+    widths = [min(_WIDEST, 2 + max(map(_width, (text, *(row[c] for row in written))))) for c, text in enumerate(head)]
+    _lead(page, forms, say(table.lead, language), widths)
     for i, text in enumerate(head):
-        _text(page, forms, _HEAD, i, text, bold=True, bg_color="#E8ECF0", text_wrap=True, bottom=1)
-    written = table.written(language)
+        page.set_column(i, i, widths[i])
+        right = {"align": "right"} if table.columns[i].kind not in ("text", "month") else {}
+        _text(page, forms, _HEAD, i, text, bold=True, bg_color="#E8ECF0", text_wrap=True, bottom=1, **right)
     rules = _formulas(sheet)
     for r, row in enumerate(table.rows):
         total = _is_total(table) and r == len(table.rows) - 1
@@ -188,12 +191,24 @@ def _section(page: Worksheet, forms: _Forms, sheet: Sheet, language: str) -> Non
             _cell(page, forms, (_HEAD + 1 + r, c), column, cell, rules.get((r, c), ""), language, bold=total)
     if table.id == "orders":
         _sums(page, forms, sheet, language)
-    for c, text in enumerate(head):
-        page.set_column(c, c, min(_WIDEST, 2 + max(map(_width, (text, *(row[c] for row in written))))))
     page.freeze_panes(_HEAD + 1, 1)
+    page.repeat_rows(_HEAD)
+    _one_page_wide(page)
+
+
+def _one_page_wide(page: Worksheet) -> None:
+    """On paper a sheet is as wide as the page and as long as it needs."""
     page.set_landscape()
     page.fit_to_pages(1, 0)
-    page.repeat_rows(_HEAD)
+
+
+def _lead(page: Worksheet, forms: _Forms, text: str, widths: Sequence[int]) -> None:
+    """The sentence above a table, as wide as the table and as high as it needs."""
+    form: dict[str, Any] = {"font_color": "#56616C", "text_wrap": True}
+    if len(widths) > 1:
+        page.merge_range(1, 0, 1, len(widths) - 1, "", forms(**form))
+    page.set_row(1, 16 * (1 + int(1.1 * _width(text)) // sum(widths)))
+    _text(page, forms, 1, 0, text, **form)
 
 
 def _head(column: Column, language: str) -> str:
