@@ -89,7 +89,7 @@ def sets(market: Market, rates: Rates, draws: Draws) -> Sets:
     index = Index.of(market)
     holders = np.argwhere(_holders(market, index)).reshape(-1, 3)
     lanes: dict[str, Any] = _lanes(market, index, holders)
-    reach = reachable(market, index, draws)
+    reach = _pooled(market, reachable(market, index, draws))
     return Sets(holder_owner=holders[:, 0], holder_site=holders[:, 1], holder_system=holders[:, 2], **lanes,
                 **_uses(market, rates, index, holders, reach))
 
@@ -144,6 +144,20 @@ def _deliverable(market: Market, draws: Draws, f: int) -> Floats:
         arrives[month[market.can_order[f] & (month < months)]] = True
     cumulative = np.minimum((market.supply[f] * arrives).cumsum(), offer.total)
     return np.diff(cumulative, prepend=0.0)
+
+
+def _pooled(market: Market, reach: Floats) -> Floats:
+    """The same with what others could lend to the owner, or pass on to it or its lenders. [O, K, T]"""
+    owners = len(reach)
+    near = lends(market)
+    near = near | (sources(market, slots=True)[:, :, None] & near[None]).any(axis=1)
+    return np.array([(reach * near[:, o, :, None]).sum(axis=0) for o in range(owners)]).reshape(reach.shape)
+
+
+def lends(market: Market) -> Bools:
+    """Whose units of a system who may use where they stand; everybody its own. [O lender, O user, K]"""
+    own = np.eye(len(market.scenario.owners), dtype=bool)[:, :, None]
+    return np.asarray((lending(market).first >= 0) | own)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,8 +219,7 @@ def _named(prefix: str, names: tuple[str, ...], columns: Floats) -> dict[str, In
 def _spots(market: Market, index: Index, holders: Ints, job: Job) -> list[Spot]:
     """Where the job's owner may use units: its own holders, those lent to it, rentals."""
     owner = index.owner[job.owner]
-    lent = lending(market).first[:, owner] >= 0
-    lent[owner] = True
+    lent = lends(market)[:, owner]
     systems = {index.system[k] for k in job.systems or index.system if k in index.system}
     where = {index.site[s] for s in job.sites or index.site}
     spots = [Spot(h, k, s, -1) for h, (o, s, k) in enumerate(holders.tolist())
@@ -280,12 +293,8 @@ def _starts(market: Market, index: Index, job: TrainJob, group: tuple[int, int, 
     due = month >= job.earliest - market.start
     if rental >= 0:
         return due & (rental_most(market, rental) >= chips), np.zeros(market.months, dtype=bool)
-    owner = index.owner[job.owner]
-    near = lending(market).first[:, owner, k] >= 0
-    near[owner] = True
-    owners = np.flatnonzero(near | (sources(market, slots=True)[:, near, k]).any(axis=1))
     units = chips / market.chips[k]
-    held = due & (job.required | (reach[owners, k].sum(axis=0) >= units - 1e-9))
+    held = due & (job.required | (reach[index.owner[job.owner], k] >= units - 1e-9))
     powered = market.power[site] >= units * market.unit_power[k] * market.pue[site] * (1 - 1e-9)
     return held & powered, held & ~powered
 
