@@ -99,7 +99,7 @@ def funded(plan: Plan) -> Table:
     return Table(
         id="funded", title=said("funded.title"), how=said("funded.how"), empty=said("funded.empty"),
         lead=said("funded.lead", paid=float(sum(f.paid[0] for f in plan.funded)), most=float(owed.max(initial=0.0))),
-        columns=(column("owner"), column("finance"), column("kind"), column("offer"), column("units", "number"),
+        columns=(column("owner"), column("finance"), column("how"), column("offer"), column("units", "number"),
                  column("paid out", "money"), column("most owed", "money"), column("owed at the end", "money")),
         rows=tuple(rows),
     )
