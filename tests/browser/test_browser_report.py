@@ -16,7 +16,7 @@ from exafleet.sweep.sensitivity import sensitivity
 
 ROOT = Path(__file__).parents[2]
 DETECTORS = (Path(__file__).parent / "detect.js").read_text(encoding="utf-8")
-EXAMPLES = ("startup-64-h100", "university-one-node", "xai-2024-12")
+EXAMPLES = ("startup-64-h100", "university-one-node", "tesla-xai-swap", "xai-2024-12")
 SCREEN = ("overlap", "clipped", "empty", "sideways", "unnamed", "dangling")
 PAPER = ("overlap", "clipped", "empty", "cut", "folded")
 A4 = 703             # width of A4 within margins of 12 mm [px]
