@@ -119,7 +119,8 @@ def test_a_figure_is_what_it_says(words: str, wanted: tuple[str, str, str], fact
 
 
 @pytest.mark.parametrize("words", ["", "GB200 and H100 and NVL72", "Grok went 1 to 1.5 to 2", "no figures at all",
-                                   "version 4.2.1", "没有数字", "one chip", "🙂" * 100])
+                                   "version 4.2.1", "没有数字", "one chip", "9" * 5000 + " W",
+                                   "一" * 5000 + "天", "十" * 99 + "分之" + "一" * 99, "🙂" * 100])
 def test_what_is_no_figure_is_left_alone(words: str, facts: Facts) -> None:
     assert proposed(words, facts) == []
 

@@ -42,7 +42,9 @@ _DATES: tuple[tuple[re.Pattern[str], str], ...] = tuple((re.compile(p, re.IGNORE
      "bare"),
     (r"(?<![\d年])(?P<m>1[0-2]|[1-9])\s*月(?:份)?(?!\d)", "bare"),
 ))
-_HINT = re.compile(rf"(?<!\d){_YEAR}|[年月]|\b(?:{_MONTH})\b|(?:next|this|last) year", re.IGNORECASE | re.ASCII)
+_HINT = re.compile(r"(?=[12年月JjFfMmAaSsOoNnDdTtLl])"  # quickly past all else
+                   rf"(?:(?<!\d){_YEAR}|[年月]|\b(?:{_MONTH})\b|(?:next|this|last) year)",
+                   re.IGNORECASE | re.ASCII)
 _ZH_SEASON = {"中": "mid", "年中": "mid", "中期": "mid", "年中期": "mid", "初": "early", "底": "late", "末": "late",
               "夏天": "summer", "夏季": "summer", "春天": "spring", "秋天": "autumn", "秋季": "autumn",
               "fall": "autumn"}

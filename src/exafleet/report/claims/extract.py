@@ -172,8 +172,8 @@ def names(plain: str, subjects: Subjects) -> list[Name]:
     end = 0
     for word in _FIRST.finditer(plain):
         said = word[0].casefold()
-        if said[:2] not in heads:  # most words of a text begin no name
-            continue
+        if said[:2] not in heads or (said.isalpha() and said.isascii() and not {said, said.rstrip("s")} & rules.keys()):
+            continue  # most words of a text begin no name
         for first in _firsts(said, rules):
             match = rules[first].match(plain, word.start()) if word.start() >= end else None
             if match is not None and _whole(plain, match):

@@ -14,6 +14,8 @@ from exafleet.report.claims.days import dates
 from exafleet.report.claims.spans import Busy, Figure
 
 NUMBER = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?"
+# More characters than this are no number that anybody claims.
+LONGEST = 24
 _EN_NUMBERS: dict[str, int] = {
     "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10,
     "eleven": 11, "twelve": 12, "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "ninety": 90,
@@ -119,7 +121,7 @@ _AFTER = re.compile("|".join(f"(?P<b{i}>{words})" for i, (words, _) in enumerate
 _TO = re.compile(r"\s*(?:to|or|and|-|~|至|到|或)\s*")
 _NEXT = re.compile(r"\s*(?:to|or|-)\s*(?:\d|" + "|".join(_EN_NUMBERS) + ")", re.ASCII)
 _FIGURE = re.compile(
-    rf"(?<![A-Za-z0-9_.])(?:{_MONEY_BEFORE})?\s?(?P<number>{NUMBER})(?P<more>多|余|\+)?\s?-?{_SCALE}(?P<more2>多|余)?",
+    rf"(?=[\d$€¥UuEeRrCc])(?<![A-Za-z0-9_.])(?:{_MONEY_BEFORE})?\s?(?P<number>{NUMBER})(?P<more>多|余|\+)?\s?-?{_SCALE}(?P<more2>多|余)?",
     re.IGNORECASE | re.ASCII)
 _SPELT = re.compile(r"\b(?P<word>" + "|".join(_EN_NUMBERS) + r")\b(?P<scale>(?:\s+(?:thousand|million|billion)))?",
                     re.IGNORECASE | re.ASCII)
@@ -127,10 +129,13 @@ _FOLDED = re.compile(r"\b(" + "|".join(w for w in _EN_NUMBERS ) + r")fold\b", re
 _ZH_SPELT = re.compile(r"[一二两三四五六七八九十百千万亿〇零]+")
 _COUNTED = re.compile(r"\s*(?:个|块|张|颗|枚|片|台|套)?\s*")
 _PARAMETERS = re.compile(r"参数(?:量|规模|总量)?(?:为|达到?|约|高达|超过|是)*\s*$")
-_FRACTION = re.compile(r"\b(?P<up>an?|one|two|three|four)[ -](?P<down>half|third|fifth|tenth|quarter(?=s? of))s?\b"
+_FRACTION = re.compile(r"(?=[AaOoTtFfHh一二三四五六七八九十百千])"  # quickly past all else
+                       r"(?:\b(?P<up>an?|one|two|three|four)[ -]"
+                       r"(?P<down>half|third|fifth|tenth|quarter(?=s? of))s?\b"
                        r"(?! of (?:20|the year))|\b(?P<half>half)\b(?= (?:of|the)\b(?! 20))|"
-                       r"(?P<zd>[一二三四五六七八九十百千]+)分之(?P<zn>[一二两三四五六七八九十]+|\d[\d.]*)|"
-                       r"(?P<zh>一半)", re.IGNORECASE | re.ASCII)
+                       r"(?<![一二三四五六七八九十百千])(?P<zd>[一二三四五六七八九十百千]{1,12})分之"
+                       r"(?P<zn>[一二两三四五六七八九十]{1,12}|\d[\d.]{0,12})|"
+                       r"(?P<zh>一半))", re.IGNORECASE | re.ASCII)
 _DOWN = {"half": 2, "third": 3, "quarter": 4, "fifth": 5, "tenth": 10}
 _ALONE = ((re.compile(r"\b(?:twice|doubl(?:e|es|ed|ing))\b|翻倍|翻一番|翻了?一?番", re.IGNORECASE | re.ASCII), "2 x"),
           (re.compile(r"\b(?:tripl(?:e|es|ed|ing)|thrice)\b", re.IGNORECASE | re.ASCII), "3 x"),
@@ -200,7 +205,7 @@ def _numbers(plain: str, busy: Busy, counted: Mapping[int, str]) -> list[Figure]
 
 def _atoms(plain: str, busy: Busy, counted: Mapping[int, str]) -> Iterator[_Atom]:
     for match in _FIGURE.finditer(plain):
-        if busy.free(match.start("number"), match.end("number")):
+        if len(match["number"]) <= LONGEST and busy.free(match.start("number"), match.end("number")):
             yield from _atom(plain, match, counted)
     for match in _SPELT.finditer(plain):
         value = Decimal(_EN_NUMBERS[match["word"].casefold()]).scaleb(_SCALES[match["scale"].split()[0].casefold()]
@@ -214,7 +219,8 @@ def _atoms(plain: str, busy: Busy, counted: Mapping[int, str]) -> Iterator[_Atom
     for match in _ZH_SPELT.finditer(plain):
         unit = _unit(plain, match.end(), _ZH) or _money(plain, match)
         pair = re.fullmatch(r"([一二两三四五六七八九])([一二三四五六七八九])", match[0])
-        if unit is None or not unit.quantity or (unit.quantity == "count" and match[0] == "一"):
+        if unit is None or not unit.quantity or len(match[0]) > LONGEST or (
+                unit.quantity == "count" and match[0] == "一"):
             continue
         if pair:  # "两三个月": two to three months
             low, high = (Decimal(_ZH_DIGITS[c]) for c in pair.groups())
