@@ -162,7 +162,7 @@ def test_commitments_stay_within_the_budget(case: Instance) -> None:
     tight = replace(case.market, budget=budget)
     found = solve(case, tight)
     assert (found.cash[0].cumsum(axis=1) <= budget * (1 + 1e-6) + found.cost["overdraft"][0]).all()
-    assert found.objective >= solve(case).objective - 1.0
+    assert found.objective >= solve(case).bound - 1.0  # both are within a gap of their best
 
 
 def test_moves_leave_one_site_and_reach_the_other(case: Instance) -> None:
