@@ -192,20 +192,29 @@ def _candidates(job: Job, system: System, sizes: int, scale: float) -> tuple[np.
 
 
 def main() -> None:
-    """Solve one instance and print what it took."""
-    from exafleet.market.draws import draw
-    from exafleet.plan.solve import solve_market
-
+    """Solve one instance, or the same one with several numbers of draws, and print what it took."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name, value in (("months", 30), ("systems", 7), ("sites", 4), ("owners", 2), ("jobs", 8), ("draws", 5),
-                        ("seed", 0)):
+    for name, value in (("months", 30), ("systems", 7), ("sites", 4), ("owners", 2), ("jobs", 8), ("seed", 0)):
         parser.add_argument(f"--{name}", type=int, default=value)
+    parser.add_argument("--draws", default="5", help="one number, or several with commas between")
+    parser.add_argument("--evaluate", type=int, default=0, metavar="N", help="cost the plan on N fresh draws too")
+    parser.add_argument("--workers", type=int, default=1, help="threads of the evaluation")
     parser.add_argument("--gap", type=float, default=0.005)
     parser.add_argument("--method", default="")
     parser.add_argument("--verbose", action="store_true")
     given = parser.parse_args()
     case = instance(months=given.months, systems=given.systems, sites=given.sites, owners=given.owners, jobs=given.jobs,
                     seed=given.seed)
+    for count in (int(text) for text in given.draws.split(",")):
+        measure(case, count, given)
+
+
+def measure(case: Instance, count: int, given: argparse.Namespace) -> None:
+    """CPU seconds and memory of one solve, and of an evaluation on fresh draws. Memory is the highest so far."""
+    from exafleet.market.draws import draw
+    from exafleet.plan.evaluate import evaluate
+    from exafleet.plan.solve import solve_market
+
     began = time.process_time()
 
     def progress(phase: str, rounds: int, bound: float, value: float) -> None:
@@ -213,12 +222,21 @@ def main() -> None:
             used = time.process_time() - began
             print(f"{used:7.1f} s  {phase:8s} {rounds:4d} {bound:14.6g} {value:14.6g}", flush=True)
 
-    plan = solve_market(case.market, case.rates, draw(case.market, given.draws, given.seed), gap=given.gap,
+    plan = solve_market(case.market, case.rates, draw(case.market, count, given.seed), gap=given.gap,
                         progress=progress, method=given.method)
-    used = time.process_time() - began
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"{plan.method}: {plan.status}, gap {plan.gap:.3%}, {plan.rounds} rounds, {plan.rows} x {plan.columns}, "
-          f"{used:.1f} CPU-s, {peak:.2f} GiB")
+    print(f"{count} draws, {plan.method}: {plan.status}, gap {plan.gap:.3%}, {plan.rounds} rounds, "
+          f"{plan.rows:,} x {plan.columns:,}, {time.process_time() - began:.1f} CPU-s, {peak():.2f} GiB", flush=True)
+    if given.evaluate:
+        began = time.process_time()
+        found = evaluate(case.market, case.rates, plan, draw(case.market, given.evaluate, given.seed + 1),
+                         workers=given.workers)
+        print(f"  {given.evaluate:,} fresh draws: mean {found.mean / abs(plan.objective):+.4f} of the objective, "
+              f"{time.process_time() - began:.1f} CPU-s, {peak():.2f} GiB", flush=True)
+
+
+def peak() -> float:
+    """Highest memory so far. [GiB]"""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 if __name__ == "__main__":

@@ -185,7 +185,8 @@ def answer(
     with progress.phase("solving"):
         sold = market(world, found)
         futures = planned(sold, draws or risk.draws, risk.seed if seed is None else seed, found)
-        plan, cut_short = _stoppable(lambda stop: solve_market(sold, found, futures, stop=stop))
+        plan, cut_short = _stoppable(
+            lambda stop: solve_market(sold, found, futures, stop=stop, progress=progress.solving))
     with progress.phase("replaying"):
         trace = replay(plan, found, chip_mtbf=chip_mtbf(world.facts), seed=futures.seed)
     what_if: tuple[Sensitivity, ...] = ()

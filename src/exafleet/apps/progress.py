@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Iterator
@@ -11,6 +12,16 @@ from dataclasses import dataclass
 from exafleet.apps.output import is_terminal
 
 _CLEAR = "\r\x1b[K"
+
+
+def memory() -> float:
+    """Highest memory of this process so far. [B] 0 where the system does not say."""
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return 0.0
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return float(used if sys.platform == "darwin" else used * 1024)
 
 
 @dataclass(slots=True)
@@ -45,6 +56,14 @@ class Progress:
     def count(self, done: int, total: int) -> None:
         """Show `done` of `total`."""
         self.step(f"{done} of {total}")
+
+    def solving(self, phase: str, rounds: int, bound: float, value: float) -> None:
+        """Show how far a solve has come: its gap so far, CPU time and memory."""
+        if not self.watched:
+            return
+        gap = (value - bound) / abs(value) if value and math.isfinite(value) and math.isfinite(bound) else math.inf
+        said = f"gap {gap:.2%}" if gap < 1.0 else "no gap yet"
+        self.step(f"{phase}, round {rounds}, {said}, {time.process_time():.0f} CPU-s, {memory() / 2**20:,.0f} MiB")
 
     def _say(self, text: str, end: str = "") -> None:
         if self.watched:

@@ -29,6 +29,7 @@ FEW = 4             # draws besides the base that are solved in a round
 GROUPS = 10         # of like draws, each with a cost column and a cut of its own
 BATCH = 50          # draws costed together at a whole point
 MOST_DIVES = 40     # whole points tried before the integer master is solved
+WORTH = 0.2         # share of the gap left that a dive must close for another to follow
 MOST_IDLE = 2       # integer masters that may tell nothing new before the best plan so far is returned
 MOST_ROUNDS = 400   # of either phase; a plan that needs more is returned with the gap it has
 MOST_CUTS = 1500    # in the master; beyond, those that bind least are dropped
@@ -113,11 +114,14 @@ class _State:
         self.few = min(2 * self.few + 1, most)
         return True
 
-    def cost(self, z: Floats, which: Ints) -> Floats:
+    def cost(self, z: Floats, which: Ints, *, exact_at: bool = True) -> Floats:
         """Some draws solved at z, and cuts from what that says about all. Least cost of every draw. [N]"""
         exact = np.full(self.p.draws, -np.inf)
         for n in which.tolist():
-            exact[n], _ = self.recourse.solve(n, z)
+            if exact_at:
+                exact[n], _ = self.recourse.solve(n, z)
+            else:
+                self.recourse.learn(n, z)
         least = self.recourse.values(z)
         while not np.isfinite(least.max(axis=0)).all():   # a draw about which the others say nothing
             n = int(np.argmin(least.max(axis=0)))
@@ -198,7 +202,7 @@ def _relaxed_rounds(state: _State) -> None:
 
     Values are what the cuts known say of all draws, so they rise as more is learned: that of the centre too.
     """
-    state.relaxed_value = state.p.risk(state.cost(state.centre, state.turn()))
+    state.relaxed_value = state.p.risk(state.cost(state.centre, state.turn(), exact_at=False))
     history: list[float] = []
     while state.rounds < MOST_ROUNDS:
         out = state.relax()
@@ -208,7 +212,7 @@ def _relaxed_rounds(state: _State) -> None:
                 break
             history = []
         trial = STEP * out + (1.0 - STEP) * state.centre
-        value = state.p.risk(state.cost(trial, state.turn()))
+        value = state.p.risk(state.cost(trial, state.turn(), exact_at=state.few >= state.p.draws - 1))
         state.relaxed_value = state.p.risk(state.recourse.values(state.centre).max(axis=0))
         if value < state.relaxed_value:
             state.relaxed_value, state.centre = value, trial
@@ -232,9 +236,12 @@ def _diving_rounds(state: _State) -> None:
         if z is None or z[state.space.whole].tobytes() in seen:
             return
         seen.add(z[state.space.whole].tobytes())
+        before = state.value
         state.try_whole(z)
         state.relax()
         state.tell("whole")
+        if np.isfinite(before) and before - state.value < WORTH * (before - state.bound):
+            return
 
 
 def _integer_rounds(state: _State) -> None:

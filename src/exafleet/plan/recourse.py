@@ -22,6 +22,7 @@ from exafleet.plan.twostage import TwoStage
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
+HAIR = 1e-3       # of a start
 FEASIBLE = 1e-7   # reduced costs that small are the solver's tolerance
 
 
@@ -69,6 +70,9 @@ class Recourse:
         self._vary = (self._cost[1:] != self._cost[1:2]).any(axis=0) | (self._upper[1:] != self._upper[1:2]).any(axis=0)
         cost = p.cost2[:, p.link_column]
         self._link_cost = cost if (cost != cost[:1]).any() else cost[:1]
+        self._unit = np.asarray(self._links.max(axis=1).toarray()).ravel() if len(p.link_column) else np.zeros(0)
+        able = ~s.start & s.whole & np.isfinite(s.upper)
+        self._some = np.where(able, np.minimum(s.upper, np.maximum(HAIR * 10, s.lower)), -np.inf)
         self.pool: list[Duals] = []
         self._solver: Solver | None = None
 
@@ -76,6 +80,14 @@ class Recourse:
     def slope_first(self) -> Floats:
         """Cost of the first stage in each draw. [N, Z]"""
         return self._cost1
+
+    def learn(self, n: int, z: Floats) -> None:
+        """Duals of draw n at z for the pool, made as if every start were placed by a hair.
+
+        At z itself nothing says what a month of units is worth where no run may use them, and duals that say nothing
+        there make cuts that promise the most of every start not placed. With a hair of each they have to be prices.
+        """
+        self.pool.append(self._duals(self._run(n, np.maximum(z, self._some), HAIR).row_dual))
 
     def solve(self, n: int, z: Floats) -> tuple[float, int]:
         """Cost of draw n at z, first-stage and fixed costs included; and which duals of the pool it left."""
@@ -105,11 +117,11 @@ class Recourse:
         slope += np.bincount(p.link_first, weights=p.link_factor * linked, minlength=len(slope))
         return row, np.asarray(slope)
 
-    def _run(self, n: int, z: Floats) -> Solved:
+    def _run(self, n: int, z: Floats, hair: float = 0.0) -> Solved:
         if self._stop is not None and self._stop():
             raise Stopped
         p, rows = self.p, self._rows
-        taken, most = self._couple[n] @ z, self._most(n, z)
+        taken, most = self._couple[n] @ z, self._most(n, z, hair)
         solver = self._open(n, np.flatnonzero(self._linked & (most > 0)))
         at = self._live
         solver.change_rows(p.lower[n][rows] - taken, p.upper[n][rows] - taken)
@@ -123,11 +135,11 @@ class Recourse:
         v[at] = found.v
         return replace(found, v=v, value=found.value + (float(self._part @ z) if n == 0 else 0.0))
 
-    def _most(self, n: int, z: Floats) -> Floats:
+    def _most(self, n: int, z: Floats, hair: float) -> Floats:
         """Upper bounds of the columns kept in a draw at z. [Y]"""
         most = self._upper[n].copy()
         there = (self._link_at >= 0) & (self._free | (n > 0))
-        np.minimum.at(most, self._link_at[there], np.maximum(self._links @ z, 0.0)[there])
+        np.minimum.at(most, self._link_at[there], np.maximum(self._links @ z, hair * self._unit)[there])
         return np.asarray(most)
 
     def _open(self, n: int, needed: Ints) -> Solver:

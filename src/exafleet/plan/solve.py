@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
 # Above this many columns, all draws counted, decomposition was faster in every instance measured (docs/models/plan.md).
 WRITTEN_OUT_COLUMNS = 6_000
-# Placements (run x place x size x month of start). A hundred like runs, 6,400 ways, end at a gap of about 5 %.
-MOST_CHOICES = 10_000
+# Placements (run x place x size x month of start). They come into the master as they pay; what grows with all of them
+# is memory and the pricing of each round.
+MOST_CHOICES = 50_000
 
 
 def solve(world: World, rates: Rates, draws: Draws, *, rules: tuple[Rule, ...] = RULES, gap: float = 0.005,
