@@ -26,6 +26,7 @@ from exafleet.plan.writtenout import Answer
 Progress = Callable[[str, int, float, float], None]
 STEP = 0.5          # how far from the best point towards the master's answer a trial point lies
 FEW = 4             # draws besides the base that are solved in a round
+GOLDEN = 0.6180339887498949   # of the draws, from one round's to the next: soon each has a neighbour that was solved
 GROUPS = 10         # of like draws, each with a cost column and a cut of its own
 BATCH = 50          # draws costed together at a whole point
 MOST_DIVES = 40     # whole points tried before the integer master is solved
@@ -102,7 +103,7 @@ class _State:
         others = self.order[self.order > 0]
         if self.few >= len(others):
             return self.order
-        at = (self._next + np.arange(self.few) * len(others) // self.few) % len(others)
+        at = (int(self._next * GOLDEN * len(others)) + np.arange(self.few) * len(others) // self.few) % len(others)
         self._next += 1
         return np.concatenate([[0], others[np.sort(at)]])
 

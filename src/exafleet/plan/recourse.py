@@ -71,8 +71,6 @@ class Recourse:
         cost = p.cost2[:, p.link_column]
         self._link_cost = cost if (cost != cost[:1]).any() else cost[:1]
         self._unit = np.asarray(self._links.max(axis=1).toarray()).ravel() if len(p.link_column) else np.zeros(0)
-        able = ~s.start & s.whole & np.isfinite(s.upper)
-        self._some = np.where(able, np.minimum(s.upper, np.maximum(HAIR * 10, s.lower)), -np.inf)
         self.pool: list[Duals] = []
         self._solver: Solver | None = None
 
@@ -87,7 +85,7 @@ class Recourse:
         At z itself nothing says what a month of units is worth where no run may use them, and duals that say nothing
         there make cuts that promise the most of every start not placed. With a hair of each they have to be prices.
         """
-        self.pool.append(self._duals(self._run(n, np.maximum(z, self._some), HAIR).row_dual))
+        self.pool.append(self._duals(self._run(n, z, HAIR).row_dual))
 
     def solve(self, n: int, z: Floats) -> tuple[float, int]:
         """Cost of draw n at z, first-stage and fixed costs included; and which duals of the pool it left."""
