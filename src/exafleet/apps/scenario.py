@@ -40,6 +40,9 @@ def check(scenario: Scenario, as_of: AsOf = None) -> None:
         "jobs": found.jobs,
         "loans": found.loans,
         "moves": found.moves,
+        "parts of cohorts": found.sharing,
+        "transfers": found.transfers,
+        "swaps": found.swaps,
     }
     said = ", ".join(f"{len(many):,} {name}" for name, many in counts.items() if many)
     typer.echo(
