@@ -23,6 +23,8 @@ from exafleet.plan.rules import facility
 PART = {name: i for i, name in enumerate(PARTS)}
 # An overdraft is what a plan must avoid, not a loan: a dollar owed for a month costs a dollar.
 OVERDRAFT = 1.0
+# Of equal plans the one that hands over least is taken: just above the solver's tolerance, per unit and month.
+TOKEN = 2e-6
 # A unit missing from a gang for a month, in what a typical unit costs: no plan may prefer it to another placement.
 BROKEN = 300.0
 
@@ -438,6 +440,7 @@ def _use(b: Build) -> None:
     usd = b.lending.price[agreement] * market.chips[system][:, None] * market.seconds
     _book(b, b.ledger, "loans", b.lending.borrower[agreement][:, None], month, borrowed, usd)
     _book(b, b.ledger, "loans", b.lending.lender[agreement][:, None], month, borrowed, -usd)
+    _charge(b.ledger, "unfairness", b.y["granted"], TOKEN * b.money)
 
 
 def _on_demand(b: Build) -> None:
