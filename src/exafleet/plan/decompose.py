@@ -30,7 +30,8 @@ GOLDEN = 0.6180339887498949   # of the draws, from one round's to the next: soon
 GROUPS = 10         # of like draws, each with a cost column and a cut of its own
 BATCH = 50          # draws costed together at a whole point
 MOST_DIVES = 40     # whole points tried before the integer master is solved
-WORTH = 0.2         # share of the gap left that a dive must close for another to follow
+WORTH = 0.2         # share of the gap left that a dive must close to be worth it
+MOST_DULL = 5       # dives in a row that were not, before the integer master is solved: each leaves cuts to the next
 MOST_IDLE = 2       # integer masters that may tell nothing new before the best plan so far is returned
 MOST_ROUNDS = 400   # of either phase; a plan that needs more is returned with the gap it has
 MOST_CUTS = 1500    # in the master; beyond, those that bind least are dropped
@@ -230,6 +231,7 @@ def _slow(state: _State, history: list[float]) -> bool:
 def _diving_rounds(state: _State) -> None:
     """Whole points by diving, costed and cut, until they repeat: much cheaper than the integer master, often enough."""
     seen: set[bytes] = set()
+    dull = 0
     for _ in range(MOST_DIVES):
         if state.close(state.value, 1.0):
             return
@@ -241,7 +243,8 @@ def _diving_rounds(state: _State) -> None:
         state.try_whole(z)
         state.relax()
         state.tell("whole")
-        if np.isfinite(before) and before - state.value < WORTH * (before - state.bound):
+        dull = dull + 1 if np.isfinite(before) and before - state.value < WORTH * (before - state.bound) else 0
+        if dull >= MOST_DULL:
             return
 
 
