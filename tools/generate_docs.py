@@ -240,6 +240,8 @@ def example_commands(folder: Path) -> list[str]:
 
 def run_example(command: str, folder: Path) -> str:
     """What one command of commands.txt prints; raises RuntimeError when it does not exit with 0."""
+    if "examples/" in command and not (folder / "examples").exists():
+        copy_examples(folder)
     done = run_cli(shlex.split(command)[1:], folder)
     if done.returncode != 0:
         raise RuntimeError(f"{command}: exit code {done.returncode}\n{done.stderr}")

@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from exafleet.apps import (
+    backtest,
     calibrate,
     claims,
     compare,
@@ -74,6 +75,7 @@ def root(
 
 
 app.command()(plan.plan)
+app.command()(backtest.backtest)
 app.command()(train.train)
 app.command()(serve.serve)
 app.command()(compare.compare)

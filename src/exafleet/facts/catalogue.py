@@ -109,6 +109,14 @@ class Facts:
         pair = (subject, name)
         return replace(self, overlay={**self.overlay, pair: {**self.overlay.get(pair, {}), at: fact}})
 
+    def without_own(self, subjects: Iterable[str]) -> Facts:
+        """The same facts without the user's own about some subjects; the package's remain."""
+        gone = set(subjects)
+        kept = {pair: {at: tuple(f for f in many if not f.own) for at, many in by_at.items()}
+                if pair[0] in gone else by_at for pair, by_at in self.table.items()}
+        return replace(self, table={pair: {at: many for at, many in by_at.items() if many}
+                                    for pair, by_at in kept.items()})
+
     @property
     def data_hash(self) -> str:
         """sha256 of every visible row and what-if value: equal hashes read equal numbers."""

@@ -560,6 +560,38 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Arrived:
+    """What really came, as known by the scenario's day: of an offer, by month of order, or an open order.
+
+    offer, ordered   units ordered from the offer in this month, and later until the next such record
+    order            id of an open order, where it is one
+    arrived          month in which they came
+    """
+
+    arrived: Month
+    offer: str = ""
+    order: str = ""
+    ordered: Month = 0
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reported:
+    """What an owner is reported to have had installed at a site from a month on; nothing plans with it.
+
+    spent   what the site is reported to have cost by then; 0 when nobody said   [USD]
+    """
+
+    owner: str
+    site: str
+    system: str
+    units: int
+    month: Month
+    spent: float = 0.0
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Risk:
     """How uncertainty is treated: minimise (1 - weight) * mean + weight * CVaR(alpha) over `draws` draws.
 
@@ -683,6 +715,8 @@ class Scenario:
     risk: Risk
     summary: str = ""
     sources: tuple[tuple[str, str], ...] = ()
+    arrived: tuple[Arrived, ...] = ()
+    reported: tuple[Reported, ...] = ()
     resale_most: Steps | None = None
     allocations: tuple[Allocation, ...] = ()
     finance: tuple[Finance, ...] = ()

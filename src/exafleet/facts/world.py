@@ -20,6 +20,7 @@ from exafleet.facts.fact import Fact
 from exafleet.facts.hardware import System, system
 from exafleet.facts.records import Scenario
 from exafleet.facts.scenario.tables import Folder, decoded, read_bytes
+from exafleet.terms.calendar import Month, month, month_name
 from exafleet.terms.errors import ExafleetError, FactError, Problem, ScenarioError
 
 if TYPE_CHECKING:
@@ -112,7 +113,8 @@ class World:
         if self.document is None:
             return [repr(self.scenario).encode()]
         used = self.document.folder.used
-        return [self.document.data, *(part for name in sorted(used) for part in (name.encode(), used[name]))]
+        later = [repr((row.array, row.raw)).encode() for row in self.document.later]
+        return [self.document.data, *later, *(part for name in sorted(used) for part in (name.encode(), used[name]))]
 
     def _placed(self, one: ScenarioKey) -> ScenarioKey:
         where, said = self.places.get(one.key, (one.where, ""))
@@ -132,19 +134,58 @@ class World:
         return replace(self, scenario=_apply(self.scenario, self.facts, self.document, changes[-1:]), changes=changes)
 
 
-def load_world(path: Path | str, *, as_of: date | None = None) -> World:
+def load_world(path: Path | str, *, as_of: date | None = None, horizon: tuple[Month, int] | None = None,
+               state: date | None = None) -> World:
     """Read a scenario.toml, or the folder that holds one, with the facts known on its day (or on `as_of`).
+
+    What history.toml beside it tells of days up to that one is read with it.
+
+    horizon  first month and length, in place of the scenario's own
+    state    day from which holdings and open orders are taken; the same day unless given
 
     Raises ScenarioError (a FactError) that lists every problem of the scenario, of its tables and of its own facts
     with file, line and key.
     """
     from exafleet.facts.scenario.document import as_of as day_of
+    from exafleet.facts.scenario.later import as_known, read_later
 
     document = read_document(Path(path))
-    day = as_of or day_of(document) or date.max
+    own = day_of(document)
+    day = as_of or own or date.max
+    document = as_known(document, read_later(document.folder.path, own), day, state)
+    if horizon is not None:
+        document = _over(document, *horizon)
     problems: list[Problem] = []
     facts = _facts(document, day, problems)
     return _built(document, facts, earlier=problems)
+
+
+def known_days(path: Path | str) -> tuple[Month, tuple[date, ...]]:
+    """The scenario's first month (0 when it does not say), and its own day with those of its history.toml, in order.
+
+    Raises ScenarioError.
+    """
+    from exafleet.facts.scenario.document import as_of as day_of
+    from exafleet.facts.scenario.later import read_later
+
+    document = read_document(Path(path))
+    own = day_of(document)
+    later = [block.day for block in read_later(document.folder.path, own)]
+    top = document.raw.get("scenario")
+    try:
+        start = month(str(top["start"])) if isinstance(top, dict) else 0
+    except (LookupError, ExafleetError):
+        start = 0  # `load_world` says what is wrong with it
+    return start, (*([own] if own is not None else []), *later)
+
+
+def _over(document: Document, start: Month, months: int) -> Document:
+    """The document with another first month and length."""
+    top = document.raw.get("scenario")
+    if not isinstance(top, dict):
+        return document
+    asked = {**top, "start": month_name(start), "months": months}
+    return replace(document, raw={**document.raw, "scenario": asked}, part=True)
 
 
 def read_document(path: Path) -> Document:
@@ -199,6 +240,8 @@ def _facts(document: Document, day: date, problems: list[Problem]) -> Facts:
     except FactError as error:
         problems += error.problems
         facts = load_facts(day)
+    if document.forget:
+        facts = facts.without_own(document.forget)
     table = document.raw.get("facts")
     given = table.get("set", {}) if isinstance(table, dict) else {}
     for path, key, value in _flat(given, ("facts", "set")) if isinstance(given, dict) else ():

@@ -64,7 +64,7 @@ def solve_market(given: Market, rates: Rates, draws: Draws, *, rules: tuple[Rule
             said = None if progress is None else _within(progress, name)
             asked_for = problem if not more else taken(two_stage(given, draws, found, _before_cash(rules, more)), first)
             passed = change(asked_for)
-            _, answer = _choose(passed, method)(passed, gap, asked, said)
+            _, answer = choose(passed, method)(passed, gap, asked, said)
             if answer.status == "nothing":
                 raise KeyboardInterrupt
             return None if answer.status == "infeasible" else (passed, settled(passed, answer.x))
@@ -72,7 +72,7 @@ def solve_market(given: Market, rates: Rates, draws: Draws, *, rules: tuple[Rule
         fair, more = measured(solve_pass, problem)
         if more:
             problem = taken(two_stage(given, draws, found, _before_cash(rules, more)), first)
-        way, answer = _choose(problem, method)(problem, gap, asked, progress)
+        way, answer = choose(problem, method)(problem, gap, asked, progress)
     if answer.status == "infeasible":
         raise no_plan(problem)
     if answer.status == "nothing":
@@ -121,7 +121,8 @@ def _refuse_too_large(given: Market, found: Sets) -> None:
 Way = Callable[[TwoStage, float, Stop, Progress | None], tuple[str, Answer]]
 
 
-def _choose(problem: TwoStage, method: str) -> Way:
+def choose(problem: TwoStage, method: str = "") -> Way:
+    """How to solve a programme of this size: a function (problem, gap, stop, progress) -> (name, answer)."""
     small = len(problem.x_lower) + problem.draws * len(problem.y_lower) <= WRITTEN_OUT_COLUMNS
     if not len(problem.x_lower) and not len(problem.y_lower):
         return _nothing

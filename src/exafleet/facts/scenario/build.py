@@ -90,22 +90,25 @@ def _check_tables(document: Document, found: Found) -> None:
 
 
 def _rows(document: Document, array: str, problems: list[Problem] | None = None) -> list[Row]:
-    """Records of an array as written: those of the TOML text, then those of its table."""
+    """Records of an array as written: those of the TOML text, then those of its table, with what is known later."""
+    from exafleet.facts.scenario.later import changed
+
     value = document.raw.get(array, [])
     inside = [Row(array, raw, f"{document.file}:{document.lines.line((array, i))}", (array, i))
               for i, raw in enumerate(value if isinstance(value, list) else []) if isinstance(raw, dict)]
     tables = document.raw.get("tables")
     name = tables.get(array) if isinstance(tables, dict) else None
     if not isinstance(name, str):
-        return inside
+        return changed(inside, document.later, array)
     table = document.folder.table(name)
     if isinstance(table, Problem):
         if problems is not None:
             where = document.place(("tables", array))
             problems.append(Problem(where=where, what=f"{table.where}: {table.what}".lstrip(": "), got=table.got,
                                     allowed=table.allowed, remedy=table.remedy))
-        return inside
-    return inside + [Row(array, raw, f"{name}:{line}") for line, raw in records_of(table)]
+        return changed(inside, document.later, array)
+    outside = [Row(array, raw, f"{name}:{line}") for line, raw in records_of(table)]
+    return changed([*inside, *outside], document.later, array)
 
 
 def _ids(document: Document, array: str, found: Found) -> tuple[str, ...]:

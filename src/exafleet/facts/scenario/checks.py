@@ -24,7 +24,7 @@ def check(document: Document, facts: Facts, scenario: Scenario, found: Found, *,
     checks = _Checks(document, facts, scenario, found, horizon)
     for array, one in (("sites", checks.site), ("holdings", checks.holding), ("offers", checks.offer),
                        ("open_orders", checks.open_order), ("rentals", checks.rental), ("jobs", checks.job),
-                       ("loans", checks.loan), ("moves", checks.move)):
+                       ("loans", checks.loan), ("moves", checks.move), ("arrived", checks.arrived)):
         for row, record in found.rows.get(array, ()):
             found.problems += one(row, record)
     found.problems += checks.twice("holdings", "the same units are held twice")
@@ -125,7 +125,7 @@ class _Checks:
         elif self.horizon and job.due < self.scenario.start:
             yield Problem(where=self.at(row, "due"), what="due before the plan starts", got=month_name(job.due),
                           allowed=f"{month_name(self.scenario.start)} or later")
-        if self.horizon and job.earliest > self.end:
+        if self.horizon and job.earliest > self.end and not self.document.part:
             yield Problem(where=self.at(row, "earliest"), what="starts after the plan ends",
                           got=month_name(job.earliest), allowed=f"{month_name(self.end)} or earlier")
         if job.most and job.most < job.least:
@@ -141,6 +141,18 @@ class _Checks:
     def move(self, row: Row, move: Any) -> Iterator[Problem]:
         if move.start == move.end:
             yield Problem(where=self.at(row, "end"), what="a move ends where it starts", got=move.start)
+
+    def arrived(self, row: Row, came: Any) -> Iterator[Problem]:
+        if bool(came.offer) == bool(came.order) or bool(came.offer) != bool(came.ordered):
+            yield Problem(where=self.at(row), what="not clear what arrived",
+                          got=", ".join(k for k in ("offer", "ordered", "order") if getattr(came, k)) or "neither",
+                          allowed="either offer and ordered (the month of order), or order (an open order)")
+        elif came.ordered and came.arrived < came.ordered:
+            yield Problem(where=self.at(row, "arrived"), what="arrived before it was ordered",
+                          got=month_name(came.arrived), allowed=f"{month_name(came.ordered)} or later")
+        elif came.arrived > month_of(self.scenario.as_of):
+            yield Problem(where=self.at(row, "arrived"), what="arrived after the day it was known",
+                          got=month_name(came.arrived), allowed=f"up to {month_name(month_of(self.scenario.as_of))}")
 
     # ------------------------------------------------------------------------------------------------- what they share
     def window(self, row: Row, record: Any) -> Iterator[Problem]:

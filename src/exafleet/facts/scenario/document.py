@@ -20,7 +20,7 @@ from exafleet.terms.errors import Problem, ScenarioError
 
 ARRAY_NAMES = ("owners", "sites", "holdings", "offers", "open_orders", "rentals", "jobs", "loans", "moves", "sharing",
                "transfers", "swaps", "allocations", "events", "finance", "rules",
-               "channels")
+               "channels", "arrived", "reported")
 TABLE_NAMES = ("scenario", "sources", "facts", "tables", "risk", "uncertainty", "fairness")
 MOST_DEEP = 40
 
@@ -41,13 +41,21 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A scenario file as written: its name, what TOML holds, the line of each key, and the files beside it."""
+    """A scenario file as written: its name, what TOML holds, the line of each key, and the files beside it.
+
+    later   records of history.toml that are known on the day asked, in the order of their dates (later.py)
+    forget  subjects whose own facts count no more on that day
+    part    it is read over another horizon than its own, beyond which some of its records may lie
+    """
 
     file: str
     raw: Mapping[str, Any]
     lines: Lines
     folder: Folder
     data: bytes
+    later: tuple[Row, ...] = ()
+    forget: tuple[str, ...] = ()
+    part: bool = False
 
     def place(self, path: Path) -> str:
         """"scenario.toml:41 offers.gb200.price" of a path."""
@@ -147,14 +155,18 @@ def as_of(document: Document) -> date | None:
 
 def record_key(array: str, record: Any) -> str:
     """"offers.gb200", "loans.tesla:xai": what the keys of one record begin with."""
+    from exafleet.terms.calendar import month_name
+
     match record:
         case records.Holding():
-            from exafleet.terms.calendar import month_name
-
             return f"{array}.{record.owner}:{record.site}:{record.system}:{month_name(record.bought)}"
         case records.Loan():
             systems = f":{'+'.join(record.systems)}" if record.systems else ""
             return f"{array}.{record.lender}:{record.borrower}{systems}"
+        case records.Arrived():
+            return f"{array}.{record.order or f'{record.offer}:{month_name(record.ordered)}'}"
+        case records.Reported():
+            return f"{array}.{record.owner}:{record.site}:{record.system}:{month_name(record.month)}"
         case records.Move():
             return f"{array}.{record.start}:{record.end}"
         case records.Share():

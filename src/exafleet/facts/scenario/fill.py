@@ -40,7 +40,7 @@ def filled(array: str, values: dict[str, Any], document: Document, row: Row, rea
 
     match array:
         case "events":
-            values.setdefault("first", reading.start)
+            values.setdefault("first", min(reading.start, values.get("last", reading.start)))
         case "owners":
             values.setdefault("name", values["id"])
         case "sites":
@@ -117,8 +117,8 @@ def _offer(values: dict[str, Any], reading: Reading, take: Take) -> None:
 
 
 def _window(values: dict[str, Any], reading: Reading) -> None:
-    values.setdefault("first", reading.start)
-    values.setdefault("last", reading.start + reading.months - 1)
+    values.setdefault("first", min(reading.start, values.get("last", reading.start)))
+    values.setdefault("last", max(reading.start + reading.months - 1, values["first"]))
 
 
 def _rental(values: dict[str, Any], reading: Reading, take: Take) -> None:

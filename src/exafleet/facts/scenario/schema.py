@@ -639,6 +639,28 @@ class RuleKeys(Keys):
         "of a tariff, on the price; on the cheapest price offered where sites are named", default=0.0)
 
 
+class ArrivedKeys(Keys):
+    """What really came when; only `exafleet backtest` lives by it, and a plan never sees what is dated later."""
+
+    offer: Annotated[str, Ref(to="offers", example='"gb200-list"')] = key(
+        "offer that was ordered from; either this or `order`", default="")
+    ordered: Annotated[Month, AMonth()] = key(
+        "month of order, and every later one until the next such record", default=0)
+    order: Annotated[str, Ref(to="open_orders", example='"hopper-h200"')] = key("open order that came", default="")
+    arrived: Annotated[Month, AMonth(example='"2025-07"')] = key("month it came")
+
+
+class ReportedKeys(Keys):
+    """What somebody is reported to have had installed; nothing plans with it, `exafleet backtest` prints it beside."""
+
+    owner: Annotated[str, OWNER] = key("whose")
+    site: Annotated[str, SITE] = key("where")
+    system: Annotated[str, HELD] = key("what")
+    units: Annotated[int, UNITS] = key("how many stood there; accelerators count by the unit's number of them")
+    month: Annotated[Month, AMonth()] = key("from this month on, until the next report of the same")
+    spent: Annotated[float, DOLLARS] = key("what the site is reported to have cost by then", default=0.0)
+
+
 class FactsKeys(Keys):
     """Own facts, which win over the package's. facts.csv and subjects.csv beside the scenario are always read."""
 
@@ -669,6 +691,8 @@ class TablesKeys(Keys):
     finance: Annotated[str | None, Text()] = key("file of [[finance]]", default=None)
     rules: Annotated[str | None, Text()] = key("file of [[rules]]", default=None)
     channels: Annotated[str | None, Text()] = key("file of [[channels]]", default=None)
+    arrived: Annotated[str | None, Text()] = key("file of [[arrived]]", default=None)
+    reported: Annotated[str | None, Text()] = key("file of [[reported]]", default=None)
 
 
 Job = Annotated[TrainKeys | ServeKeys | ResearchKeys, Field(discriminator="kind")]
@@ -701,6 +725,8 @@ class File(Keys):
     finance: list[FinanceKeys] = []
     rules: list[RuleKeys] = []
     channels: list[ChannelKeys] = []
+    arrived: list[ArrivedKeys] = []
+    reported: list[ReportedKeys] = []
 
 
 JOBS: Mapping[str, tuple[type[Keys], type]] = {
@@ -726,6 +752,8 @@ ARRAYS: Mapping[str, tuple[type[Keys], type]] = {
     "finance": (FinanceKeys, records.Finance),
     "rules": (RuleKeys, records.TradeRule),
     "channels": (ChannelKeys, records.Channel),
+    "arrived": (ArrivedKeys, records.Arrived),
+    "reported": (ReportedKeys, records.Reported),
 }
 TABLES = ("scenario", "sources", "facts", "tables", "risk", "uncertainty", "fairness")
 

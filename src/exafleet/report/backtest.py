@@ -1,0 +1,123 @@
+"""The tables of a backtest: what each policy cost, what it delivered, what it ordered when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from exafleet.plan.carry import Values
+from exafleet.replay.backtest import Backtest
+from exafleet.replay.delivered import REFERENCE, Delivered
+from exafleet.replay.rolling import sooner
+from exafleet.report.table import Cell, Column, Report, Table
+
+HINDSIGHT, REPORTED = "hindsight", "as reported"
+
+
+def backtest_report(name: str, runs: Sequence[Backtest], meta: dict[str, object]) -> Report:
+    """One report of all windows; each has its rows."""
+    return Report(title=f"{name}: backtest", subtitle=_subtitle(runs), summary=tuple(_summary(runs)), cards=(),
+                  tables=(_policies(runs), _orders(runs), _plans(runs)), meta=dict(meta))
+
+
+def _subtitle(runs: Sequence[Backtest]) -> str:
+    days = ", ".join(run.when.days[0].isoformat() for run in runs)
+    return f"planned from {days}; lived until {runs[-1].when.until.isoformat()}" if runs else ""
+
+
+def _summary(runs: Sequence[Backtest]) -> Iterator[str]:
+    for run in runs:
+        if run.unrecorded:
+            yield f"Nothing is recorded of {', '.join(run.unrecorded)}: what is ordered there comes as quoted."
+            break
+    reference = runs[0].speeds.reference if runs else REFERENCE
+    yield (f"A useful chip-hour is what one accelerator of {reference} does of the same job in an hour, from Rates; "
+           "chips count at the mean of the jobs.")
+
+
+def _owners(runs: Sequence[Backtest]) -> list[str]:
+    return list(dict.fromkeys(o.id for run in runs for o in run.truth.market.scenario.owners))
+
+
+def _policies(runs: Sequence[Backtest]) -> Table:
+    owners = _owners(runs)
+    columns = [Column(title="from"), Column(title="policy"), Column(title="cost", kind="money"),
+               Column(title="regret", kind="money"), Column(title="spent on hardware", kind="money"),
+               *(Column(title=f"useful chip-hours, {o}", kind="count") for o in owners),
+               *(Column(title=f"chips at the end, {o}", kind="count") for o in owners)]
+    rows = tuple(row for run in runs for row in _rows(run, owners))
+    return Table(id="backtest", title="What each policy would have made of it", lead=_lead(runs), rows=rows,
+                 columns=tuple(columns), empty="No policy was lived through.")
+
+
+def _rows(run: Backtest, owners: Sequence[str]) -> Iterator[tuple[Cell, ...]]:
+    start = run.when.days[0].isoformat()
+    best = float(run.best.cost.total) if run.best is not None else None
+    for life, made in zip(run.lives, run.delivered, strict=True):
+        cost = float(life.cost.total)
+        yield (start, life.policy.name, cost, cost - best if best is not None else None,
+               _part(life.cost.names, life.cost.values), *_compute(made, owners))
+    if run.best is not None and run.delivered_best is not None:
+        yield (start, HINDSIGHT, best, 0.0, _part(run.best.cost.names, run.best.cost.values),
+               *_compute(run.delivered_best, owners))
+    if run.reported is not None:
+        spent = sum(run.reported.spent.values())
+        yield (start, REPORTED, None, None, spent or None, *_compute(run.reported, owners))
+
+
+def _part(names: Sequence[str], values: object) -> float:
+    """Hardware, its queue premium and fitting."""
+    cost = dict(zip(names, values, strict=True))  # type: ignore[call-overload]
+    return float(sum(cost[name] for name in ("hardware", "queue premium", "fitting")))
+
+
+def _compute(made: Delivered, owners: Sequence[str]) -> tuple[Cell, ...]:
+    useful = tuple(made.useful.get(o) if made.useful is not None else None for o in owners)
+    return (*useful, *(made.at_end.get(o) for o in owners))
+
+
+def _lead(runs: Sequence[Backtest]) -> str:
+    told = [run for run in runs if run.best is not None and run.lives]
+    if not told:
+        return "Cost in present value, value of runs and what is left at the end taken off; hindsight was not reached."
+    wins: dict[str, int] = {}
+    for run in told:
+        near = min(run.lives, key=lambda life: float(life.cost.total)).policy.name
+        wins[near] = wins.get(near, 0) + 1
+    said = ", ".join(f"{name} ({n} of {len(told)})" if len(told) > 1 else name for name, n in wins.items())
+    return ("Cost in present value, value of runs and what is left at the end taken off; regret against hindsight. "
+            f"Nearest to hindsight: {said}.")
+
+
+def _orders(runs: Sequence[Backtest]) -> Table:
+    titles = {"from": "text", "policy": "text", "month": "month", "offer": "text", "owner": "text", "units": "count",
+              "came": "month"}
+    rows = tuple(row for run in runs for life in run.lives for row in _ordered(run, life.policy.name, life.decided))
+    if any(run.best is not None for run in runs):
+        rows += tuple(row for run in runs if run.best for row in _ordered(run, HINDSIGHT, (run.best.lived.first,)))
+    return Table(id="orders", title="What they ordered", columns=tuple(Column(title=t, kind=k)
+                                                                      for t, k in titles.items()),
+                 rows=rows, wide=True, empty="Nobody ordered anything.",
+                 lead="Orders as placed, and the month their units really came; a dash is after the end.")
+
+
+def _ordered(run: Backtest, name: str, decided: Sequence[Values]) -> Iterator[tuple[Cell, ...]]:
+    truth, start = run.truth, run.truth.market.start
+    offers = {f.id: i for i, f in enumerate(truth.market.scenario.offers)}
+    for key, units in sorted(((k, v) for one in decided for k, v in one.items() if k[0] == "order"),
+                             key=lambda item: (item[0][3], item[0])):
+        f, t = offers[str(key[1])], int(key[3])
+        came = t + max(int(truth.lead[f, t]) - int(sooner(truth.market)[f, int(key[5])]), 0)
+        yield (run.when.days[0].isoformat(), name, start + t, str(key[1]), str(key[2]), round(units),
+               start + came if came < truth.market.months else None)
+
+
+def _plans(runs: Sequence[Backtest]) -> Table:
+    titles = {"from": "text", "policy": "text", "planned on": "text", "expected": "money", "gap": "share"}
+    rows = tuple((run.when.days[0].isoformat(), life.policy.name, day.isoformat(), expected, gap)
+                 for run in runs for life in run.lives
+                 for day, expected, gap in zip(run.when.days, life.objective, life.gap, strict=False))
+    return Table(id="plans", title="What each plan expected", rows=rows, wide=True, empty="No plan was made.",
+                 columns=tuple(Column(title=t, kind=k) for t, k in titles.items()),
+                 lead="Cost of the whole window as each plan saw it, what lay behind it included.")
+
+
