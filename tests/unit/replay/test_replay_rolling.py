@@ -58,6 +58,7 @@ def lives(case: Instance, n: int, dates: list[int]) -> tuple[Truth, list[Life]]:
     return true, [roll(p, lambda k, months: known(case), true, dates, Settings(draws=2, gap=0.001)) for p in POLICIES]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [3])
 def test_hindsight_costs_no_more_than_any_policy_and_every_life_keeps_the_rules(case: Instance, n: int) -> None:
     true, lived = lives(case, n, [0, 3])
@@ -218,6 +219,7 @@ def test_an_open_order_that_slipped_is_not_counted_twice(case: Instance) -> None
 
 
 # -------------------------------------------------------------------------------------------------- the horizon's end
+@pytest.mark.slow
 def test_a_longer_horizon_hardly_changes_the_first_orders() -> None:
     """A stationary case: what is bought at first stays when the plan looks further, because units keep a value."""
     firsts = []
