@@ -14,7 +14,9 @@ from exafleet.apps import (
     claims,
     compare,
     cost,
+    diff,
     draws,
+    explain,
     facts,
     model,
     plan,
@@ -81,6 +83,8 @@ app.command()(serve.serve)
 app.command()(compare.compare)
 app.command()(plan.rates)
 app.command()(draws.draws)
+app.command()(explain.explain)
+app.command()(diff.diff)
 app.command()(calibrate.calibrate)
 app.add_typer(facts.app, name="facts")
 app.add_typer(claims.app, name="claims")

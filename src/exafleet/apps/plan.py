@@ -185,7 +185,7 @@ def answer(
     with progress.phase("solving"):
         sold = market(world, found)
         futures = planned(sold, draws or risk.draws, risk.seed if seed is None else seed, found)
-        plan, cut_short = _stoppable(
+        plan, cut_short = stoppable(
             lambda stop: solve_market(sold, found, futures, stop=stop, progress=progress.solving))
     with progress.phase("replaying"):
         trace = replay(plan, found, chip_mtbf=chip_mtbf(world.facts), seed=futures.seed)
@@ -200,7 +200,7 @@ def answer(
     return Answer(world=world, rates=found, plan=plan, report=told, cut_short=cut_short)
 
 
-def _stoppable(solve: Callable[[Callable[[], bool]], Plan]) -> tuple[Plan, str]:
+def stoppable(solve: Callable[[Callable[[], bool]], Plan]) -> tuple[Plan, str]:
     """The plan, solved beside the main thread, so that Ctrl-C ends the command even in the middle of a solve.
 
     The solver is asked to stop and waited for (leaving while it runs would crash it); a second Ctrl-C does not wait.
@@ -271,6 +271,7 @@ def keep(found: Answer, text: str, asked: str | None, *, options: str) -> None:
             rates=found.rates,
             plan=plan,
             report=text,
+            world=world,
         )
     except StoreError as error:
         note(f"warning: this run was not kept. {error}")

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from exafleet.facts.fact import KINDS, Fact, split_key
 from exafleet.facts.subjects import Subjects
@@ -24,6 +25,19 @@ from exafleet.terms.units import DATA, base_unit, parse
 WHAT_IF = "what-if"
 _RANK = {kind: rank for rank, kind in enumerate(KINDS)}
 _Table = Mapping[tuple[str, str], Mapping[str, tuple[Fact, ...]]]
+
+
+class _Watched(dict[tuple[str, str], Mapping[str, tuple[Fact, ...]]]):
+    """A table that notes what is looked up in it."""
+
+    def __init__(self, table: _Table, seen: set[tuple[str, str]]) -> None:
+        super().__init__(table)
+        self._seen = seen
+
+    def get(self, key: tuple[str, str], default: Any = None) -> Any:
+        """The facts of a subject and term."""
+        self._seen.add(key)
+        return super().get(key, default)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +103,21 @@ class Facts:
         """Winning facts in whose key, subject name, note or source every word occurs, in any case."""
         wanted = words.casefold().split()
         return sorted((f for f in self if all(w in self._text(f) for w in wanted)), key=lambda f: f.key)
+
+    def every(self) -> list[Fact]:
+        """Winners, losers and what-if values, by key and best first."""
+        rows = [f for by_at in self.overlay.values() for f in by_at.values()]
+        rows += [f for by_at in self.table.values() for many in by_at.values() for f in many]
+        return sorted(rows, key=lambda f: f.key)
+
+    def holding(self, rows: Iterable[Fact]) -> Facts:
+        """These facts and no others, with the same subjects and sources."""
+        return replace(self, table=_table(rows), overlay={})
+
+    def watched(self) -> tuple[Facts, set[tuple[str, str]]]:
+        """The same facts, and a set that fills with the (subject, term) of everything asked of them by key."""
+        seen: set[tuple[str, str]] = set()
+        return replace(self, table=_Watched(self.table, seen)), seen
 
     def __iter__(self) -> Iterator[Fact]:
         for pair in [*self.table, *(p for p in self.overlay if p not in self.table)]:

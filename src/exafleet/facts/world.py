@@ -95,6 +95,16 @@ class World:
             return self._changed(key, "*", factor)
         return self._with_facts(self.facts.with_fact(key, self.facts.value(key) * factor))
 
+    def with_facts(self, facts: Facts) -> World:
+        """The same scenario with other facts; what it took from a fact follows."""
+        return self._with_facts(facts)
+
+    def files(self) -> dict[str, bytes]:
+        """Every file the scenario was read from, by its name in the folder; {} for one made in Python."""
+        if self.document is None:
+            return {}
+        return {self.document.file: self.document.data, **self.document.folder.used}
+
     def keys(self) -> tuple[ScenarioKey, ...]:
         """Every number of the scenario with its value, unit, place and source."""
         from exafleet.facts.scenario.keys import keys

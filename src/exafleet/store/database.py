@@ -23,8 +23,14 @@ from exafleet.terms.errors import ExafleetError, Problem
 VARIABLE = "EXAFLEET_STORE"
 FILE = "runs.sqlite"
 
-# From version n to n + 1: MIGRATIONS[n](connection). Empty until the tables change for the first time.
-MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {}
+
+def _with_inputs(connection: Connection) -> None:
+    """Runs of version 1 stay as they are; what they were asked with was not kept."""
+    schema.metadata.create_all(connection, tables=[schema.fact_sets, schema.inputs, schema.input_files])
+
+
+# From version n to n + 1: MIGRATIONS[n](connection).
+MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {1: _with_inputs}
 
 
 class StoreError(ExafleetError):

@@ -17,11 +17,13 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from exafleet.store import schema
 from exafleet.store.database import StoreError, problem
+from exafleet.store.inputs import keep_inputs
 from exafleet.store.lines import cost_rows, ledger_rows, plan_rows, rate_rows
 from exafleet.terms.errors import FactError, Problem
 
 if TYPE_CHECKING:
     from exafleet.facts.records import Scenario
+    from exafleet.facts.world import World
     from exafleet.fleet.rates import Rates
     from exafleet.plan.plan import Plan
 
@@ -50,11 +52,13 @@ def run_id(*, version: str, data_hash: str, scenario: Scenario, options: str = "
 
 
 def save_run(
-    engine: Engine, identity: str, *, version: str, data_hash: str, rates: Rates, plan: Plan, report: str
+    engine: Engine, identity: str, *, version: str, data_hash: str, rates: Rates, plan: Plan, report: str,
+    world: World | None = None,
 ) -> Saved:
     """Store a run, all of it or nothing; an answer that is stored already is only recognised.
 
     report   the report as JSON text
+    world    what it was asked with, kept too where given: then the run can be explained and compared later
 
     Raises StoreError when the database refuses.
     """
@@ -78,12 +82,16 @@ def save_run(
         with engine.begin() as connection:
             found = _known(connection, identity, answer)
             if found is not None:
+                if world is not None and found.same:
+                    keep_inputs(connection, found.number, world, plan.first)
                 return found
             number = connection.execute(insert(schema.runs).values(head).returning(schema.runs.c.number)).scalar_one()
             _fill(connection, number, schema.costs, cost_rows(plan))
             _fill(connection, number, schema.plan_lines, plan_rows(plan))
             _fill(connection, number, schema.rates, rate_rows(rates))
             _fill(connection, number, schema.ledger, ledger_rows(plan))
+            if world is not None:
+                keep_inputs(connection, number, world, plan.first)
     except IntegrityError:
         return _stored_meanwhile(engine, identity, answer)
     except (SQLAlchemyError, OSError) as error:

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Double,
     ForeignKey,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -21,7 +22,7 @@ from sqlalchemy import (
     func,
 )
 
-VERSION = 1
+VERSION = 2
 
 metadata = MetaData()
 
@@ -116,4 +117,31 @@ ledger = Table(
     Column("used", Double, nullable=False),
     Column("lent", Double, nullable=False),
     UniqueConstraint("run", "owner", "place", "system", "month"),
+)
+
+# Since version 2: what a run was asked with. Facts are kept once for all runs that saw the same ones.
+fact_sets = Table(
+    "fact_sets",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+    Column("content", LargeBinary, nullable=False),
+)
+
+inputs = Table(
+    "inputs",
+    metadata,
+    Column("run", Integer, ForeignKey("runs.number", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("file", Text, nullable=False),
+    Column("as_of", String(10), nullable=False),
+    Column("facts", String(64), ForeignKey("fact_sets.hash"), nullable=False),
+    Column("first", LargeBinary, nullable=False),
+)
+
+input_files = Table(
+    "input_files",
+    metadata,
+    _run(),
+    Column("name", Text, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    UniqueConstraint("run", "name"),
 )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ import numpy as np
 from exafleet.facts.records import TrainJob
 from exafleet.market.draws import Draws
 from exafleet.market.market import Floats
-from exafleet.plan.plan import Plan
+from exafleet.plan.plan import PARTS, Plan
 from exafleet.sweep.local import Progress, sweep
 from exafleet.sweep.variations import Case, Variation, fact_variations, scenario_variations
 from exafleet.terms.said import joined, said
@@ -75,12 +76,12 @@ def sensitivity(
 
     Numbers that change nothing are left out. Raises Interrupted on Ctrl-C.
     """
-    draws, base = base_draw(plan.draws), _base(plan, rates)
+    draws, base = base_draw(plan.draws), base_case(plan, rates)
     if not len(plan.first):
         return ()
     varied = list(scenario_variations(world, base))
     if facts:
-        varied += fact_variations(world, base, used_systems(plan), functools.partial(_rate_used, plan=plan))
+        varied += fact_variations(world, base, used_systems(plan), functools.partial(rate_used, plan=plan))
     keeping = Keeping(base, draws, plan.first)
     effect = functools.partial(_more, keeping)
     more = sweep(effect, varied, cluster=cluster, progress=progress)
@@ -90,7 +91,7 @@ def sensitivity(
     close = [i for i in order if size[i] > 1e-5][: 2 * most]
     found = [(varied[i], _effect(varied[i], keeping, more[i])) for i in close]
     top = sorted(found, key=lambda pair: (-abs(pair[1].elasticity), pair[1].key))[:most]
-    anew = _Anew(base, draws) if top else None
+    anew = Anew(base, draws) if top else None
     return tuple(replace(f, changes=anew.changes(v, f)) for v, f in top if anew is not None)
 
 
@@ -125,7 +126,8 @@ class Keeping:
     def __init__(self, base: Case, draws: Draws, first: Floats) -> None:
         self._base, self._draws, self._first = base, draws, first
         self._basis: Any = None
-        self.before, self._basis = self._solve(base)
+        self.parts_before, self._basis = self._solve(base)
+        self.before = float(self.parts_before.sum())
 
     def __reduce__(self) -> tuple[type, tuple[Case, Draws, Floats]]:
         """A basis of the solver cannot travel to another process: there it is found anew, and is the same."""
@@ -133,16 +135,20 @@ class Keeping:
 
     def cost(self, case: Case) -> float:
         """Present cost of the base draw with the decisions kept; NaN when the world has other decisions. [USD]"""
+        return float(self.parts(case).sum())
+
+    def parts(self, case: Case) -> Floats:
+        """The same by part (plan.PARTS), NaN likewise. [P] [USD]"""
         return self._solve(case)[0]
 
-    def _solve(self, case: Case) -> tuple[float, Any]:
+    def _solve(self, case: Case) -> tuple[Floats, Any]:
         from exafleet.plan.twostage import two_stage
         from exafleet.plan.writtenout import write_out
 
-        problem = two_stage(case.market, self._draws, case.sets, yielding_rules())
+        problem = two_stage(case.market, case.draws or self._draws, case.sets, yielding_rules())
         x = len(self._first)
         if len(problem.x_lower) != x:
-            return float("nan"), None
+            return np.full(len(PARTS), np.nan), None
         every = write_out(replace(problem, weight=0.0))
         rows = problem.first.shape[0]
         # What was decided stays decided, whatever the rules of the first stage now say about it.
@@ -155,7 +161,14 @@ class Keeping:
             upper=np.concatenate([np.full(rows, np.inf), every.upper[rows:]]),
         )
         found, basis = _solved(kept, self._basis)
-        return found.value * problem.build.money, basis
+        return _spent(problem, found, x), basis
+
+
+def _spent(problem: TwoStage, found: Solved, x: int) -> Floats:
+    """Present value by part of a solution of the base draw; NaN when there is none. [P] [USD]"""
+    if not len(found.v):
+        return np.full(len(PARTS), np.nan)
+    return problem.spent(0, found.v[:x], found.v[x:])
 
 
 def _solved(problem: Linear, basis: Any) -> tuple[Solved, Any]:
@@ -163,12 +176,13 @@ def _solved(problem: Linear, basis: Any) -> tuple[Solved, Any]:
     from exafleet.plan.highs import Solver
 
     solver = Solver(problem, solver="simplex")
-    if basis is not None:
+    if basis is not None and (len(basis.row_status), len(basis.col_status)) == problem.rows.shape:
         solver.start_from(basis)
     return solver.solve(), solver.basis()
 
 
-def _base(plan: Plan, rates: Rates) -> Case:
+def base_case(plan: Plan, rates: Rates) -> Case:
+    """The world of a plan as it is."""
     from exafleet.plan.sets import sets
 
     return Case(market=plan.market, rates=rates, sets=sets(plan.market, rates, plan.draws))
@@ -188,7 +202,7 @@ def _effect(varied: Variation, keeping: Keeping, more: float) -> Sensitivity:
     )
 
 
-def _rate_used(world: World, system: str, *, plan: Plan) -> Rates:
+def rate_used(world: World, system: str, *, plan: Plan) -> Rates:
     """Rates of one system for the jobs that use it in the plan, training runs at the size they were placed with."""
     from exafleet.fleet.build import rates
 
@@ -218,35 +232,45 @@ def _rate_used(world: World, system: str, *, plan: Plan) -> Rates:
     )
 
 
-class _Anew:
+class Anew:
     """Orders planned anew on the base draw, fractions of a unit allowed, against those for the numbers as they are."""
 
     def __init__(self, base: Case, draws: Draws) -> None:
         self._draws = draws
         self._basis: Any = None
-        first, self._bought, _, self._basis = self._solve(base)
-        self._keeping = Keeping(base, draws, first)
+        self._first, self.bought, self.parts_before, self._basis = self._solve(base)
+        self.keeping = Keeping(base, draws, self._first)
 
-    def _solve(self, case: Case) -> tuple[Floats, dict[str, float], float, Any]:
-        """First stage, units by offer and chips by contract, cost [USD], and basis."""
+    def plan(self, case: Case) -> tuple[dict[str, float], Floats]:
+        """Units by offer and chips by contract, and cost by part [USD]; NaN where nothing can be planned."""
+        return self._solve(case)[1:3]
+
+    def saves(self, case: Case) -> float:
+        """What planning anew saves over these decisions kept, in another world; NaN where they cannot be. [USD]"""
+        return self.keeping.cost(case) - float(self.plan(case)[1].sum())
+
+    def _solve(self, case: Case) -> tuple[Floats, dict[str, float], Floats, Any]:
+        """First stage, units by offer and chips by contract, cost by part [USD], and basis."""
         from exafleet.plan.twostage import two_stage
         from exafleet.plan.writtenout import write_out
 
-        problem = two_stage(case.market, self._draws, case.sets, yielding_rules())
+        problem = two_stage(case.market, case.draws or self._draws, case.sets, yielding_rules())
         found, basis = _solved(replace(write_out(replace(problem, weight=0.0)), whole=None), self._basis)
-        first = found.v[: len(problem.x_lower)]
-        return first, _bought(problem, first), found.value * problem.build.money, basis
+        x = len(problem.x_lower)
+        first, spent = found.v[:x], _spent(problem, found, x)
+        return first, _bought(problem, first) if len(first) or not x else {}, spent, basis
 
     def changes(self, varied: Variation, found: Sensitivity) -> str:
         """What to order instead when the number turns out a tenth worse; "stays" where that saves next to nothing."""
         worse = 1.0 + STEP if found.more >= found.less else 1.0 - STEP
         side = "more" if worse > 1 else "less"
         case = varied.case(worse)
-        _, bought, cost, _ = self._solve(case)
-        saves = self._keeping.cost(case) - cost
+        bought, parts = self.plan(case)
+        cost = float(parts.sum())
+        saves = self.keeping.cost(case) - cost
         if not saves > WORTH * abs(cost):
             return said(f"sensitivity.stays {side}")
-        changed = _difference(self._bought, bought) or said("sensitivity.other months")
+        changed = difference(self.bought, bought) or said("sensitivity.other months")
         return said(f"sensitivity.changes {side}", changed=changed, saves=saves)
 
 
@@ -263,8 +287,9 @@ def _bought(problem: TwoStage, first: Floats) -> dict[str, float]:
     return found
 
 
-def _difference(old: dict[str, float], new: dict[str, float]) -> str:
+def difference(before: Mapping[str, float], after: Mapping[str, float]) -> str:
     """What differs by more than 2 % and one unit, in words; the largest relative change first."""
+    old, new = defaultdict(float, before), defaultdict(float, after)
     names = [n for n in old.keys() | new.keys() if abs(new[n] - old[n]) > max(1.0, 0.02 * max(old[n], new[n]))]
     names.sort(key=lambda n: (-abs(new[n] - old[n]) / max(old[n], new[n]), n))
     shown = [said("sensitivity.units", name=n, old=old[n], new=new[n]) for n in names[:3]]

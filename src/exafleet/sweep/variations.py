@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from exafleet.facts.records import TrainJob
+from exafleet.market.draws import Draws
 from exafleet.market.market import Floats, Market, market_of
 from exafleet.plan.sets import Sets
 from exafleet.terms import format as words
@@ -56,11 +57,15 @@ AMOUNTS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """A world with one number changed: the same market and rates, or changed ones."""
+    """A world with one number changed: the same market and rates, or changed ones.
+
+    draws   deliveries as quoted there, where they are others than those of the plan
+    """
 
     market: Market
     rates: Rates
     sets: Sets
+    draws: Draws | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,12 +115,12 @@ def _vary_scenario(world: World, base: Case, key: str, systems: Mapping[str, Sys
         scenario = world.scaled(key, factor).scenario
         power = dict(zip(base.market.systems, base.market.unit_power.tolist(), strict=True))
         market = market_of(scenario, systems, power, notes=base.market.notes)
-        return replace(base, market=market, sets=_other_tokens(base.sets, base.market, market))
+        return replace(base, market=market, sets=other_tokens(base.sets, base.market, market))
 
     return case
 
 
-def _other_tokens(sets: Sets, before: Market, after: Market) -> Sets:
+def other_tokens(sets: Sets, before: Market, after: Market) -> Sets:
     """More tokens are a smaller share of the run done per second."""
     ratio = np.array(
         [

@@ -280,10 +280,10 @@ def test_ctrl_c_is_one_line_and_leaves_the_earlier_report(tmp_path):
 
 def test_ctrl_c_in_the_middle_of_a_solve_ends_the_command(tmp_path):
     """A solver that only looks at its `stop` stands in for HiGHS: the interrupt must reach it, and be told."""
-    code = "import time\nfrom exafleet.apps.plan import _stoppable\nfrom exafleet.apps.errors import reported\n"
+    code = "import time\nfrom exafleet.apps.plan import stoppable\nfrom exafleet.apps.errors import reported\n"
     code += "def solve(stop):\n    print('solving', flush=True)\n    while not stop():\n        time.sleep(0.01)\n"
     code += "    raise KeyboardInterrupt\n"
-    code += "import typer\ntry:\n    with reported():\n        _stoppable(solve)\nexcept typer.Exit as left:\n"
+    code += "import typer\ntry:\n    with reported():\n        stoppable(solve)\nexcept typer.Exit as left:\n"
     code += "    raise SystemExit(left.exit_code)"
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     process = subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=-1, stderr=-1, text=True)

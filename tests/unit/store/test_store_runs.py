@@ -15,6 +15,7 @@ from exafleet.facts.records import Owner, Rental, ResearchJob, Risk, Scenario, S
 from exafleet.fleet.rates import Rates
 from exafleet.plan.plan import Contract, Kept, Order, Placement
 from exafleet.store import database, schema
+from exafleet.store.inputs import inputs_of, world_of
 from exafleet.store.lines import WAREHOUSE, ledger_rows, plan_rows
 from exafleet.store.runs import find_run, lines_of, list_runs, run_id, save_run
 from exafleet.terms.calendar import month
@@ -230,8 +231,10 @@ def test_a_store_of_a_newer_exafleet_is_refused(engine):
 
 def test_an_older_store_is_migrated_step_by_step(engine, monkeypatch):
     done = []
-    monkeypatch.setattr(schema, "VERSION", 3)
-    monkeypatch.setattr(database, "MIGRATIONS", {1: lambda _c: done.append(1), 2: lambda _c: done.append(2)})
+    now = schema.VERSION
+    monkeypatch.setattr(schema, "VERSION", now + 2)
+    steps = {now: lambda _c: done.append(1), now + 1: lambda _c: done.append(2)}
+    monkeypatch.setattr(database, "MIGRATIONS", steps)
     database.open_store(engine.url)
     database.open_store(engine.url)
     assert done == [1, 2]
@@ -264,7 +267,7 @@ def test_where_the_store_is(tmp_path):
 
 def test_the_tables_are_sql_for_postgresql_too():
     statements = [str(CreateTable(t).compile(dialect=postgresql.dialect())) for t in schema.metadata.sorted_tables]
-    assert len(statements) == 6
+    assert len(statements) == 9
     assert "number SERIAL NOT NULL" in "".join(statements)
     assert "REFERENCES runs (number) ON DELETE CASCADE" in statements[-1]
 
@@ -277,3 +280,45 @@ def test_a_password_is_never_shown():
 def test_a_missing_driver_is_named():
     with pytest.raises(database.StoreError, match="no driver"):
         database.open_store(database.location("nosuchdatabase://host/runs", {}))
+
+
+@pytest.fixture
+def sample(tiny, tmp_path):
+    engine = database.open_store(database.location(str(tmp_path / "kept.sqlite")))
+    saved = save_run(engine, "e" * 16, version="0.1.0", data_hash=tiny.world.data_hash, rates=tiny.rates,
+                     plan=tiny.plan, report="{}", world=tiny.world)
+    return engine, saved
+
+
+def test_a_run_gives_back_the_world_it_was_made_in(tiny, sample):
+    engine, saved = sample
+    kept = inputs_of(engine, saved.number)
+    world = world_of(kept)
+    assert world.data_hash == tiny.world.data_hash
+    assert kept.first.tolist() == tiny.plan.first.tolist()
+
+
+def test_the_facts_of_a_run_stay_those_of_its_day(tiny, sample):
+    """Facts that are others today do not reach a run that was made before."""
+    engine, _ = sample
+    other = tiny.world.with_fact("h100-sxm.hbm_bw", "3 TB/s")
+    saved = save_run(engine, "f" * 16, version="0.1.0", data_hash=other.data_hash, rates=tiny.rates, plan=tiny.plan,
+                     report="{}", world=other)
+    world = world_of(inputs_of(engine, saved.number))
+    assert world.value("h100-sxm.hbm_bw") == 3e12
+    assert world.facts.data_hash == other.facts.data_hash
+
+
+def test_a_store_of_version_1_is_migrated_and_its_runs_stay(tiny, sample):
+    engine, saved = sample
+    with engine.begin() as connection:
+        for table in (schema.input_files, schema.inputs, schema.fact_sets):
+            table.drop(connection)
+        connection.execute(schema.schema_version.update().values(version=1))
+    again = database.open_store(engine.url, create=False)
+    assert find_run(again, saved.id)["number"] == saved.number
+    assert inputs_of(again, saved.number) is None
+    known = save_run(again, saved.id, version="0.1.0", data_hash=tiny.world.data_hash, rates=tiny.rates,
+                     plan=tiny.plan, report="{}", world=tiny.world)
+    assert (known.known, known.same) == (True, True)
+    assert inputs_of(again, saved.number) is not None

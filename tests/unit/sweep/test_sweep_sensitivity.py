@@ -17,9 +17,9 @@ from exafleet.plan.twostage import two_stage
 from exafleet.sweep.local import Interrupted
 from exafleet.sweep.sensitivity import (
     Keeping,
-    _base,
-    _rate_used,
+    base_case,
     base_draw,
+    rate_used,
     sensitivity,
     used_systems,
     yielding_rules,
@@ -38,15 +38,15 @@ def solved():
 @pytest.fixture(scope="module")
 def varied(solved):
     world, table, plan = solved
-    base = _base(plan, table)
-    facts = fact_variations(world, base, used_systems(plan), partial(_rate_used, plan=plan))
+    base = base_case(plan, table)
+    facts = fact_variations(world, base, used_systems(plan), partial(rate_used, plan=plan))
     return Keeping(base, base_draw(plan.draws), plan.first), [*scenario_variations(world, base), *facts]
 
 
 def test_keeping_the_decisions_costs_what_the_recourse_of_the_plan_costs(solved, varied):
     """Two ways to the same figure; the plan's own base draw has whole units on top, so it is never cheaper."""
     _, table, plan = solved
-    base, draws = _base(plan, table), base_draw(plan.draws)
+    base, draws = base_case(plan, table), base_draw(plan.draws)
     problem = two_stage(base.market, draws, base.sets, yielding_rules())
     value = Recourse(problem).solve(0, plan.first)[0]
     cost = (value + problem.cost1[0] @ plan.first + problem.constant[0]) * problem.build.money

@@ -19,7 +19,8 @@ SOURCE = Path(__file__).parents[3] / "src" / "exafleet"
 CALLS = {"said": "", "named": "", "column": "column.", "word": "page."}
 # Groups whose names the program makes at run time: parts of cost, rules, statuses, reasons, ...
 MADE = (
-    "amount.", "change.", "demand.unit.", "finance.", "kind.", "meta.", "method.", "one-more-unit.", "page.", "part.",
+    "amount.", "change.", "demand.unit.", "explain.stop.", "explain.turn.", "form.",
+    "finance.", "kind.", "meta.", "method.", "one-more-unit.", "page.", "part.",
     "picture.", "rule.", "sensitivity.changes ", "sensitivity.stays ", "status.", "summary.renting.", "summary.run.",
     "why.",
 )

@@ -68,6 +68,12 @@ def value(scenario: Scenario, key: str) -> float:
     return number(_slot(scenario, key).value, scenario.start)
 
 
+def band(scenario: Scenario, key: str) -> tuple[float, float] | None:
+    """Low and high of a spread by key; None for a key that has no band. Raises ScenarioError for an unknown one."""
+    held = _slot(scenario, key).value
+    return (held.low, held.high) if isinstance(held, Spread) else None
+
+
 def scaled(scenario: Scenario, key: str, factor: float) -> Scenario:
     """The scenario with one number, or every number of its series or spread, times `factor`.
 

@@ -1,0 +1,206 @@
+"""One world with any of its numbers times a factor: costed with a plan's decisions kept, or planned anew.
+
+Everything is a re-run: the facts are changed with `World.scaled`, what the scenario took from them follows, the systems
+a fact belongs to are rated again, and the linear programme of the base draw is solved. Nothing is read off a slope.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from exafleet.facts.fact import split_key
+from exafleet.facts.scenario.keys import is_scenario_key
+from exafleet.market.market import Floats, market
+from exafleet.plan.plan import PARTS, Plan
+from exafleet.sweep.sensitivity import WORTH, Anew, Keeping, base_case, base_draw, difference, rate_used, used_systems
+from exafleet.sweep.variations import VARIED, Case, merged, other_tokens, rescaled
+from exafleet.terms.errors import ExafleetError, FactError, MissingFact, Problem, nearest
+from exafleet.terms.term import term
+
+if TYPE_CHECKING:
+    from exafleet.facts.world import World
+    from exafleet.fleet.rates import Rates
+
+COST = "cost"
+Factors = tuple[tuple[str, float], ...]
+# Numbers of a job that change neither how fast it runs nor how large it is.
+_PLAIN = {"tokens", "value", "late", "unfinished", "unserved", "demand", "due", "earliest", "most", "least", "owner",
+          "priority"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """A world planned anew: cost by part [P] [USD], units by offer and chips by contract, what that saves [USD]."""
+
+    parts: Floats
+    bought: Mapping[str, float]
+    saves: float
+
+
+class WhatIf:
+    """A plan and the world it was made for, asked "what if"."""
+
+    def __init__(self, world: World, rates: Rates, plan: Plan) -> None:
+        self.world, self.rates, self.made = world, rates, plan
+        self.base, self.draws = base_case(plan, rates), base_draw(plan.draws)
+        self.used = used_systems(plan)
+        self._rated: dict[tuple[str, bool, Factors], Rates] = {}
+        self._asked: dict[str, set[tuple[str, str]]] = {}
+
+    def __reduce__(self) -> tuple[type, tuple[World, Rates, Plan]]:
+        return type(self), (self.world, self.rates, self.made)
+
+    @functools.cached_property
+    def keeping(self) -> Keeping:
+        """The plan's decisions."""
+        return Keeping(self.base, self.draws, self.made.first)
+
+    @functools.cached_property
+    def anew(self) -> Anew:
+        """The programme with its decisions free."""
+        return Anew(self.base, self.draws)
+
+    def kept(self, factors: Factors) -> Floats:
+        """Cost by part with the decisions kept; NaN where that world has other decisions. [P] [USD]"""
+        case = self.case(factors)
+        return np.full(len(PARTS), np.nan) if case is None else self.keeping.parts(case)
+
+    def planned(self, factors: Factors) -> Outcome:
+        """The world planned anew, fractions of a unit allowed."""
+        case = self.case(factors, wide=True)
+        if case is None:
+            return Outcome(parts=np.full(len(PARTS), np.nan), bought={}, saves=float("nan"))
+        bought, parts = self.anew.plan(case)
+        return Outcome(parts=parts, bought=bought, saves=self.anew.keeping.cost(case) - float(parts.sum()))
+
+    def turned(self, found: Outcome) -> str:
+        """What is ordered otherwise than today, in words; "" where today's orders are as good."""
+        if not found.saves > WORTH * abs(float(found.parts.sum())):
+            return ""
+        return difference(self.anew.bought, found.bought)
+
+    def systems(self, bought: Mapping[str, float]) -> dict[str, float]:
+        """Chips ordered and reserved by system."""
+        made, found = self.base.market, dict.fromkeys(self.base.market.systems, 0.0)
+        chips = dict(zip(made.systems, made.chips.tolist(), strict=True))
+        for offer in made.scenario.offers:
+            found[offer.system] += bought.get(offer.id, 0.0) * chips[offer.system]
+        for rental in made.scenario.rentals:
+            found[rental.system] += bought.get(rental.id, 0.0)
+        return found
+
+    def value(self, parts: Floats, of: str = COST) -> float:
+        """The answer asked for: the whole cost, or one part of it. [USD]"""
+        return float(parts.sum()) if of == COST else float(parts[PARTS.index(of)])
+
+    def changed(self, factors: Factors) -> World:
+        """The world with these numbers times their factors; raises FactError, OutOfRange."""
+        world = self.world
+        for key, factor in factors:
+            world = world.scaled(key, factor)
+        return world
+
+    def case(self, factors: Factors, *, wide: bool = False) -> Case | None:
+        """The changed world as the programme takes it; None where a value is out of range or makes no sense.
+
+        wide   rate every job on the systems a fact belongs to, not only those that use them in the plan
+        """
+        try:
+            return self._case(factors, self.changed(factors), wide)
+        except (ExafleetError, ValueError, ArithmeticError):
+            return None
+
+    def _case(self, factors: Factors, world: World, wide: bool) -> Case:
+        rates = self.rated(factors, world, wide)
+        sold = market(world, rates)
+        sets = other_tokens(rescaled(self.base.sets, sold, self.base.rates, rates), self.base.market, sold)
+        case = Case(market=sold, rates=rates, sets=sets)
+        if any(is_scenario_key(key) and key.rpartition(".")[2] not in VARIED for key, _ in factors):
+            return self._other_decisions(case)
+        return case
+
+    def _other_decisions(self, case: Case) -> Case:
+        """Leads, supply, windows and the like move what can be decided: the programme's sets are made afresh."""
+        from exafleet.market.draws import draw
+        from exafleet.plan.sets import sets
+
+        draws = draw(case.market, 1, self.draws.seed, rates=case.rates)
+        return replace(case, draws=draws, sets=sets(case.market, case.rates, draws))
+
+    def rated(self, factors: Factors, world: World, wide: bool = False) -> Rates:
+        """The rates of the changed world; of systems it does not touch, those there are."""
+        rates = self.rates
+        for name in self._touched(factors):
+            if wide or name in self.used:
+                rates = merged(rates, self._rate(name, factors, world, wide), name)
+        return rates
+
+    def _touched(self, factors: Factors) -> tuple[str, ...]:
+        """Systems whose rates a change may move."""
+        every = self.rates.systems
+        touched: set[str] = set()
+        for key, _ in factors:
+            if is_scenario_key(key):
+                head, _, rest = key.partition(".")
+                touched |= set(every) if head == "jobs" and rest.rpartition(".")[2] not in _PLAIN else set()
+            else:
+                touched |= set(self.resting_on(key))
+        return tuple(name for name in every if name in touched)
+
+    def resting_on(self, key: str) -> tuple[str, ...]:
+        """Systems whose rates read a fact. A fact of a chip or a system is looked for in that one's rates only."""
+        subject, name, _ = split_key(key)
+        owners = {k: (k, self.world.system(k).chip.id) for k in self.rates.systems}
+        mine = [k for k, subjects in owners.items() if subject in subjects]
+        return tuple(k for k in mine or owners if (subject, name) in self._read(k))
+
+    def _read(self, system: str) -> set[tuple[str, str]]:
+        """(subject, term) of every fact the rates of a system ask for."""
+        if system not in self._asked:
+            facts, seen = self.world.facts.watched()
+            _rate_all(replace(self.world, facts=facts), system)
+            self._asked[system] = seen
+        return self._asked[system]
+
+    def _rate(self, system: str, factors: Factors, world: World, wide: bool) -> Rates:
+        mine = tuple(f for f in factors if not is_scenario_key(f[0]) or f[0].startswith("jobs."))
+        if (system, wide, mine) not in self._rated:
+            self._rated[system, wide, mine] = (
+                _rate_all(world, system) if wide else rate_used(world, system, plan=self.made))
+        return self._rated[system, wide, mine]
+
+
+def _rate_all(world: World, system: str) -> Rates:
+    """Every job on one system, at every size."""
+    from exafleet.fleet.build import rates
+
+    given = world.scenario
+    parts: dict[str, Any] = {name: tuple(r for r in getattr(given, name) if r.system == system)
+                             for name in ("holdings", "open_orders", "offers", "rentals")}
+    return rates(replace(world, scenario=replace(given, **parts)))
+
+
+def known(world: World, key: str) -> None:
+    """Raise FactError, ScenarioError with the nearest keys where `key` is no number that can be varied."""
+    if is_scenario_key(key):
+        world.value(key)
+        return
+    try:
+        fact = world.facts.get(key)
+    except MissingFact as error:
+        keys = [k.key for k in world.keys()] + [f.key for f in world.facts]  # noqa: SIM118  (not a mapping)
+        near = nearest(key, keys)
+        raise FactError([replace(p, remedy=near or p.remedy) for p in error.problems]) from None
+    if term(fact.term).dimension == "date":
+        raise FactError(Problem(where=key, what="is a date, which has no elasticity",
+                                remedy=f"`exafleet facts show {key}` tells where it comes from."))
+
+
+def kept_values(asked: WhatIf, of: str, factors: Factors) -> float:
+    """The answer with the decisions kept; at the top of this module so that other processes find it. [USD]"""
+    return asked.value(asked.kept(factors), of)

@@ -1,0 +1,143 @@
+"""`exafleet explain` and `exafleet diff`: from a scenario, a kept run and the JSON of a report; bad input; the same twice."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from exafleet.apps.main import app
+
+TINY = Path(__file__).parents[2] / "samples" / "tiny"
+
+
+def run(*words):
+    return CliRunner(env={"COLUMNS": "120"}).invoke(app, [str(w) for w in words])
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory):
+    """A scenario, a dearer copy of it, the run kept of the first and its report."""
+    folder = tmp_path_factory.mktemp("explained")
+    shutil.copytree(TINY, folder / "dear")
+    toml = folder / "dear" / "scenario.toml"
+    text = toml.read_text(encoding="utf-8")
+    for old, new in (('energy_price = "$60/MWh"', 'energy_price = "$600/MWh"'),
+                     ('late = "$200k/mo"', 'late = "$900k/mo"'), ('value = "$2M"', 'value = "$20M"')):
+        assert old in text
+        text = text.replace(old, new)
+    toml.write_text(text, encoding="utf-8")
+    store = folder / "runs.sqlite"
+    done = run("plan", TINY, "--quick", "--json", folder / "a.json", "--store", store)
+    assert done.exit_code == 0, done.stderr
+    return folder, store
+
+
+def test_a_fact_is_explained_from_a_kept_run(places):
+    _, store = places
+    done = run("explain", "h100-sxm.hbm_bw", "--in", "last", "--store", store, "--format", "json")
+    assert done.exit_code == 0, done.stderr
+    tables = json.loads(done.stdout)["tables"]
+    assert {"number", "passage", "effect", "turns"} <= set(tables)
+    assert tables["number"]["rows"][0][0] == "h100-sxm.hbm_bw"
+    assert "rate" in {row[0] for row in tables["passage"]["rows"]}
+
+
+def test_the_json_of_a_report_finds_its_run_and_a_figure_is_explained_for_its_part(places):
+    folder, store = places
+    done = run("explain", "cost.energy", "--in", folder / "a.json", "--store", store, "--tornado", "4", "--over",
+               "sites.north.energy_price", "--over", "jobs.base.value", "--shares", "shapley", "--lang", "zh",
+               "--format", "json")
+    assert done.exit_code == 0, done.stderr
+    tables = json.loads(done.stdout)["tables"]
+    bars = {row[0]: row[4:6] for row in tables["tornado"]["rows"]}
+    assert bars["sites.north.energy_price"][0] < 0 < bars["sites.north.energy_price"][1]
+    assert bars["jobs.base.value"] == pytest.approx([0.0, 0.0], abs=1e-3)
+    *shares, total = (row[1] for row in tables["shares"]["rows"])
+    assert sum(shares) == pytest.approx(total)
+
+
+def test_a_report_alone_says_what_it_holds_and_what_is_missing(places, tmp_path):
+    folder, _ = places
+    done = run("explain", "sites.north.pue", "--in", folder / "a.json", "--store", tmp_path / "none.sqlite")
+    assert done.exit_code == 0, done.stderr
+    assert "does not hold the scenario" in " ".join(done.stdout.split())
+    assert "1.2" in done.stdout
+
+
+def test_two_plans_differ_by_parts_that_sum_and_shares_that_sum(places):
+    folder, store = places
+    done = run("diff", "1", folder / "dear", "--store", store, "--format", "json")
+    assert done.exit_code == 0, done.stderr
+    tables = json.loads(done.stdout)["tables"]
+    assert {r[0] for r in tables["inputs"]["rows"]} == {"sites.north.energy_price", "jobs.base.late", "jobs.base.value"}
+    *parts, total = tables["money"]["rows"]
+    assert sum(p[3] for p in parts) == pytest.approx(total[3], abs=1e-3)
+    assert total[3] == pytest.approx(total[2] - total[1], abs=1e-3)
+    *causes, whole = tables["why"]["rows"]
+    assert sum(c[1] for c in causes) == pytest.approx(whole[1], abs=1e-3)
+    assert whole[1] == pytest.approx(total[3], abs=1e-3)
+    by_key = dict(causes)
+    assert by_key["jobs.base.value"] < 0 < by_key["sites.north.energy_price"]
+
+
+def test_a_plan_does_not_differ_from_itself(places):
+    folder, store = places
+    for other in (TINY, "last", folder / "a.json"):
+        done = run("diff", "1", other, "--store", store, "--format", "json")
+        assert done.exit_code == 0, done.stderr
+        told = json.loads(done.stdout)
+        assert told["tables"] == {}
+        assert told["summary"][0] == "The two plans are the same."
+
+
+def test_reports_alone_are_compared_as_far_as_they_go(places, tmp_path):
+    folder, _ = places
+    other = json.loads((folder / "a.json").read_text(encoding="utf-8"))
+    other["tables"]["cost"]["rows"][0][1] += 1000.0
+    changed = tmp_path / "b.json"
+    changed.write_text(json.dumps(other), encoding="utf-8")
+    done = run("diff", folder / "a.json", changed, "--store", tmp_path / "none.sqlite", "--format", "json")
+    assert done.exit_code == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["tables"]["money"]["rows"][-1][3] == pytest.approx(1000.0)
+    assert any("is not kept" in note for note in told["summary"])
+    assert "why" not in told["tables"]
+
+
+@pytest.mark.parametrize(("key", "said"), [
+    ("h100-sxm.hbm_bww", "h100-sxm.hbm_bw"), ("offers.h100-dealer.pric", "offers.h100-dealer.price"),
+    ("cost.energie", "cost.energy"), ("orders.99", "no such row"), ("", "neither a fact"), ("nothing", "neither"),
+])
+def test_an_unknown_key_names_what_is_near(places, key, said):
+    _, store = places
+    done = run("explain", key, "--in", "last", "--store", store)
+    assert done.exit_code == 2
+    assert said in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    (["explain", "scenario.discount", "--in", "77"], 'no run "77"'),
+    (["explain", "scenario.discount", "--in", "../nowhere/at-all"], "no such file or folder"),
+    (["explain", "scenario.discount", "--in", "{none}"], "is not the JSON of a report"),
+    (["explain", "scenario.discount", "--in", "last", "--of", "glory"], "not an answer of a plan"),
+    (["explain", "scenario.discount", "--in", "last", "--target", "8 apples"], "--target"),
+    (["explain", "scenario.discount", "--in", "last", "--samples", "12"], "not a power of two"),
+    (["explain", "scenario.discount", "--in", "last", "--over", "no.such"], "no.such"),
+    (["diff", "last", "77"], 'no run "77"'),
+    (["diff", "last", "{other}"], "two different scenarios"),
+])
+def test_bad_input_is_told_and_leaves_with_2(places, tmp_path, words, said):
+    folder, store = places
+    none, other = tmp_path / "none.json", tmp_path / "other.json"
+    none.write_text('{"tables": [1, 2]}', encoding="utf-8")
+    strange = json.loads((folder / "a.json").read_text(encoding="utf-8"))
+    strange["title"], strange["meta"]["data"] = "Another", "0" * 12
+    strange["tables"]["facts"]["rows"] = [["jobs.else.tokens", *row[1:]]
+                                          for row in strange["tables"]["facts"]["rows"][:1]]
+    other.write_text(json.dumps(strange), encoding="utf-8")
+    done = run(*(w.format(none=none, other=other) for w in words), "--store", store)
+    assert (done.exit_code, "Traceback" in done.stderr) == (2, False), done.stderr
+    assert said in " ".join(done.stderr.split())
