@@ -194,8 +194,8 @@ def _rated(world: World, progress: Progress) -> Rates:
 def _solved(world: World, rates: Rates, draws: int, seed: int, first: Floats | None, progress: Progress,
             gap: float = 0.005) -> Plan:
     from exafleet.apps.plan import stoppable
-    from exafleet.market.reduce import planned
     from exafleet.market.market import market
+    from exafleet.market.reduce import planned
     from exafleet.plan.solve import solve_market
 
     with progress.phase("solving"):

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 # A change of the answer smaller than this share of the cost is the solver's tolerance.
 NOTHING = 1e-9
 # Factors tried outwards for where the answer turns, and how finely the place is found.
-REACH = (1.1, 1.25, 1.5, 2.0, 3.0)
-FINE = 0.01
+REACH = (1.25, 2.0, 3.0)
+FINE = 0.03
 _FAR = 20.0
 
 

@@ -1,4 +1,4 @@
-"""`exafleet explain` and `exafleet diff`: from a scenario, a kept run and the JSON of a report; bad input; the same twice."""
+"""`exafleet explain` and `exafleet diff`: from a scenario, a kept run and the JSON of a report; bad input."""
 
 import json
 import shutil

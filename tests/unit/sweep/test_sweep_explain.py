@@ -7,7 +7,7 @@ import pytest
 
 from exafleet.plan.plan import PARTS
 from exafleet.sweep.attribution import EXACT, shapley, subsets
-from exafleet.sweep.explain import Range, effect, range_of, shares, sobol, tornado, turns, used
+from exafleet.sweep.explain import FINE, Range, effect, range_of, shares, sobol, tornado, turns, used
 from exafleet.sweep.local import Interrupted
 from exafleet.sweep.passage import STOPS, passage
 from exafleet.sweep.whatif import WhatIf, known
@@ -113,8 +113,7 @@ def test_a_turn_turns_the_orders(asked):
     found = [t for t in turns(asked, "jobs.app.unserved") if t.kind == "decision"]
     for turn in found:
         assert asked.turned(asked.planned((("jobs.app.unserved", turn.factor),)))
-        inside = turn.factor ** 0.5 if abs(np.log(turn.factor)) < 0.05 else turn.factor * (0.97 if turn.factor > 1
-                                                                                           else 1.03)
+        inside = turn.factor ** (1 - 2 * FINE / abs(np.log(turn.factor)))
         assert not asked.turned(asked.planned((("jobs.app.unserved", inside),)))
 
 
