@@ -11,7 +11,7 @@ from exafleet.facts.world import load_world
 from exafleet.fleet.build import rates
 from exafleet.market.draws import draw
 from exafleet.market.market import market
-from exafleet.plan.decompose import Recourse
+from exafleet.plan.evaluate import FixedRecourse
 from exafleet.plan.solve import solve_market
 from exafleet.plan.twostage import two_stage
 from exafleet.sweep.local import Interrupted
@@ -48,8 +48,9 @@ def test_keeping_the_decisions_costs_what_the_recourse_of_the_plan_costs(solved,
     _, table, plan = solved
     base, draws = base_case(plan, table), base_draw(plan.draws)
     problem = two_stage(base.market, draws, base.sets, yielding_rules())
-    value = Recourse(problem).solve(0, plan.first)[0]
-    cost = (value + problem.cost1[0] @ plan.first + problem.constant[0]) * problem.build.money
+    recourse = FixedRecourse()
+    recourse.prepare(problem, plan.first, np.arange(1))
+    cost = problem.spent(0, plan.first, recourse.solve(0)).sum()
     assert varied[0].before == pytest.approx(cost, rel=1e-9)
     assert varied[0].before <= float(plan.cost.at(0).total) * (1 + 1e-9 * np.sign(plan.cost.at(0).total)) + 1e-3
 
