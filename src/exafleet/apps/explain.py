@@ -82,7 +82,7 @@ def explain(
     from exafleet.apps.output import show
     from exafleet.apps.progress import Progress
 
-    _check(samples, over)
+    _check(samples, tuple(over or ()), shares)
     answer, aim = _part(of), _money(target)
     check_cluster(cluster)
     progress = Progress.to_stderr()
@@ -97,7 +97,7 @@ def explain(
         raise KeyboardInterrupt(f"{short} is not finished")
 
 
-def _check(samples: int, over: list[str] | None) -> None:
+def _check(samples: int, over: tuple[str, ...], shares: Shares | None) -> None:
     """Raise FactError for options that cannot be meant."""
     from exafleet.terms.errors import FactError, Problem, raise_all
 
@@ -105,8 +105,12 @@ def _check(samples: int, over: list[str] | None) -> None:
     if samples & (samples - 1):
         problems.append(Problem(where="--samples", what="not a power of two", got=str(samples),
                                 allowed="8, 16, 32, 64, ... 4096"))
-    if len(over or ()) > 200:
-        problems.append(Problem(where="--over", what="too many numbers", got=str(len(over or ())), allowed="200"))
+    twice = [key for i, key in enumerate(over) if key in over[:i]]
+    if twice:
+        problems.append(Problem(where="--over", what="the same number twice", got=", ".join(twice)))
+    if shares is not None and len(over) > _MOST_SPLIT:
+        problems.append(Problem(where="--over", what="too many numbers to share the answer out among",
+                                got=str(len(over)), allowed=f"at most {_MOST_SPLIT} with --shares"))
     raise_all(FactError, problems)
 
 
@@ -246,7 +250,7 @@ class _Work:
             tables.append(explained.tornado(self.asked.world, bars[:tornado]))
         if shares is None or self.short:
             return tables
-        chosen = (over or tuple(b.range.key for b in bars[:_TOP]))[:_MOST_SPLIT]
+        chosen = over or tuple(b.range.key for b in bars[:_TOP])
         ways = {Shares.shapley: lambda: sweep.shares(self.asked, chosen, self.of, **self.spread),
                 Shares.sobol: lambda: sweep.sobol(self.asked, chosen, self.of, samples=samples, **self.spread)}
         split = self._phase(said("explain.phase.shares"), ways[shares]) if chosen else None

@@ -106,6 +106,41 @@ def test_reports_alone_are_compared_as_far_as_they_go(places, tmp_path):
     assert "why" not in told["tables"]
 
 
+def test_what_is_finished_is_shown_when_it_is_stopped(places, monkeypatch):
+    _, store = places
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("exafleet.sweep.explain.effect", stop)
+    done = run("explain", "scenario.resale", "--in", "last", "--store", store, "--format", "json")
+    assert done.exit_code == 130
+    told = json.loads(done.stdout)
+    assert {"number", "passage"} <= set(told["tables"])
+    assert "effect" not in told["tables"]
+    assert any("the effect is not finished" in note for note in told["summary"])
+
+
+def test_bars_that_are_finished_are_shown_when_the_tornado_is_stopped(places, monkeypatch):
+    _, store = places
+
+    def count(self, done, total):
+        if self.phase_name == "the tornado" and done == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("exafleet.apps.progress.Progress.count", count)
+    done = run("explain", "cost.total", "--in", "last", "--store", store, "--tornado", "20", "--format", "json")
+    assert done.exit_code == 130
+    assert len(json.loads(done.stdout)["tables"]["tornado"]["rows"]) == 3
+
+
+def test_a_number_without_effect_says_so(places):
+    _, store = places
+    done = run("explain", "offers.h100-dealer.deposit", "--in", "last", "--store", store)
+    assert done.exit_code == 0, done.stderr
+    assert "has no effect on this answer" in " ".join(done.stdout.split())
+
+
 @pytest.mark.parametrize(("key", "said"), [
     ("h100-sxm.hbm_bww", "h100-sxm.hbm_bw"), ("offers.h100-dealer.pric", "offers.h100-dealer.price"),
     ("cost.energie", "cost.energy"), ("orders.99", "no such row"), ("", "neither a fact"), ("nothing", "neither"),
@@ -126,6 +161,9 @@ def test_an_unknown_key_names_what_is_near(places, key, said):
     (["explain", "scenario.discount", "--in", "last", "--target", "8 apples"], "--target"),
     (["explain", "scenario.discount", "--in", "last", "--samples", "12"], "not a power of two"),
     (["explain", "scenario.discount", "--in", "last", "--over", "no.such"], "no.such"),
+    (["explain", "scenario.discount", "--in", "last", *["--over", "scenario.resale"] * 2], "twice"),
+    (["explain", "scenario.discount", "--in", "last", "--shares", "shapley",
+      *(w for i in range(13) for w in ("--over", f"k{i}"))], "at most 12"),
     (["diff", "last", "77"], 'no run "77"'),
     (["diff", "last", "{other}"], "two different scenarios"),
 ])
