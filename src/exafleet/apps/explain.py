@@ -219,7 +219,7 @@ class _Work:
         tables = [explained.number(self.asked.world, self.key)]
         stops = self._phase(said("explain.phase.path"), lambda: passage(self.asked, self.key))
         if stops is not None:
-            tables.append(explained.passage(stops, self._tables(bool(stops))))
+            tables.append(explained.passage(stops, self._tables(any(s.stop == "answer" for s in stops))))
         effect = self._phase(said("explain.phase.effect"), lambda: sweep.effect(self.asked, self.key, self.of))
         if effect is None:
             return tables

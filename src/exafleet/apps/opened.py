@@ -136,7 +136,7 @@ def _same_run(store: str | None, data_hash: str,
 
 
 def _name(run: Mapping[str, Any]) -> str:
-    return f"run {run['number']} ({run['id']})"
+    return said("explain.run", number=str(run["number"]), id=run["id"])
 
 
 def _run(engine: Engine, run: Mapping[str, Any], progress: Progress) -> Opened:
