@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exafleet.facts.fact import split_key
-from exafleet.facts.records import TrainJob
 from exafleet.facts.scenario.keys import is_scenario_key
 from exafleet.market.market import Floats, market
 from exafleet.plan.plan import PARTS, Plan
@@ -172,24 +171,13 @@ class WhatIf:
         mine = tuple(f for f in factors if not is_scenario_key(f[0]) or f[0].startswith("jobs."))
         if (system, wide, mine) not in self._rated:
             self._rated[system, wide, mine] = (
-                _rate_all(self._sized(world, system), system) if wide else rate_used(world, system, plan=self.made))
+                _rate_all(world, system) if wide else rate_used(world, system, plan=self.made))
         return self._rated[system, wide, mine]
 
 
-    def _sized(self, world: World, system: str) -> World:
-        """Training runs at the size they were placed with, or else at their best one; the other sizes change alike."""
-        placed = {p.job: p.chips for p in self.made.placements if p.system == system}
-        k, jobs = self.rates.systems.index(system), []
-        for j, job in enumerate(world.scenario.jobs):
-            work, sizes = self.rates.work_per_s[j, k], self.rates.sizes[j, k]
-            best = int(sizes[np.argmax(np.where(sizes > 0, work / np.maximum(sizes, 1), 0.0))]) if work.any() else 0
-            chips = placed.get(job.id, best)
-            jobs.append(replace(job, least=chips, most=chips) if isinstance(job, TrainJob) and chips else job)
-        return replace(world, scenario=replace(world.scenario, jobs=tuple(jobs)))
-
 
 def _rate_all(world: World, system: str) -> Rates:
-    """Every job on one system."""
+    """Every job on one system, at every size."""
     from exafleet.fleet.build import rates
 
     given = world.scenario
