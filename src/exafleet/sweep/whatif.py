@@ -175,7 +175,6 @@ class WhatIf:
         return self._rated[system, wide, mine]
 
 
-
 def _rate_all(world: World, system: str) -> Rates:
     """Every job on one system, at every size."""
     from exafleet.fleet.build import rates
