@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from exafleet.apps import (
+    ask,
     backtest,
     calibrate,
     claims,
@@ -86,6 +87,7 @@ app.command()(draws.draws)
 app.command()(explain.explain)
 app.command()(diff.diff)
 app.command()(calibrate.calibrate)
+app.add_typer(ask.app, name="ask")
 app.add_typer(facts.app, name="facts")
 app.add_typer(claims.app, name="claims")
 app.add_typer(model.app, name="model")

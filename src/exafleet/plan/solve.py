@@ -26,8 +26,9 @@ from exafleet.terms.errors import NoPlan, Problem
 if TYPE_CHECKING:
     from exafleet.facts.world import World
 
-# Above this many columns, all draws counted, decomposition was faster in every instance measured (docs/models/plan.md).
-WRITTEN_OUT_COLUMNS = 6_000
+# Up to this many columns, all draws counted, one programme closed its gap sooner in the examples measured: cuts find
+# out slowly what whole gangs cost (docs/models/plan.md).
+WRITTEN_OUT_COLUMNS = 20_000
 # Placements (run x place x size x month of start). They come into the master as they pay; what grows with all of them
 # is memory and the pricing of each round.
 MOST_CHOICES = 50_000

@@ -177,3 +177,13 @@ def kept(rows: Rows, title: str) -> Spec:
               "axis": {"values": sizes, "format": ",d", "labelOverlap": "greedy"}},
         "y": {"field": "share", "type": "quantitative", "title": title, "scale": {"domain": ends, "nice": False}},
         "color": _colour(rows, "kind")})
+
+
+def frontier(rows: Rows, x: str, y: str) -> Spec:
+    """Points joined in the order of their weight. rows: mean, cvar, weight."""
+    return _spec(rows, height=260, encoding={
+        "x": {"field": "mean", "type": "quantitative", "title": x, "scale": {"zero": False}},
+        "y": {"field": "cvar", "type": "quantitative", "title": y, "scale": {"zero": False}}},
+        layer=[{"mark": {"type": "line", "color": PALETTE[0]}, "encoding": {"order": {"field": "weight"}}},
+               {"mark": {"type": "point", "filled": True, "size": 60, "color": PALETTE[0], "tooltip": True}},
+               {"mark": {"type": "text", "dy": -12}, "encoding": {"text": {"field": "weight"}}}])
