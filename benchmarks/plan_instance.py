@@ -16,26 +16,11 @@ from itertools import pairwise
 
 import numpy as np
 
+from exafleet.facts.deals import Offer, OpenOrder, Queue, Rental
 from exafleet.facts.hardware import Chip, System
-from exafleet.facts.records import (
-    Holding,
-    Job,
-    Loan,
-    Move,
-    Offer,
-    OpenOrder,
-    Owner,
-    Queue,
-    Rental,
-    ResearchJob,
-    Risk,
-    Scenario,
-    ServeJob,
-    Site,
-    Spread,
-    Steps,
-    TrainJob,
-)
+from exafleet.facts.records import Holding, Job, Move, Owner, ResearchJob, Risk, Scenario, ServeJob, Site, TrainJob
+from exafleet.facts.sharing import Loan
+from exafleet.facts.steps import Spread, Steps
 from exafleet.fleet.rates import Rates
 from exafleet.market.market import MEAN_MONTH, Market, market_of
 from exafleet.terms.why import Why

@@ -178,7 +178,8 @@ def commands_page() -> str:
 def scenario_files() -> list[tuple[Path, str]]:
     """The page of scenario keys, and the JSON Schema in its two places, with the text each should hold."""
     from exafleet.facts.scenario.docs import page
-    from exafleet.facts.scenario.schema import SCHEMA_FILE, schema_text
+    from exafleet.facts.scenario.schema import schema_text
+    from exafleet.facts.scenario.schema_words import SCHEMA_FILE
 
     written = ROOT / "docs" / "scenario.md"
     return [(written, page(written.read_text(encoding="utf-8"))), (SCHEMA_FILE, schema_text()),

@@ -9,7 +9,9 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from benchmarks.plan_instance import Instance, instance
-from exafleet.facts.records import Fairness, Job, Loan, Owner, Share, Spread, Steps, Swap, TrainJob, Transfer
+from exafleet.facts.records import Job, Owner, TrainJob
+from exafleet.facts.sharing import Fairness, Loan, Share, Swap, Transfer
+from exafleet.facts.steps import Spread, Steps
 from exafleet.market.draws import Draws, base, draw
 from exafleet.market.lending import lending
 from exafleet.market.market import Market, market_of

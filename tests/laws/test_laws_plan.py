@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.plan_instance import Instance, instance
-from exafleet.facts.records import Loan, Owner, Steps
+from exafleet.facts.records import Owner
+from exafleet.facts.sharing import Loan
+from exafleet.facts.steps import Steps
 from exafleet.market.draws import Draws, base, draw
 from exafleet.market.market import Market
 from exafleet.plan.plan import Plan

@@ -16,9 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exafleet.facts import catalogue, world
-from exafleet.facts.records import Scenario, Steps
+from exafleet.facts.records import Scenario
 from exafleet.facts.scenario.toml_lines import Path as KeyPath
 from exafleet.facts.scenario.toml_lines import locate
+from exafleet.facts.steps import Steps
 from exafleet.facts.world import World, load_world
 from exafleet.terms.errors import ExafleetError
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from benchmarks.plan_instance import Instance, instance
-from exafleet.facts.records import Event, Spread, Uncertainty
+from exafleet.facts.records import Event, Uncertainty
+from exafleet.facts.steps import Spread
 from exafleet.market.draws import NEVER, draw
 from exafleet.market.market import Market
 from exafleet.plan.decompose import solve_decomposed

@@ -10,21 +10,10 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
+from exafleet.facts.deals import Offer, OpenOrder, Queue
 from exafleet.facts.hardware import Chip, System
-from exafleet.facts.records import (
-    Holding,
-    Offer,
-    OpenOrder,
-    Owner,
-    Queue,
-    ResearchJob,
-    Risk,
-    Scenario,
-    Site,
-    Spread,
-    Steps,
-    TrainJob,
-)
+from exafleet.facts.records import Holding, Owner, ResearchJob, Risk, Scenario, Site, TrainJob
+from exafleet.facts.steps import Spread, Steps
 from exafleet.fleet.rates import Rates
 from exafleet.market.draws import Draws, stated
 from exafleet.market.market import MEAN_MONTH, Market, market_of

@@ -189,7 +189,7 @@ def _sources(world: World) -> Table:
 
 def _said(value: Any) -> str:
     """A number, or the three of a spread; durations of a month and more in months."""
-    from exafleet.facts.records import Spread
+    from exafleet.facts.steps import Spread
     from exafleet.market.market import MEAN_MONTH
 
     if isinstance(value, Spread):

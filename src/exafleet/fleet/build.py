@@ -16,7 +16,8 @@ import numpy as np
 from exafleet.facts.architecture import Arch, arch
 from exafleet.facts.catalogue import Facts
 from exafleet.facts.hardware import System, system
-from exafleet.facts.records import Job, ResearchJob, Scenario, ServeJob, Steps, TrainJob
+from exafleet.facts.records import Job, ResearchJob, Scenario, ServeJob, TrainJob
+from exafleet.facts.steps import Steps
 from exafleet.facts.world import World
 from exafleet.fleet.goodput import NODE, Reliability, goodput, reliability, system_mtbf
 from exafleet.fleet.power import Activity, power

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from exafleet.facts.records import Event, Offer, OpenOrder, Spread, Uncertainty
+from exafleet.facts.deals import Offer, OpenOrder
+from exafleet.facts.records import Event, Uncertainty
+from exafleet.facts.steps import Spread
 from exafleet.market.draws import LONGEST, NEVER, Z90, Draws, spread_quantile, stated
 from exafleet.market.market import MEAN_MONTH, Bools, Floats, Ints, Market
 from exafleet.market.shocks import FACTORS, independent, leading, mixed, mixing, normal, path

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from exafleet.facts.records import Loan, Share
+from exafleet.facts.sharing import Loan, Share
 from exafleet.market.market import Bools, Floats, Ints, Market, make_read_only
 
 

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from exafleet.facts.hardware import System
-from exafleet.facts.records import Scenario, Steps
+from exafleet.facts.records import Scenario
+from exafleet.facts.steps import Steps
 from exafleet.market.resale import resale_values
 from exafleet.terms.calendar import DAYS_PER_MONTH, SECONDS_PER_DAY, month_seconds
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from exafleet.facts.records import Offer, OpenOrder, Scenario, TradeRule
+from exafleet.facts.deals import Offer, OpenOrder, TradeRule
+from exafleet.facts.records import Scenario
 from exafleet.market.market import Bools, Floats, Ints, Market
 
 FOR_GOOD = 10**5   # month index after any horizon

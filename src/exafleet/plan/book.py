@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from exafleet.facts.records import Queue
+from exafleet.facts.deals import Queue
 from exafleet.market.draws import NEVER, Draws
 from exafleet.market.lending import slot_buyers
 from exafleet.market.market import MEAN_MONTH, Bools, Floats, Ints, Market

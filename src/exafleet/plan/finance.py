@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from exafleet.facts.records import Finance
+from exafleet.facts.deals import Finance
 from exafleet.market.market import Floats, Ints, Market
 from exafleet.plan.book import Book
 from exafleet.plan.sets import Index

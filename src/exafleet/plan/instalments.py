@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from exafleet.facts.records import Payment
+from exafleet.facts.deals import Payment
 from exafleet.market.market import Bools, Floats, Ints, Market
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from exafleet.facts.records import Share
+from exafleet.facts.sharing import Share
 from exafleet.market.lending import Lending, named
 from exafleet.market.market import Bools, Floats, Ints
 from exafleet.plan.blocks import earlier

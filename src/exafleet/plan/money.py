@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from exafleet.facts.records import Finance, ResearchJob, TrainJob
+from exafleet.facts.deals import Finance
+from exafleet.facts.records import ResearchJob, TrainJob
 from exafleet.market.market import MEAN_MONTH, Floats, Ints
 from exafleet.market.trade import site_tariff, tariff, tariff_open
 from exafleet.plan import books, commitments, passed

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from exafleet.facts.records import Transfer
+from exafleet.facts.sharing import Transfer
 from exafleet.market.market import Bools, Floats, Ints, Market
 from exafleet.plan.blocks import Members, earlier
 

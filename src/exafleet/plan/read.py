@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from exafleet.facts.records import Finance
+from exafleet.facts.deals import Finance
 from exafleet.market.market import Floats, Ints
 from exafleet.plan.changes import changes
 from exafleet.plan.fair import useful_work

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from exafleet.facts.records import Arrived, Offer, OpenOrder, Scenario
+from exafleet.facts.deals import Offer, OpenOrder
+from exafleet.facts.records import Arrived, Scenario
 from exafleet.facts.world import World, load_world
 from exafleet.fleet.rates import Rates
 from exafleet.market.market import Floats, Ints, Market, market

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from exafleet.facts.records import Conversion, Framework, Payment
+from exafleet.facts.deals import Conversion, Framework, Payment
 from exafleet.facts.world import World, load_world
 from exafleet.terms.errors import ScenarioError
 

@@ -20,7 +20,8 @@ import pytest
 from exafleet.facts import records
 from exafleet.facts.scenario.docs import DOCS, page
 from exafleet.facts.scenario.document import ARRAY_NAMES, TABLE_NAMES
-from exafleet.facts.scenario.schema import ARRAYS, JOBS, SCHEMA_FILE, File, Keys, json_schema, schema_text, sections
+from exafleet.facts.scenario.schema import ARRAYS, JOBS, File, json_schema, schema_text, sections
+from exafleet.facts.scenario.schema_words import SCHEMA_FILE, Keys
 from exafleet.facts.world import load_world
 
 ROOT = Path(__file__).parents[3]

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from exafleet.facts import catalogue, world
-from exafleet.facts.records import Spread, Uncertainty
+from exafleet.facts.records import Uncertainty
+from exafleet.facts.steps import Spread
 from exafleet.facts.world import World, load_world
 from exafleet.market.market import MEAN_MONTH, named_systems
 from exafleet.terms.errors import ScenarioError

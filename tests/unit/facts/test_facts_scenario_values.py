@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from exafleet.facts import records
-from exafleet.facts.records import OpenOrder, ResearchJob, ServeJob, Spread, Steps, TrainJob
+from exafleet.facts import deals, records
+from exafleet.facts.deals import OpenOrder
+from exafleet.facts.records import ResearchJob, ServeJob, TrainJob
+from exafleet.facts.steps import Spread, Steps
 from exafleet.facts.world import World, load_world
 from exafleet.terms.calendar import month
 
@@ -79,7 +81,7 @@ def test_offers(tiny: World) -> None:
     assert dealer.tiers == ((8, 0.95),)
     assert dealer.lead == Spread(low=2 * WEEK, mid=4 * WEEK, high=10 * WEEK)
     assert maker.lead == Spread(low=8 * WEEK, mid=13 * WEEK, high=30 * WEEK)
-    assert maker.queue == records.Queue(premium=pytest.approx(0.1), sooner=6 * WEEK, units=2.0)
+    assert maker.queue == deals.Queue(premium=pytest.approx(0.1), sooner=6 * WEEK, units=2.0)
     np.testing.assert_allclose(maker.supply.at([month("2025-02"), month("2025-03"), month("2025-12")]), [0, 1, 2])
     np.testing.assert_allclose(dealer.price.at([month("2025-06"), month("2025-07")]), [255_000, 225_000])
     assert (maker.total, maker.deposit, maker.owners) == (4.0, 0.3, ("lab",))

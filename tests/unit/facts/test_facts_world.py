@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from exafleet.facts.records import Spread, Steps
+from exafleet.facts.steps import Spread, Steps
 from exafleet.facts.world import World, load_world
 from exafleet.terms.errors import ExafleetError, FactError, MissingFact, OutOfRange, ScenarioError
 

@@ -8,20 +8,11 @@ import numpy as np
 import pytest
 
 from exafleet.facts.catalogue import load_facts
+from exafleet.facts.deals import Offer, OpenOrder, Rental
 from exafleet.facts.hardware import system
-from exafleet.facts.records import (
-    Holding,
-    Offer,
-    OpenOrder,
-    Rental,
-    ResearchJob,
-    Scenario,
-    ServeJob,
-    Spread,
-    Steps,
-    TrainJob,
-)
+from exafleet.facts.records import Holding, ResearchJob, Scenario, ServeJob, TrainJob
 from exafleet.facts.records import Risk as RiskRecord
+from exafleet.facts.steps import Spread, Steps
 from exafleet.fleet.build import ceiling, gang_sizes, rates, scenario_systems, used_chips
 from exafleet.fleet.power import Activity, power
 from exafleet.terms.why import Why

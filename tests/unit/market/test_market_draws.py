@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from benchmarks.plan_instance import START, instance
-from exafleet.facts.records import Event, Rental, Spread, Steps, Uncertainty
+from exafleet.facts.deals import Rental
+from exafleet.facts.records import Event, Uncertainty
+from exafleet.facts.steps import Spread, Steps
 from exafleet.market.draws import NEVER, Draws, base, draw, stated
 from exafleet.market.futures import later_power
 from exafleet.market.market import MEAN_MONTH, Market

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from benchmarks.plan_instance import START, instance
-from exafleet.facts.records import Owner, Steps
+from exafleet.facts.records import Owner
+from exafleet.facts.steps import Steps
 from exafleet.market.draws import base, draw, spread_quantile
 from exafleet.market.market import market_of
 from exafleet.market.resale import resale_values

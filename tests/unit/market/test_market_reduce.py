@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from benchmarks.plan_instance import START, instance
-from exafleet.facts.records import Event, Spread, Uncertainty
+from exafleet.facts.records import Event, Uncertainty
+from exafleet.facts.steps import Spread
 from exafleet.market.draws import draw
 from exafleet.market.market import Floats
 from exafleet.market.reduce import chosen, coordinates, planned, reduced, worst_of

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.plan_instance import START, Instance, instance
-from exafleet.facts.records import TradeRule
+from exafleet.facts.deals import TradeRule
 from exafleet.market.draws import base, draw
 from exafleet.market.market import Market
 from exafleet.market.trade import install_ban, order_ban, released, site_tariff, tariff

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.plan_instance import Instance, instance
-from exafleet.facts.records import Finance
+from exafleet.facts.deals import Finance
 from exafleet.market.draws import Draws, base, draw
 from exafleet.market.market import Market
 from exafleet.plan.finance import monthly_rent, schedule

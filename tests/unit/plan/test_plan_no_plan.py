@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from benchmarks.plan_instance import START, Instance, instance
-from exafleet.facts.records import Allocation, Steps, TradeRule, TrainJob
+from exafleet.facts.deals import Allocation, TradeRule
+from exafleet.facts.records import TrainJob
+from exafleet.facts.steps import Steps
 from exafleet.market.draws import base, draw
 from exafleet.market.market import Market
 from exafleet.plan.plan import Plan

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from benchmarks.plan_instance import Instance, instance
-from exafleet.facts.records import Channel, Steps
+from exafleet.facts.deals import Channel
+from exafleet.facts.steps import Steps
 from exafleet.market.draws import base, draw
 from exafleet.market.market import MEAN_MONTH, Market
 from exafleet.plan.plan import PARTS, Plan

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from benchmarks.plan_instance import START, Instance, instance
-from exafleet.facts.records import Allocation, Conversion, Framework, Payment, Queue, Steps
+from exafleet.facts.deals import Allocation, Conversion, Framework, Payment, Queue
+from exafleet.facts.steps import Steps
 from exafleet.market.draws import Draws, base, draw
 from exafleet.market.market import MEAN_MONTH, Market
 from exafleet.plan.instalments import instalments, longest_ahead

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from benchmarks.plan_instance import START, Instance, instance
-from exafleet.facts.records import Move, OpenOrder, Spread, Steps, TrainJob
+from exafleet.facts.deals import OpenOrder
+from exafleet.facts.records import Move, TrainJob
+from exafleet.facts.steps import Spread, Steps
 from exafleet.fleet.rates import Rates
 from exafleet.market.draws import draw
 from exafleet.market.market import MEAN_MONTH, Market

@@ -11,7 +11,9 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.schema import CreateTable
 
-from exafleet.facts.records import Owner, Rental, ResearchJob, Risk, Scenario, Site, Steps
+from exafleet.facts.deals import Rental
+from exafleet.facts.records import Owner, ResearchJob, Risk, Scenario, Site
+from exafleet.facts.steps import Steps
 from exafleet.fleet.rates import Rates
 from exafleet.plan.plan import Contract, Kept, Order, Placement
 from exafleet.store import database, schema

@@ -13,14 +13,15 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from exafleet.facts.catalogue import Facts
-from exafleet.facts.records import Fairness, Risk, Scenario, Uncertainty
+from exafleet.facts.records import Risk, Scenario, Uncertainty
 from exafleet.facts.scenario.document import ARRAY_NAMES, TABLE_NAMES, Document, Found, Row, record_key
 from exafleet.facts.scenario.tables import records as records_of
 from exafleet.facts.scenario.toml_lines import Path
+from exafleet.facts.sharing import Fairness
 from exafleet.terms.errors import Problem, ScenarioError, nearest, raise_all
 
 if TYPE_CHECKING:
-    from exafleet.facts.scenario.schema import Keys
+    from exafleet.facts.scenario.schema_words import Keys
     from exafleet.facts.scenario.values import Reading
 
 
@@ -143,7 +144,8 @@ def _head(document: Document, reading: Reading, found: Found) -> dict[str, Any]:
 
 def _horizon(raw: Any, reading: Reading) -> bool:
     """Start and length, each for itself: a mistake elsewhere in [scenario] must not raise others about months."""
-    from exafleet.facts.scenario.schema import ScenarioKeys, kind_of
+    from exafleet.facts.scenario.schema import ScenarioKeys
+    from exafleet.facts.scenario.schema_words import kind_of
     from exafleet.facts.scenario.values import Where, Wrong
 
     sound = True
@@ -183,7 +185,7 @@ def _uncertainty(document: Document, reading: Reading, found: Found) -> Uncertai
 
 
 def _fairness(document: Document, reading: Reading, found: Found) -> Fairness:
-    from exafleet.facts.scenario.schema import FairnessKeys
+    from exafleet.facts.scenario.schema_deals import FairnessKeys
 
     if "fairness" not in document.raw:
         return Fairness()
@@ -273,13 +275,13 @@ def _plain(message: str) -> str:
 
 
 def _model_at(keys: type[Keys], loc: Path) -> type[Keys]:
-    from exafleet.facts.scenario.schema import QueueKeys
+    from exafleet.facts.scenario.schema_deals import QueueKeys
 
     return QueueKeys if loc and loc[0] == "queue" else keys
 
 
 def _example(keys: type[Keys], loc: Path) -> str:
-    from exafleet.facts.scenario.schema import kind_of
+    from exafleet.facts.scenario.schema_words import kind_of
 
     info = _model_at(keys, loc[:-1]).model_fields.get(str(loc[-1]))
     if info is None:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from exafleet.facts.catalogue import Facts
 from exafleet.facts.fact import Fact
-from exafleet.facts.records import Scenario, Steps, TrainJob
+from exafleet.facts.records import Scenario, TrainJob
 from exafleet.facts.scenario.market_checks import market_checks
 from exafleet.facts.scenario.owner_checks import owner_checks
 from exafleet.facts.scenario.uncertain import check_uncertainty
+from exafleet.facts.steps import Steps
 from exafleet.terms.calendar import Month, month_name, month_of
 from exafleet.terms.errors import ExafleetError, Problem
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from pydantic.fields import FieldInfo
 
 from exafleet.facts.scenario.kinds import Choice, Several
-from exafleet.facts.scenario.schema import SCHEMA_FILE, Keys, kind_of, schema_text, sections
+from exafleet.facts.scenario.schema import schema_text, sections
+from exafleet.facts.scenario.schema_words import SCHEMA_FILE, Keys, kind_of
 from exafleet.facts.scenario.values import Amount, Kind
 from exafleet.terms.units import of_dimension
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from exafleet.facts import records
+from exafleet.facts import records, sharing
 from exafleet.facts.fact import Fact
 from exafleet.facts.scenario.tables import Folder
 from exafleet.facts.scenario.toml_lines import Lines, Path, locate
@@ -160,7 +160,7 @@ def record_key(array: str, record: Any) -> str:
     match record:
         case records.Holding():
             return f"{array}.{record.owner}:{record.site}:{record.system}:{month_name(record.bought)}"
-        case records.Loan():
+        case sharing.Loan():
             systems = f":{'+'.join(record.systems)}" if record.systems else ""
             return f"{array}.{record.lender}:{record.borrower}{systems}"
         case records.Arrived():
@@ -169,7 +169,7 @@ def record_key(array: str, record: Any) -> str:
             return f"{array}.{record.owner}:{record.site}:{record.system}:{month_name(record.month)}"
         case records.Move():
             return f"{array}.{record.start}:{record.end}"
-        case records.Share():
+        case sharing.Share():
             return f"{array}.{record.owner}:{record.cohort}:{'+'.join(record.systems) or 'all'}"
         case _:
             return f"{array}.{record.id}"

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from exafleet.facts.catalogue import Facts
+from exafleet.facts.deals import Queue
 from exafleet.facts.fact import Fact
-from exafleet.facts.records import Queue, Spread, Steps
+from exafleet.facts.steps import Spread, Steps
 from exafleet.terms.calendar import Month, month, month_of
 from exafleet.terms.errors import Problem
 

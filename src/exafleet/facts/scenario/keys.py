@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from exafleet.facts.records import Queue, Scenario, Spread, Steps
+from exafleet.facts.deals import Queue
+from exafleet.facts.records import Scenario
 from exafleet.facts.scenario.document import ARRAY_NAMES, record_key
 from exafleet.facts.scenario.kinds import Budget, Quantiles, Quota, Series, Term
 from exafleet.facts.scenario.values import Amount, Kind, Reading, Where, Wrong
+from exafleet.facts.steps import Spread, Steps
 from exafleet.terms.errors import OutOfRange, Problem, ScenarioError, nearest
 
 HEADS = ("scenario", "risk", "uncertainty", *ARRAY_NAMES)
@@ -207,7 +209,8 @@ def _top(scenario: Scenario, head: str) -> Iterator[tuple[str, _Slot]]:
 
 
 def _of_record(name: str, record: Any, model: Any, put: Callable[[Any], Scenario]) -> Iterator[tuple[str, _Slot]]:
-    from exafleet.facts.scenario.schema import QueueKeys, kind_of
+    from exafleet.facts.scenario.schema_deals import QueueKeys
+    from exafleet.facts.scenario.schema_words import kind_of
 
     held = {f.name for f in fields(record)}
     for term, info in model.model_fields.items():

@@ -10,9 +10,9 @@ from itertools import pairwise
 from typing import Any, NoReturn, TypeVar
 
 from exafleet.facts.hardware import CHIP_TERMS, SYSTEM_TERMS, systems_of
-from exafleet.facts.records import Spread, Steps
 from exafleet.facts.scenario.tables import missing_column
 from exafleet.facts.scenario.values import Amount, Kind, Where, Wrong, Wrongs, gather, shown, wrong
+from exafleet.facts.steps import Spread, Steps
 from exafleet.terms.calendar import Month, month, month_name, month_of
 from exafleet.terms.errors import ExafleetError, FactError, MissingFact, Problem, nearest
 

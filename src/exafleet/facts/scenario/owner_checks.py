@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exafleet.facts.catalogue import Facts
-from exafleet.facts.records import OpenOrder, Scenario, Share, Steps, Transfer
+from exafleet.facts.deals import OpenOrder
+from exafleet.facts.records import Scenario
+from exafleet.facts.sharing import Share, Transfer
+from exafleet.facts.steps import Steps
 from exafleet.terms.errors import ExafleetError, Problem
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from exafleet.facts.records import Payment
+from exafleet.facts.deals import Payment
 from exafleet.facts.scenario.values import Kind, Where, gather, wrong
 from exafleet.terms.errors import nearest
 

@@ -10,8 +10,9 @@ import numpy as np
 
 from exafleet.facts.catalogue import Facts
 from exafleet.facts.fact import Fact
-from exafleet.facts.records import Scenario, Spread, Uncertainty
+from exafleet.facts.records import Scenario, Uncertainty
 from exafleet.facts.scenario.fill import newest
+from exafleet.facts.steps import Spread
 from exafleet.terms.calendar import month_name
 from exafleet.terms.errors import Problem, nearest
 
