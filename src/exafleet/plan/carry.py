@@ -358,7 +358,7 @@ def _unbroken(p: TwoStage, lived: Lived) -> TwoStage:
     lower, upper, blocks = p.lower.copy(), p.upper.copy(), p.build.rows.blocks()
     short = list(_short_gangs(p.build, lived))
     for i in short:
-        for name in ("standing", "full strength"):
+        for name in ("full strength",):
             at = blocks[name][i] if name in blocks else np.zeros(0, dtype=np.int64)
             lower[:, at[at >= 0]], upper[:, at[at >= 0]] = -np.inf, np.inf
     return replace(released(p, short), lower=lower, upper=upper)

@@ -14,10 +14,9 @@ import numpy as np
 from exafleet.market.market import Bools, Floats, Ints
 from exafleet.plan import books, commitments, lent, passed
 from exafleet.plan.blocks import earlier
-from exafleet.plan.build import MEGAWATT, Build, settled
-from exafleet.plan.commitments import running
+from exafleet.plan.build import MEGAWATT, Build, may_start, settled
 from exafleet.plan.finance import outstanding, returns
-from exafleet.plan.gangs import whole_gangs
+from exafleet.plan.gangs import strength, whole_gangs
 from exafleet.plan.sets import rental_most
 
 Rule = Callable[[Build], None]
@@ -351,26 +350,25 @@ def placement(b: Build) -> None:
     b.couple_all.put(row, started, -units[:, None])
 
 
-def standing(b: Build) -> None:
-    """In the base draw the whole gang stands at its site from the month the run starts until it is done.
-
-    A synchronous run cannot use part of a gang. What is quoted must hold it; other draws may be late and shrink it.
-    """
-    sets = b.sets
-    owned = (sets.option_rental < 0) & ~settled(sets, b.job_owner)
-    row = _base_only(b, "standing", owned[:, None] & (b.x["started"] >= 0))
-    gang = np.flatnonzero(owned[sets.gang_option])
-    b.recourse.put(row[sets.gang_option[gang]], b.y["installed"][sets.gang_place[gang]], 1.0)
-    _needs(b, row, running(b))
-
-
 def full_strength(b: Build) -> None:
-    """In the base draw a run uses its whole gang without a break, in every month but the last, which may be shorter."""
-    sets = b.sets
-    long = (sets.option_need > 1) & ~settled(sets, b.job_owner)
-    row = _base_only(b, "full strength", long[:, None] & (b.x["started"] >= 0))
+    """In the base draw a gang in rentals, or drawn from several owners, uses all its units until its run is done.
+
+    The same as `whole_gangs`, but whose units they are stays open: a synchronous run cannot use part of a gang. What is
+    quoted must hold it; other draws may be late and shrink it.
+    """
+    sets, started = b.sets, b.x["started"]
+    options = np.flatnonzero(~settled(sets, b.job_owner))
+    row = _base_only(b, "full strength", ~settled(sets, b.job_owner)[:, None] & (started >= 0))
     b.recourse.put(row[sets.gang_option], b.acts.column[len(sets.pair_job):], 1.0)
-    _needs(b, row, (b.x["started"], earlier(b.x["started"], np.maximum(sets.option_need - 1, 0))))
+    b.recourse.put(row, b.y["missing"][sets.option_job], 1.0)
+    one = {int(option): g for g, option in reversed(list(enumerate(sets.gang_option.tolist())))}
+    open_to = may_start(b.market, sets)
+    for option in options.tolist():
+        begin = np.flatnonzero(open_to[option])
+        units = strength(b, one[option])[begin]
+        ago = earlier(started[option][None])[0]
+        for first, sign in ((started[option, begin], -1.0), (ago[begin], 1.0)):
+            b.couple_all.put(row[option][None, :], first[:, None], sign * units)
 
 
 def _base_only(b: Build, name: str, exists: Bools) -> Ints:
@@ -379,15 +377,6 @@ def _base_only(b: Build, name: str, exists: Bools) -> Ints:
     base = np.where(np.arange(b.draws.count) == 0, NEVER, 0.0)
     b.shift(row, base[:, None, None] * np.ones(row.shape))
     return row
-
-
-def _needs(b: Build, row: Ints, running_now: tuple[Ints, Ints]) -> None:
-    """Less the gang's units while it runs, plus what is missing of it at a price no plan would choose."""
-    sets, (now, ago) = b.sets, running_now
-    units = (sets.option_chips / b.market.chips[sets.option_system])[:, None]
-    b.couple_all.put(row, now, -units)
-    b.couple_all.put(row, ago, units)
-    b.recourse.put(row, b.y["missing"][sets.option_job], 1.0)
 
 
 def resale(b: Build) -> None:
@@ -430,6 +419,6 @@ RECOURSE: tuple[Rule, ...] = (
     arrivals, later_orders, later_cancelled, later_supply, later_allocation, framework, stock, lease_end, pledged,
     capacity, power, quota, install_rate, move, rental, reserved, take_or_pay, loan, lent.handed_over, lent.lent_use,
     lent.sharing_limits, passed.arriving_slots, passed.hand_downs, resale, channels, demand, progress, placement,
-    whole_gangs, standing, full_strength, cash,
+    whole_gangs, full_strength, cash,
 )
 RULES: tuple[Rule, ...] = FIRST + RECOURSE

@@ -37,7 +37,7 @@ from exafleet.terms.parts import Parts
 UNKNOWN = (commitments.supply, commitments.allocation, commitments.commitments, commitments.required_runs,
            commitments.gang_power)
 # Rules of a gang that runs begun too early have broken already.
-OF_WHOLE_GANGS = ("standing", "full strength")
+OF_WHOLE_GANGS = ("full strength",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

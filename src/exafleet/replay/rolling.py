@@ -436,7 +436,7 @@ def account(truth: Truth, lived: Lived) -> Parts:
 
 
 ZERO, CENT = 1e-6, 1e-2
-TRUE_RULES = tuple(rule for rule in LIVED_BY if rule not in (whole_gangs, rules.standing, rules.full_strength))
+TRUE_RULES = tuple(rule for rule in LIVED_BY if rule not in (whole_gangs, rules.full_strength))
 
 
 def violations(truth: Truth, lived: Lived) -> dict[str, float]:

@@ -115,9 +115,9 @@ def used_systems(plan: Plan) -> tuple[str, ...]:
 def yielding_rules() -> tuple[Rule, ...]:
     """Every rule but that the base draw's gangs be whole: a decision kept in a worse world may have to yield."""
     from exafleet.plan.gangs import whole_gangs
-    from exafleet.plan.rules import RULES, full_strength, standing
+    from exafleet.plan.rules import RULES, full_strength
 
-    return tuple(rule for rule in RULES if rule not in (full_strength, standing, whole_gangs))
+    return tuple(rule for rule in RULES if rule not in (full_strength, whole_gangs))
 
 
 class Keeping:
