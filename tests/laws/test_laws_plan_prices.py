@@ -7,8 +7,8 @@ import pytest
 
 from benchmarks.plan_instance import instance
 from exafleet.market.draws import draw
-from exafleet.plan.decompose import Recourse
-from exafleet.plan.plan import Plan
+from exafleet.plan.fixed import FixedRecourse
+from exafleet.plan.plan import Fair, Plan
 from exafleet.plan.read import read
 from exafleet.plan.sets import sets
 from exafleet.plan.solve import solve_market
@@ -25,13 +25,17 @@ def solved() -> tuple[TwoStage, np.ndarray, Plan]:
     draws = draw(market, 3, 2)
     problem = two_stage(market, draws, sets(market, case.rates, draws))
     answer = solve_written_out(problem, 1e-4)
-    return problem, answer.x, read(problem, answer, "written out")
+    none = np.full(1, np.nan)
+    fair = Fair(rule="none", weight=np.ones(1), alone=none, promised=none,
+                alone_finish=np.full(len(market.scenario.jobs), -1))
+    return problem, answer.x, read(problem, answer, "written out", fair)
 
 
 def cost(problem: TwoStage, x: np.ndarray) -> float:
     """Mean recourse cost at fixed decisions. [USD]"""
-    recourse = Recourse(problem)
-    each = [recourse.solve(n, x)[0] for n in range(problem.draws)]
+    recourse = FixedRecourse()
+    recourse.prepare(problem, x, np.arange(problem.draws))
+    each = [problem.cost2[n] @ recourse.solve(n) for n in range(problem.draws)]
     return float(problem.probability @ each) * problem.build.money
 
 

@@ -59,7 +59,7 @@ class _Row:
 def lending(market: Market) -> Lending:
     """Every agreement; several loans of one pair and the same systems count together, at the first one's price."""
     rows = [*_loans(market), *_pairs(market)]
-    systems = np.array([r.systems for r in rows], dtype=bool).reshape(-1, len(market.systems))
+    systems = np.array([r.systems for r in rows], dtype=bool).reshape(len(rows), len(market.systems))
     lender = np.array([r.lender for r in rows], dtype=np.int64)
     borrower = np.array([r.borrower for r in rows], dtype=np.int64)
     owners, months = len(market.scenario.owners), market.months

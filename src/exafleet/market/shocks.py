@@ -64,7 +64,7 @@ def path(end: Floats, noise: Floats, half_life: float) -> Floats:
     """Paths of the log of a price by month for a yearly volatility of 1, 0 in month 0. [..., T]
 
     end    normal score of the last month                                                        [...]
-    noise  normal scores of the steps, which fill in the way there                               [..., T - 1]
+    noise  normal scores of the steps, which fill in the way there                               [..., S]
 
     A path is simulated month by month and then bent so that it ends where its score says: for Gaussian paths that is
     the exact distribution. Only sums of the draw's own numbers, so that no draw depends on how many there are.

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from exafleet.facts.deals import Finance
-from exafleet.facts.records import ResearchJob, TrainJob
 from exafleet.market.market import MEAN_MONTH, Floats, Ints
 from exafleet.market.trade import site_tariff, tariff, tariff_open
 from exafleet.plan import books, commitments, passed
@@ -18,16 +17,11 @@ from exafleet.plan.build import Build, Ledger
 from exafleet.plan.finance import monthly_rent, paid_out, schedule
 from exafleet.plan.instalments import instalments
 from exafleet.plan.lent import held
-from exafleet.plan.plan import PARTS
+from exafleet.plan.penalties import PART, charge, penalties
 from exafleet.plan.rules import facility
 
-PART = {name: i for i, name in enumerate(PARTS)}
-# An overdraft is what a plan must avoid, not a loan: a dollar owed for a month costs a dollar.
-OVERDRAFT = 1.0
 # Of equal plans the one that hands over least is taken: just above the solver's tolerance, per unit and month.
 TOKEN = 2e-6
-# A unit missing from a gang for a month, in what a typical unit costs: no plan may prefer it to another placement.
-BROKEN = 300.0
 
 
 def costs(b: Build) -> None:
@@ -52,15 +46,7 @@ def costs(b: Build) -> None:
     _sales(b)
     _use(b)
     _moves(b)
-    _shortage(b)
-    _runs(b)
-    _broken(b)
-    _overdraft(b)
-
-
-def _charge(ledger: Ledger, part: str, column: Ints, usd: npt.ArrayLike) -> None:
-    """A cost in present value that moves no cash here. Missing columns are skipped."""
-    ledger.cost.put(PART[part], column, usd)
+    penalties(b)
 
 
 def _pay(b: Build, ledger: Ledger, part: str, owner: npt.ArrayLike, month: npt.ArrayLike, column: npt.ArrayLike,
@@ -88,7 +74,7 @@ def _pay_drawn(b: Build, part: str, owner: npt.ArrayLike, month: npt.ArrayLike, 
 def _charge_drawn(b: Build, part: str, column: Ints, usd: npt.ArrayLike, factor: Floats) -> None:
     """A cost of the recourse that moves no cash and differs by draw. factor [N, ...columns]"""
     for ledger in (b.ledger, b.drawn):
-        _charge(ledger, part, column, usd)
+        charge(ledger, part, column, usd)
     b.costs_by_draw(column, factor)
 
 
@@ -237,7 +223,7 @@ def _after_the_end(b: Build, ledger: Ledger, n: int, due: Ints, system: Ints, co
                    units: float = 1.0) -> None:
     """What comes after the end is worth its used price there, in draw n."""
     value = units * b.market.resale[system, -1] * b.draws.resale[n, system, -1] * b.market.discount[-1]
-    _charge(ledger, "residual", column, np.where(due >= b.market.months, -value, 0.0))
+    charge(ledger, "residual", column, np.where(due >= b.market.months, -value, 0.0))
 
 
 def _kept(b: Build, ledger: Ledger, n: int) -> None:
@@ -391,7 +377,7 @@ def _contracts(b: Build) -> None:
         early = price * (1.0 if factor is None else factor[at, first]) if len(at) else price
         if np.any(early):
             _pay(b, ledger, "reserved rent", owner, first, contract[contract >= 0], early * (inside + beyond))
-            _charge(ledger, "residual", contract[contract >= 0], -early * beyond * market.discount[-1])
+            charge(ledger, "residual", contract[contract >= 0], -early * beyond * market.discount[-1])
     _used_beyond(b)
 
 
@@ -441,7 +427,7 @@ def _use(b: Build) -> None:
     usd = b.lending.price[agreement] * market.chips[system][:, None] * market.seconds
     _book(b, b.ledger, "loans", b.lending.borrower[agreement][:, None], month, borrowed, usd)
     _book(b, b.ledger, "loans", b.lending.lender[agreement][:, None], month, borrowed, -usd)
-    _charge(b.ledger, "unfairness", b.y["granted"], TOKEN * b.money)
+    charge(b.ledger, "unfairness", b.y["granted"], TOKEN * b.money)
 
 
 def _on_demand(b: Build) -> None:
@@ -462,48 +448,3 @@ def _on_demand(b: Build) -> None:
 def _moves(b: Build) -> None:
     cost = np.array([m.cost for m in b.market.scenario.moves])[b.sets.lane_move]
     _pay(b, b.ledger, "moves", b.sets.lane_owner[:, None], np.arange(b.market.months), b.y["moved"], cost[:, None])
-
-
-def _priority(b: Build) -> Floats:
-    """Weight of each job's owner. [J]"""
-    return np.array([o.priority for o in b.market.scenario.owners])[b.job_owner]
-
-
-def _shortage(b: Build) -> None:
-    """Demand not served, in present value; a penalty, not cash."""
-    per_work = np.array([getattr(job, "unserved", 0.0) for job in b.market.scenario.jobs]) * _priority(b) * b.peak
-    usd = per_work[:, None] * b.market.seconds * b.market.discount[:-1]
-    research = np.array([isinstance(job, ResearchJob) for job in b.market.scenario.jobs], dtype=bool)[:, None]
-    short = b.y["short"]
-    _charge(b.ledger, "shortage (serve)", np.where(research, -1, short), usd)
-    _charge(b.ledger, "shortage (research)", np.where(research, short, -1), usd)
-
-
-def _runs(b: Build) -> None:
-    """Value pro rata of progress; lateness on the share not done at each month's end from `due` on; unfinished."""
-    weight, discount, months = _priority(b), b.market.discount, b.market.months
-    late, unfinished = 0.0, 0.0
-    for j, job in enumerate(b.market.scenario.jobs):
-        if isinstance(job, TrainJob):
-            done = b.y["done"][j]
-            overdue = np.arange(months) >= job.due - b.market.start
-            monthly = job.late * weight[j] * discount[:-1] * overdue
-            _charge(b.ledger, "lateness", done, -monthly)
-            _charge(b.ledger, "unfinished", done[-1:], -job.unfinished * weight[j] * discount[-1])
-            later = np.append(discount[1:-1], 0.0)
-            _charge(b.ledger, "value of runs", done, -job.value * (discount[:-1] - later))
-            late += float(monthly.sum())
-            unfinished += float(job.unfinished * weight[j] * discount[-1])
-    b.constants["lateness"] = np.full(b.draws.count, late)
-    b.constants["unfinished"] = np.full(b.draws.count, unfinished)
-
-
-def _broken(b: Build) -> None:
-    """A gang that is not whole in the base draw, per unit and month; dear enough that a plan shows it only for want
-    of anything else."""
-    for name in ("missing", "absent"):
-        _charge(b.ledger, "broken gangs", b.y[name], BROKEN * b.money * b.market.discount[:-1])
-
-
-def _overdraft(b: Build) -> None:
-    _charge(b.ledger, "overdraft", b.y["overdraft"], OVERDRAFT * b.money * b.market.discount[:-1])

@@ -18,7 +18,8 @@ from exafleet.market.market import Bools, Floats, Ints, Market
 from exafleet.plan.books import places
 from exafleet.plan.build import Build, Ledger, build
 from exafleet.plan.gangs import lacking
-from exafleet.plan.money import PART, costs
+from exafleet.plan.money import costs
+from exafleet.plan.penalties import PART
 from exafleet.plan.plan import PARTS
 from exafleet.plan.rules import RULES, Rule
 from exafleet.plan.sets import Sets

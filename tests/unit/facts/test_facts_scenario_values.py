@@ -46,7 +46,7 @@ def test_the_head(tiny: World) -> None:
     asked = tiny.scenario
     assert (asked.name, asked.as_of, asked.start, asked.months) == ("Tiny", date(2024, 12, 19), month("2025-01"), 12)
     assert (asked.discount, asked.resale) == (pytest.approx(0.10), 0.72)
-    assert asked.risk == records.Risk(draws=3, seed=1, alpha=0.9, weight=0.2)
+    assert asked.risk == records.Risk(draws=3, seed=1, alpha=0.9, weight=0.2, react=3)
     assert asked.file == "scenario.toml"
 
 

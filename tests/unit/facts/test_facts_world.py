@@ -38,6 +38,8 @@ def test_every_key_can_be_read_and_is_placed(tiny: World) -> None:
     assert len({k.key for k in keys}) == len(keys) > 70
     for one in keys:
         assert tiny.value(one.key) == one.value
+        if one.key.startswith("uncertainty.") and not one.where:   # left out: from the facts of the day
+            continue
         file, _, line = one.where.partition(":")
         assert file == "scenario.toml"
         row = rows[int(line) - 1]

@@ -107,8 +107,9 @@ def waiting(found: Waiting) -> Table:
         slip=found.slips[-1], refused=refused)
     return Table(
         id="waiting", title=said("waiting.title"), lead=lead, empty=said("waiting.empty"),
-        columns=(column("next generation"), *(column(f"cost {c}", "money") for c in found.choices),
-                 *(column(f"regret {c}", "money") for c in found.choices)), rows=rows)
+        columns=(column("next generation"), column("cost now", "money"), column("cost wait", "money"),
+                 column("cost both", "money"), column("regret now", "money"), column("regret wait", "money"),
+                 column("regret both", "money")), rows=rows)
 
 
 def information(found: Information) -> Table:
