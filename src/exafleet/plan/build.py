@@ -135,7 +135,8 @@ def build(market: Market, draws: Draws, sets: Sets) -> Build:
     funds = funding(market, orders)
     x.add("financed", np.ones(len(funds.order), dtype=bool), upper=orders.most[funds.order])
     decided = later(market, draws, orders, sets.holder_owner, sets.holder_system)
-    acts = _recourse_columns(y, market, sets, owner, most_units(market, orders, swap, decided))
+    # Twice what there can be: a bound that bound would take part in what one more unit is worth.
+    acts = _recourse_columns(y, market, sets, owner, 2.0 * most_units(market, orders, swap, decided) + 1.0)
     caps = add_columns(y, market, draws, orders, decided)
     recourse_columns(y, market, passes)
     agreed = lending(market)

@@ -39,8 +39,9 @@ def prices(p: TwoStage, x: Floats, cost: Floats, duals: Floats, slopes: Floats) 
     weight = risk_weights(p, cost)
     worth = -(weight @ duals) * p.build.money
     first = _first_prices(p, x, weight @ (slopes + p.cost1))
-    arrival = _block(p, "arrivals", worth, p.build.y["warehouse"].shape)
-    by_draw = -np.array([_block(p, "arrivals", d, arrival.shape) for d in duals]) * p.build.money
+    stock = p.build.y["warehouse"].shape
+    by_draw = waiting(-np.array([_block(p, "arrivals", d, stock) for d in duals]) * p.build.money)
+    arrival = np.tensordot(weight, by_draw, axes=1)
     earlier = np.diff(arrival, axis=2, prepend=arrival[:, :, :1]) * -1.0
     sites = (len(p.build.market.scenario.sites), p.build.market.months)
     owners = (len(p.build.market.scenario.owners), p.build.market.months)
@@ -52,6 +53,14 @@ def prices(p: TwoStage, x: Floats, cost: Floats, duals: Floats, slopes: Floats) 
         "budget_value": cash + _at(p.build.first_rows.blocks().get("budget"), first, owners)[leader] / p.build.money,
         "premium": _premium(p, by_draw, weight),
     }
+
+
+def waiting(value: Floats) -> Floats:
+    """Worth of a unit by month of arrival: at least what it is worth later, since it can wait in the warehouse.
+
+    In large programmes, months in which nothing can arrive are left out, and have no dual of their own. [..., T]
+    """
+    return np.asarray(np.maximum.accumulate(value[..., ::-1], axis=-1)[..., ::-1])
 
 
 def risk_weights(p: TwoStage, cost: Floats) -> Floats:

@@ -65,6 +65,8 @@ def settled(p: TwoStage, x: Floats) -> tuple[Floats, Floats]:
 
 # Up to this many draws are solved again for prices; of more, the best duals that the decomposition found are taken.
 FEW = 8
+# And up to this many columns in full: what cannot matter at these decisions may matter for one more of something.
+SMALL = 20_000
 
 
 def recourse(p: TwoStage, x: Floats, known: Recourse | None = None) -> tuple[Floats, Floats, Floats]:
@@ -72,6 +74,8 @@ def recourse(p: TwoStage, x: Floats, known: Recourse | None = None) -> tuple[Flo
     y, duals, slopes = np.zeros((p.draws, len(p.y_lower))), np.zeros(p.lower.shape), np.zeros((p.draws, len(x)))
     if not len(p.y_lower):
         return y, duals, slopes
+    if p.draws <= FEW and len(p.y_lower) <= SMALL:
+        return _in_full(p, x)
     learned = known or Recourse(p, space(p))
     z = learned.s.gather @ x
     if known is None or p.draws <= FEW:
@@ -83,6 +87,32 @@ def recourse(p: TwoStage, x: Floats, known: Recourse | None = None) -> tuple[Flo
     for n in alike(signature(p.build.draws)).tolist():
         y[n] = fixed.solve(n)
         duals[n], slopes[n] = learned.prices(n, learned.pool[best[n]])
+    return y, duals, slopes
+
+
+def _in_full(p: TwoStage, x: Floats) -> tuple[Floats, Floats, Floats]:
+    """y, row duals and slopes of every draw, with every row and column of the recourse."""
+    y, duals, slopes = np.zeros((p.draws, len(p.y_lower))), np.zeros(p.lower.shape), np.zeros((p.draws, len(x)))
+    solver: Solver | None = None
+    for n in range(p.draws):
+        taken, (least, most) = p.couple[n] @ x, p.bounds(n, x)
+        if solver is None:
+            solver = Solver(Linear(rows=p.recourse, lower=p.lower[n] - taken, upper=p.upper[n] - taken, v_lower=least,
+                                   v_upper=most, cost=p.cost2[n]), solver="simplex")
+        else:
+            solver.change_rows(p.lower[n] - taken, p.upper[n] - taken)
+            solver.change_columns(np.arange(len(least)), least, most)
+            solver.change_cost(p.cost2[n])
+        found = solver.solve()
+        if found.status != "optimal":
+            raise RuntimeError(f"the recourse of draw {n} ended as {found.status}; it should always be feasible")
+        y[n], duals[n] = found.v, found.row_dual
+        slopes[n] = -(p.couple[n].T @ found.row_dual)
+        pressed = np.minimum(found.v_dual[p.link_column], 0.0)
+        if n == 0 and len(p.fixed_column):
+            pressed = np.where(np.isin(p.link_column, p.fixed_column), 0.0, pressed)
+            slopes[n] += p.fixed_use.T @ found.v_dual[p.fixed_column]
+        slopes[n] += np.bincount(p.link_first, weights=p.link_factor * pressed, minlength=len(x))
     return y, duals, slopes
 
 

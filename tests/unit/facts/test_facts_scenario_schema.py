@@ -105,7 +105,7 @@ def test_every_key_is_explained_with_an_example_of_its_unit() -> None:
 
 def test_every_key_is_a_field_of_its_record_and_every_field_a_key() -> None:
     # Left of "!=": what only the file has (sources of values); what only the record has is computed.
-    only_file = {"sites": {"region", "grid"}, "rentals": {"factor"},
+    only_file = {"sites": {"region", "grid"}, "rentals": {"factor"}, "finance": {"base", "spread"},
                  "train": {"flops", "kind"}, "serve": {"kind"}, "research": {"kind"}}
     kinds: Iterator[tuple[str, tuple[type[Keys], type]]] = iter(
         [*((n, pair) for n, pair in ARRAYS.items() if n != "jobs"), *JOBS.items()])

@@ -20,9 +20,9 @@ CALLS = {"said": "", "named": "", "column": "column.", "word": "page."}
 # Groups whose names the program makes at run time: parts of cost, rules, statuses, reasons, ...
 MADE = (
     "amount.", "change.", "demand.unit.", "explain.stop.", "explain.turn.", "form.",
-    "finance.", "kind.", "lever.", "lever-unit.", "meta.", "method.", "one-more-unit.", "page.", "part.",
-    "picture.", "rule.", "sensitivity.changes ", "sensitivity.stays ", "status.", "summary.renting.", "summary.run.",
-    "way.", "why.",
+    "finance.", "kind.", "lever.", "lever-unit.", "meta.", "method.", "one-more-unit.", "owning.", "page.", "part.",
+    "picture.", "regret.", "rule.", "sensitivity.changes ", "sensitivity.stays ", "status.", "summary.renting.",
+    "summary.run.", "way.", "why.",
 )
 
 
