@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -97,11 +97,8 @@ def evaluate(market: Market, rates: Rates, decided: Plan | Floats, draws: Draws,
 
 
 def some(draws: Draws, which: Ints) -> Draws:
-    """Some of the draws, in that order, made equally likely again."""
-    count = draws.count
-    taken = {f.name: getattr(draws, f.name)[which] for f in fields(draws)
-             if isinstance(getattr(draws, f.name), np.ndarray) and len(getattr(draws, f.name)) == count}
-    return replace(draws, **{**taken, "probability": taken["probability"] / taken["probability"].sum()})
+    """Some of the draws, in that order, with their weights among each other."""
+    return draws.take(which, draws.probability[which] / draws.probability[which].sum())
 
 
 def _batches(draws: Draws) -> list[Ints]:

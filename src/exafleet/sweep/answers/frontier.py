@@ -5,7 +5,17 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass, replace
 
-from exafleet.sweep.answers.ground import HERE, Ground, Mean, Means, judged, mean_of, planned, with_weight
+from exafleet.sweep.answers.ground import (
+    HERE,
+    Ground,
+    Mean,
+    Means,
+    judged,
+    mean_of,
+    ordered_units,
+    planned,
+    with_weight,
+)
 
 WEIGHTS = (0.0, 0.2, 0.4, 0.6, 0.8, 0.95)
 
@@ -40,12 +50,9 @@ def _point(ground: Ground, weight: float) -> Point:
     alpha = ground.market.scenario.risk.alpha
     plan = planned(ground, with_weight(ground.market, weight))
     here, fresh = judged(ground, plan, ground.draws), judged(ground, plan)
-    units = dict.fromkeys(ground.market.systems, 0)
-    for order in plan.orders:
-        units[order.system] += order.units
     return Point(weight=weight, planned=(here.mean, here.cvar(alpha)), efficient=True, cvar=fresh.cvar(alpha),
                  mean=mean_of(fresh.total, ground.fresh.probability),
-                 units=tuple((k, n) for k, n in units.items() if n))
+                 units=ordered_units(plan))
 
 
 def _judged(point: Point, points: list[Point]) -> Point:

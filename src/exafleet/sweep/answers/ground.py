@@ -105,6 +105,14 @@ def judged(ground: Ground, plan: Plan, draws: Draws | None = None) -> Evaluation
     return evaluate(plan.market, ground.rates, plan, draws or ground.fresh)
 
 
+def ordered_units(plan: Plan) -> tuple[tuple[str, int], ...]:
+    """Units a plan orders, by system; systems it orders none of are left out."""
+    units = dict.fromkeys(plan.market.systems, 0)
+    for order in plan.orders:
+        units[order.system] += order.units
+    return tuple((system, n) for system, n in units.items() if n)
+
+
 @dataclass(frozen=True, slots=True)
 class Mean:
     """A mean over draws and its standard error, in the draws' own unit."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from exafleet.market.market import Floats
 from exafleet.sweep.answers.choices import Choice, decide, free, naive
-from exafleet.sweep.answers.ground import HERE, Ground, Mean, Means, judged, mean_of
+from exafleet.sweep.answers.ground import HERE, Ground, Mean, Means, judged, mean_of, ordered_units
 
 Sweep = Callable[..., list[object]]
 
@@ -65,11 +65,9 @@ def _judge(ground: Ground, choice: Choice) -> _Judged:
     decided = decide(ground, choice)
     if decided.plan is None:
         return _Judged(choice.name, np.zeros(0), float("nan"), (), decided.refused)
-    found, units = judged(ground, decided.plan), dict.fromkeys(ground.market.systems, 0)
-    for order in decided.plan.orders:
-        units[order.system] += order.units
+    found = judged(ground, decided.plan)
     return _Judged(choice.name, found.total, found.cvar(ground.market.scenario.risk.alpha),
-                   tuple((k, n) for k, n in units.items() if n), "")
+                   ordered_units(decided.plan), "")
 
 
 def compared(found: Sequence[_Judged], probability: Floats) -> tuple[Rival, ...]:

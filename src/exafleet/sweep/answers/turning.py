@@ -17,7 +17,7 @@ from exafleet.market.draws import Draws
 from exafleet.market.market import Market
 from exafleet.plan.plan import Plan
 from exafleet.sweep.answers.choices import Choice, decide, free, naive
-from exafleet.sweep.answers.ground import HERE, Ground, Means, judged
+from exafleet.sweep.answers.ground import HERE, Ground, Means, judged, ordered_units
 
 CLOSER = 5   # halvings once a crossing is enclosed: a thirty-second of the step
 Change = Callable[[Market, Draws, float], Draws]
@@ -155,8 +155,8 @@ def turning(ground: Ground, choices: Sequence[Choice] | None = None, by: Means =
 
 def differing(a: Plan, b: Plan) -> tuple[str, ...]:
     """Systems of which the two plans order different numbers."""
-    units = [{k: sum(o.units for o in p.orders if o.system == k) for k in p.market.systems} for p in (a, b)]
-    return tuple(k for k in a.market.systems if units[0][k] != units[1].get(k, 0))
+    mine, other = dict(ordered_units(a)), dict(ordered_units(b))
+    return tuple(k for k in a.market.systems if mine.get(k, 0) != other.get(k, 0))
 
 
 def _differ(a: Plan, b: Plan) -> bool:

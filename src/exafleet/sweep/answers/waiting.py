@@ -15,7 +15,7 @@ import numpy as np
 from exafleet.market.draws import Draws
 from exafleet.market.market import Bools, Floats, Market
 from exafleet.sweep.answers.choices import Choice, decide, free
-from exafleet.sweep.answers.ground import HERE, Ground, Mean, Means, judged, mean_of
+from exafleet.sweep.answers.ground import HERE, Ground, Mean, Means, judged, mean_of, ordered_units
 from exafleet.terms.errors import FactError, Problem, nearest
 
 SLIPS = (0, 3, 6, 9, 12)
@@ -95,10 +95,7 @@ def _lived(ground: Ground, new: Bools, slips: tuple[int, ...],
         return np.zeros((0, 0)), (), decided.refused
     plan = decided.plan
     cost = np.array([judged(ground, plan, slipped(ground.fresh, new, months)).total for months in slips])
-    units = dict.fromkeys(ground.market.systems, 0)
-    for order in plan.orders:
-        units[order.system] += order.units
-    return cost, tuple((k, n) for k, n in units.items() if n), ""
+    return cost, ordered_units(plan), ""
 
 
 def slipped(draws: Draws, offers: Bools, months: int) -> Draws:
