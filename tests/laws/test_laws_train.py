@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from exafleet.facts.architecture import arch
 from exafleet.facts.catalogue import load_facts
 from exafleet.facts.hardware import System, system
-from exafleet.step.layouts import Layouts, rows
+from exafleet.step.layouts import Layouts, distinct_rows, rows
 from exafleet.step.limits import Limits
 from exafleet.step.search import search_train
 from exafleet.step.train import TrainTask, evaluate, evaluate_at, setting
@@ -149,6 +149,34 @@ def test_search_finds_the_best_of_what_it_lists(name: str, where: str, chips: in
     one = search_train(task, on, chips, FACTS, limits=fixed)
     assert one.best is not None
     assert one.best.time.total[0] == pytest.approx(found.pareto.time.total[-1])
+
+
+@pytest.mark.parametrize(("name", "where", "chips", "limits"), [
+    ("llama-3-70b", "dgx-h100", 64, None), ("mixtral-8x7b", "gb200-nvl72", 72, None),
+    ("deepseek-v3", "gb200-nvl72", 256, Limits(mbs=(1, 2))), ("llama-3.1-405b", "hgx-a100-80gb", 8, None),
+])
+def test_the_search_for_the_fastest_alone_finds_the_same(name: str, where: str, chips: int,
+                                                         limits: Limits | None) -> None:
+    task, on = TrainTask(arch=arch(FACTS, name), seq=4096, batch=256), system(FACTS, where)
+    every, alone = (search_train(task, on, chips, FACTS, limits=limits, trade=t) for t in (True, False))
+    if every.best is None:
+        assert alone.best is None
+        assert alone.why == every.why
+        return
+    assert alone.best is not None
+    assert alone.best.layouts.words() == every.best.layouts.words()
+    assert alone.best.time.values == pytest.approx(every.best.time.values, rel=1e-12)
+    assert alone.count == every.count
+
+
+def test_distinct_rows_are_those_of_numpy_however_large() -> None:
+    rng = np.random.Generator(np.random.PCG64(7))
+    for most in (1, 5, 2**40):
+        table = rng.integers(0, most, (200, 6), endpoint=True)
+        distinct, place = distinct_rows(table)
+        known, where = np.unique(table, axis=0, return_inverse=True)
+        assert (distinct == known).all()
+        assert (place == where.reshape(-1)).all()
 
 
 def test_more_memory_never_hurts() -> None:

@@ -69,9 +69,9 @@ class Bench:
         """Best layout of a training step, found once."""
         key = (task, on.id, chips)
         if key not in self.trained:
-            result = search_train(task, on, chips, self.facts, limits=USUAL)
+            result = search_train(task, on, chips, self.facts, limits=USUAL, trade=False)
             if result.best is None and result.why.get(Why.HBM_FULL):
-                result = search_train(task, on, chips, self.facts)
+                result = search_train(task, on, chips, self.facts, trade=False)
             self.trained[key] = result
         return self.trained[key]
 

@@ -203,6 +203,20 @@ def _experts_ok(arch: Arch, lay: Layouts) -> Mask:
                       & ((lay.etp == 1) | (lay.etp == lay.tp)))
 
 
+def distinct_rows(table: Ints) -> tuple[Ints, Ints]:
+    """Distinct rows of a table of whole numbers from 0 up, in order, and each row's place among them. [U, A], [R]
+
+    Each row is read as one number, whose digits are its columns: numbers are sorted far faster than rows.
+    """
+    base = table.max(axis=0, initial=0).astype(object) + 1
+    weight = np.append(np.cumprod(base[:0:-1])[::-1], 1)
+    if int(weight[0]) * int(base[0]) > np.iinfo(np.int64).max:
+        distinct, place = np.unique(table, axis=0, return_inverse=True)
+        return distinct, place.reshape(-1)
+    _, first, place = np.unique(table @ weight.astype(np.int64), return_index=True, return_inverse=True)
+    return table[first], place
+
+
 def divisors(number: int, most: int) -> Ints:
     """Divisors of a number up to `most`, in order."""
     tried = np.arange(1, min(number, most) + 1, dtype=np.int64)
@@ -322,9 +336,9 @@ def _own_domain(outer: Layouts, domain: int) -> Ints:
     Where that is one rank or all of them, a number that divides nothing, so that no candidate comes twice.
     """
     over, most = outer.dp * outer.cp, np.maximum(domain // outer.tp, 1)
-    kinds, place = np.unique(np.stack([over, np.minimum(most, over)], axis=-1), axis=0, return_inverse=True)
+    kinds, place = distinct_rows(np.stack([over, np.minimum(most, over)], axis=-1))
     found = np.array([int(divisors(int(n), int(m))[-1]) for n, m in kinds], dtype=np.int64)
-    found = found[place.reshape(-1)] if found.size else np.zeros(0, dtype=np.int64)
+    found = found[place] if found.size else np.zeros(0, dtype=np.int64)
     return np.where((found > 1) & (found < over), found, over + 1)
 
 

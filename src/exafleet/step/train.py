@@ -18,7 +18,7 @@ from exafleet.facts.catalogue import Facts
 from exafleet.facts.hardware import System
 from exafleet.ops.collective import Fabric, fabric
 from exafleet.ops.efficiency import Efficiency, efficiency
-from exafleet.step.layouts import SHARD, Layouts, illegal
+from exafleet.step.layouts import SHARD, Layouts, distinct_rows, illegal
 from exafleet.step.memory import Held, MemoryPractice, States, held, memory_columns, memory_practice, usable
 from exafleet.step.pipeline import Stage, bubble, levelled, stage, turn
 from exafleet.step.practice import Band, Practice, band, known_stack, practice, stack_of
@@ -108,12 +108,15 @@ class Steps:
 
     def row(self, i: int) -> Steps:
         """The i-th candidate alone, as one-row Steps."""
-        here = slice(i, i + 1)
-        time, shadow, memory = (Parts(names=p.names, values=p.values[here], unit=p.unit)
+        return self.rows(np.array([i]))
+
+    def rows(self, places: npt.NDArray[np.intp]) -> Steps:
+        """Some candidates in some order."""
+        time, shadow, memory = (Parts(names=p.names, values=p.values[places], unit=p.unit)
                                 for p in (self.time, self.shadow, self.memory))
-        return replace(self, layouts=self.layouts.at([i]), tokens_per_s=self.tokens_per_s[here], mfu=self.mfu[here],
-                       low=self.low[here], high=self.high[here], why=self.why[here], time=time, shadow=shadow,
-                       memory=memory)
+        return replace(self, layouts=self.layouts.at(places), tokens_per_s=self.tokens_per_s[places],
+                       mfu=self.mfu[places], low=self.low[places], high=self.high[places], why=self.why[places],
+                       time=time, shadow=shadow, memory=memory)
 
 
 def sequences(tokens: float, seq: int) -> int:
@@ -153,13 +156,13 @@ def setting(task: TrainTask, system: System, facts: Facts) -> Setting:
 def shard_work(task: TrainTask, at: Setting, lay: Layouts) -> tuple[Timed, Ints]:
     """Timed operators of the distinct shards among layouts, and each layout row's place among them."""
     columns = np.stack([getattr(lay, a).reshape(-1) for a in SHARD], axis=-1)
-    distinct, place = np.unique(columns, axis=0, return_inverse=True)
+    distinct, place = distinct_rows(columns)
     axes = {a: distinct[:, i] for i, a in enumerate(SHARD)}
     chip = at.system.chip
     base = timed(task.arch, task.seq, task.dtype, chip, at.eff, **axes,
                  recipe=recipe(task.dtype, chip.family, task.recipe), kernels=FUSED, gradient=at.each.gradient,
                  wide=task.wide, sample=task.sample, frozen=task.frozen)
-    return base, place.reshape(-1)
+    return base, place
 
 
 def shard_tables(task: TrainTask, at: Setting, lay: Layouts) -> tuple[Shards, Ints]:
