@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +21,14 @@ if TYPE_CHECKING:
     from exafleet.plan.plan import Plan
     from exafleet.report.table import Report
     from exafleet.sweep.sensitivity import Sensitivity
+
+
+class Solver(StrEnum):
+    """Which programme solves the plan."""
+
+    highs = "highs"
+    ortools = "ortools"
+
 
 # Part of a run's identity: two plans made with different ones are two runs.
 QUICK = "quick"
@@ -67,6 +76,10 @@ def plan(
         Path | None, typer.Option("--json", metavar="FILE", help="Write the report as JSON (docs/report.schema.json).")
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Leave out what would change the answer.")] = False,
+    solver: Annotated[
+        Solver,
+        typer.Option("--solver", help="What solves the plan. ortools: OR-tools, an extra, to check HiGHS by; slower."),
+    ] = Solver.highs,
     cluster: Cluster = None,
     no_store: Annotated[bool, typer.Option("--no-store", help="Do not keep this run.")] = False,
     store: Store = None,
@@ -92,9 +105,10 @@ def plan(
     for file in files.values():
         check_writable(file)
     check_cluster(cluster)
+    _check_solver(solver)
     progress = Progress.to_stderr()
     found = answer(
-        scenario, as_of=as_of, draws=draws, seed=seed, quick=quick, cluster=cluster, progress=progress
+        scenario, as_of=as_of, draws=draws, seed=seed, quick=quick, cluster=cluster, progress=progress, solver=solver
     )
     if found.cut_short:  # shown, not written: the files of an earlier, finished plan are worth more
         show(found.report, form, language=lang)
@@ -106,7 +120,16 @@ def plan(
                 write_bytes(file, content)
     show(found.report, form, language=lang)
     if not no_store:
-        keep(found, as_json(found.report.as_json()), store, options=QUICK if quick else "")
+        words = (QUICK if quick else "", f"solver {solver.value}" if solver is not Solver.highs else "")
+        keep(found, as_json(found.report.as_json()), store, options=" ".join(w for w in words if w))
+
+
+def _check_solver(solver: Solver) -> None:
+    """A solver that is not installed is told before long work begins."""
+    if solver is Solver.ortools:
+        from exafleet.plan.secondsolver import check_second_solver
+
+        check_second_solver("--solver ortools")
 
 
 def _files(**asked: Path | None) -> dict[str, Path]:
@@ -170,6 +193,7 @@ def answer(
     quick: bool,
     progress: Progress,
     cluster: str | None = None,
+    solver: Solver = Solver.highs,
 ) -> Answer:
     """Scenario -> World -> Rates -> Draws -> Plan -> Trace -> Report; raises FactError and NoPlan."""
     from exafleet.fleet.goodput import chip_mtbf
@@ -182,11 +206,12 @@ def answer(
 
     world, found = _rates(scenario, as_of, progress)
     risk = world.scenario.risk
+    method = "" if solver is Solver.highs else solver.value
     with progress.phase("solving"):
         sold = market(world, found)
         futures = planned(sold, draws or risk.draws, risk.seed if seed is None else seed, found)
         plan, cut_short = stoppable(
-            lambda stop: solve_market(sold, found, futures, stop=stop, progress=progress.solving))
+            lambda stop: solve_market(sold, found, futures, stop=stop, progress=progress.solving, method=method))
     with progress.phase("replaying"):
         trace = replay(plan, found, chip_mtbf=chip_mtbf(world.facts), seed=futures.seed)
     what_if: tuple[Sensitivity, ...] = ()

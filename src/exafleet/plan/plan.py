@@ -229,7 +229,7 @@ class Plan:
     premium       highest share of the price worth paying to arrive `sooner` (1 month where the offer has no queue),
                   by month of order, for the owner who gains most; NaN where no order can be placed [F, T]
     notes         what a reader must know: jobs that cannot run and why, what was assumed
-    method        "written out", "decomposed" or "empty"; rounds of the decomposition; rows and columns solved
+    method        "written out", "decomposed", "ortools", "empty"; rounds of the decomposition; rows and columns solved
     first         the first stage as the programme's columns, for costing the same decisions in another world   [X]
     """
 

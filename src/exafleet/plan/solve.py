@@ -52,7 +52,7 @@ def solve_market(given: Market, rates: Rates, draws: Draws, *, rules: tuple[Rule
                  first: Floats | None = None) -> Plan:
     """The same for a Market already built.
 
-    method  "written out", "decomposed", or "" to let the size decide
+    method  "written out", "decomposed", "ortools" (written out, by the second solver), or "" to let the size decide
     first   decisions that are taken already, by first-stage column (`Plan.first`, or TwoStage.build.x by name); NaN
             where the plan is free. They must keep the rules of the first stage.                          [X]
     """
@@ -127,6 +127,8 @@ def choose(problem: TwoStage, method: str = "") -> Way:
     small = len(problem.x_lower) + problem.draws * len(problem.y_lower) <= WRITTEN_OUT_COLUMNS
     if not len(problem.x_lower) and not len(problem.y_lower):
         return _nothing
+    if method == "ortools":
+        return _ortools
     return _decomposed if method == "decomposed" or (not method and not small) else _written_out
 
 
@@ -138,6 +140,12 @@ def _nothing(problem: TwoStage, gap: float, stop: Stop, progress: Progress | Non
 
 def _written_out(problem: TwoStage, gap: float, stop: Stop, progress: Progress | None) -> tuple[str, Answer]:
     return "written out", solve_written_out(problem, gap, stop)
+
+
+def _ortools(problem: TwoStage, gap: float, stop: Stop, progress: Progress | None) -> tuple[str, Answer]:
+    from exafleet.plan.secondsolver import solve_second
+
+    return "ortools", solve_second(problem, gap, stop)
 
 
 def _decomposed(problem: TwoStage, gap: float, stop: Stop, progress: Progress | None) -> tuple[str, Answer]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from exafleet.market.market import Floats
-from exafleet.plan.highs import Linear, Solver, Stop
+from exafleet.plan.highs import Linear, Solved, Solver, Stop
 from exafleet.plan.twostage import TwoStage
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def write_out(p: TwoStage) -> Linear:
     """Columns: x, then y of each draw, then eta and the excess of each draw where CVaR counts."""
     from scipy.sparse import block_diag, bmat, csr_matrix, vstack
 
-    n, x, y = p.draws, len(p.x_lower), len(p.y_lower)
+    n, y = p.draws, len(p.y_lower)
     couple = vstack([*p.couple], format="csr")
     links = _links(p)
     fixed = _fixed(p)
@@ -56,12 +56,9 @@ def write_out(p: TwoStage) -> Linear:
     if p.weight == 0:
         return Linear(rows=matrix, lower=lower, upper=upper, v_lower=v_lower, v_upper=v_upper, cost=cost, whole=whole,
                       offset=fixed_cost(p))
-    each = np.zeros((n, x + n * y))
-    each[:, :x] = p.cost1
-    for i in range(n):
-        each[i, x + i * y:x + (i + 1) * y] = p.cost2[i]
+    each = [csr_matrix(p.cost1), block_diag([csr_matrix(p.cost2[i:i + 1]) for i in range(n)], format="csr")]
     tail = bmat([[matrix, csr_matrix((matrix.shape[0], n + 1))],
-                 [csr_matrix(each), csr_matrix(np.hstack([-np.ones((n, 1)), -np.eye(n)]))]], format="csr")
+                 [bmat([each], format="csr"), csr_matrix(np.hstack([-np.ones((n, 1)), -np.eye(n)]))]], format="csr")
     return Linear(
         rows=tail, lower=np.append(lower, np.full(n, -np.inf)), upper=np.append(upper, -p.constant),
         v_lower=np.concatenate([v_lower, [-np.inf], np.zeros(n)]), v_upper=np.append(v_upper, np.full(n + 1, np.inf)),
@@ -97,7 +94,11 @@ def solve_written_out(p: TwoStage, gap: float, stop: Stop | None = None) -> Answ
     """One mixed-integer programme. Practical for a few draws; `solve_decomposed` is for many."""
     problem = write_out(p)
     solver = Solver(problem, stop=stop, mip_rel_gap=gap, mip_abs_gap=1e-9 if gap == 0 else 1e-7)
-    found = solver.solve()
+    return told(p, problem, solver.solve())
+
+
+def told(p: TwoStage, problem: Linear, found: Solved) -> Answer:
+    """What a solver found of the programme written out, as an answer."""
     rows, columns = len(problem.lower), len(problem.cost)
     if not len(found.v):
         status = "infeasible" if found.status == "infeasible" else "nothing"

@@ -360,3 +360,11 @@ def test_a_range_of_sizes_lists_the_fastest_of_each_that_pays():
     alone = json.loads(run(*words, "--gpus", "8").stdout)
     assert alone["step_time"] == d["sizes"][0]["step_time"]
     assert "sizes" not in alone
+
+
+def test_a_solver_that_is_not_installed_is_told_before_any_work(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name, package=None: None)
+    done = run("plan", "no-such-folder", "--solver", "ortools")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "the package ortools is not installed" in done.stderr
+    assert "pip install 'exafleet[ortools]'" in done.stderr
