@@ -22,11 +22,12 @@ from exafleet.facts.world import World
 from exafleet.fleet.goodput import NODE, Reliability, goodput, reliability, system_mtbf
 from exafleet.fleet.power import Activity, power
 from exafleet.fleet.rates import Rates
-from exafleet.service.search import search_serve
+from exafleet.service.search import ServeResult, search_serve
 from exafleet.step.limits import PLAIN, Limits
 from exafleet.step.search import TrainResult, search_train
 from exafleet.step.serve import ServeTask
 from exafleet.step.serve_layouts import ServeLimits
+from exafleet.step.train import Steps as TrainSteps
 from exafleet.step.train import TrainTask, sequences
 from exafleet.terms.errors import FactError
 from exafleet.terms.why import Why
@@ -146,20 +147,32 @@ def _training(bench: Bench, scenario: Scenario, job: TrainJob, on: System, model
     if not sizes:
         too_few = ceiling(scenario, on) < job.least
         return [Cell(size=max(job.least, on.chips), why=Why.TOO_FEW if too_few else Why.TOO_MANY)]
-    task = TrainTask(arch=model, seq=job.seq, batch=sequences(job.batch, job.seq), dtype=job.dtype)
+    task = training_task(job, model)
     return [_gang(bench, task, on, size, known) for size in sizes]
 
 
-def _gang(bench: Bench, task: TrainTask, on: System, size: int, known: Reliability) -> Cell:
-    """A gang of whole units; units whose count does not divide work may leave some of their chips as spares."""
+def training_task(job: TrainJob, model: Arch) -> TrainTask:
+    """A step of a training job."""
+    return TrainTask(arch=model, seq=job.seq, batch=sequences(job.batch, job.seq), dtype=job.dtype)
+
+
+def fastest_gang(bench: Bench, task: TrainTask, on: System, size: int) -> tuple[TrainSteps | None, Why]:
+    """The fastest step of a gang, or why there is none; units whose count does not divide work may leave spares."""
     tries = [bench.train(task, on, chips) for chips in used_chips(on, size)[:1]]
     if tries[0].best is None or size <= SMALL_UNITS * on.chips:
         tries += [bench.train(task, on, chips) for chips in used_chips(on, size)[1:]]
     found = [t.best for t in tries if t.best is not None]
     if not found:
         reasons = tries[0].why
-        return Cell(size=size, why=next((w for w in (Why.NO_DTYPE, Why.HBM_FULL) if reasons.get(w)), Why.NOT_DIVISIBLE))
-    best = max(found, key=lambda s: float(s.tokens_per_s[0]))
+        return None, next((w for w in (Why.NO_DTYPE, Why.HBM_FULL) if reasons.get(w)), Why.NOT_DIVISIBLE)
+    return max(found, key=lambda s: float(s.tokens_per_s[0])), Why.OK
+
+
+def _gang(bench: Bench, task: TrainTask, on: System, size: int, known: Reliability) -> Cell:
+    """A gang of whole units."""
+    best, why = fastest_gang(bench, task, on, size)
+    if best is None:
+        return Cell(size=size, why=why)
     params = float(parameters(task.arch, mtp=True).total)
     shares = goodput(params, size, known, chip_write=on.chip.nic_bw or math.inf)
     useful = float(shares["useful"]) * (1.0 - repair_share(bench.facts, known))
@@ -210,19 +223,28 @@ def gang_sizes(on: System, least: float, most: float, held: float) -> list[int]:
 # ------------------------------------------------------------------------------------------------------- serving
 def _serving(bench: Bench, job: ServeJob, on: System, model: Arch, known: Reliability) -> Cell:
     """The best replica, its traffic thinned by the chips that packing into scale-up domains leaves idle."""
-    task = ServeTask(arch=model, input_tokens=job.input_tokens, output_tokens=job.output_tokens, ttft=job.ttft,
-                     tpot=job.tpot, dtype=job.dtype, kv_dtype=job.kv_dtype)
-    largest = min(max(on.domain, LEAST_REPLICA), MOST_REPLICA)
-    pool = math.lcm(on.domain, on.chips) * POOL_DOMAINS
-    result = search_serve(task, on, pool, bench.facts, limits=ServeLimits(replica=(1, largest)))
+    result = serving_result(bench, serving_task(job, model), on)
     if result.why != Why.OK or result.layout is None:
         return Cell(size=on.chips, why=result.why)
     size = result.layout.replica
     up = serving_share(size, known) * (1.0 - repair_share(bench.facts, known))
-    share = size * up / pool
+    share = size * up / result.chips
     return Cell(size=size, work=result.rate * share, low=result.low * share, high=result.high * share, goodput=up,
                 power=float(power(on, bench.facts, Activity.SERVING, size).total),
                 layout=f"{result.layout.words}, {result.layout.concurrency} at once")
+
+
+def serving_task(job: ServeJob, model: Arch) -> ServeTask:
+    """What a service asks of a replica."""
+    return ServeTask(arch=model, input_tokens=job.input_tokens, output_tokens=job.output_tokens, ttft=job.ttft,
+                     tpot=job.tpot, dtype=job.dtype, kv_dtype=job.kv_dtype)
+
+
+def serving_result(bench: Bench, task: ServeTask, on: System) -> ServeResult:
+    """The best replica, judged on a pool of domains."""
+    largest = min(max(on.domain, LEAST_REPLICA), MOST_REPLICA)
+    pool = math.lcm(on.domain, on.chips) * POOL_DOMAINS
+    return search_serve(task, on, pool, bench.facts, limits=ServeLimits(replica=(1, largest)))
 
 
 def serving_share(chips: int, known: Reliability) -> float:
@@ -233,9 +255,8 @@ def serving_share(chips: int, known: Reliability) -> float:
 # ------------------------------------------------------------------------------------------------------ research
 def _research(bench: Bench, job: ResearchJob, on: System, model: Arch, known: Reliability) -> Cell:
     """Speed of one unit in chips of the reference, on the smallest run of the model that fits each of them."""
-    task = TrainTask(arch=model, seq=RESEARCH_SEQ, batch=RESEARCH_BATCH, dtype=job.dtype)
     reference = system(bench.facts, job.reference)
-    here, there = _speed(bench, task, on), _speed(bench, task, reference)
+    here, there = _speed(bench, job, model, on), _speed(bench, job, model, reference)
     if isinstance(here, Why):
         return Cell(size=on.chips, why=here)
     if isinstance(there, Why):
@@ -249,18 +270,25 @@ def _research(bench: Bench, job: ResearchJob, on: System, model: Arch, known: Re
                 power=float(power(on, bench.facts, Activity.TRAINING, on.chips).total))
 
 
-def _speed(bench: Bench, task: TrainTask, on: System) -> tuple[float, float, float, float, str] | Why:
-    """Tokens per second of one chip (median, low, high), MFU and layout, at the fewest units the model fits."""
+def research_run(bench: Bench, job: ResearchJob, model: Arch, on: System) -> tuple[TrainTask, TrainSteps | None, Why]:
+    """A run of the job's model at the fewest units it fits, or why there is none."""
+    task = TrainTask(arch=model, seq=RESEARCH_SEQ, batch=RESEARCH_BATCH, dtype=job.dtype)
     why = Why.HBM_FULL
     for units in RESEARCH_UNITS:
-        chips = used_chips(on, units * on.chips)[-1]
-        result = bench.train(task, on, chips)
+        result = bench.train(task, on, used_chips(on, units * on.chips)[-1])
         if result.best is not None:
-            each = (float(v[0]) / chips for v in (result.best.tokens_per_s, result.best.low, result.best.high))
-            median, low, high = each
-            return median, low, high, float(result.best.mfu[0]), result.best.layouts.words()[0]
+            return task, result.best, Why.OK
         if result.why.get(Why.NO_DTYPE):
-            return Why.NO_DTYPE
+            return task, None, Why.NO_DTYPE
         why = Why.HBM_FULL if result.why.get(Why.HBM_FULL) else Why.NOT_DIVISIBLE
-    return why
+    return task, None, why
 
+
+def _speed(bench: Bench, job: ResearchJob, model: Arch, on: System) -> tuple[float, float, float, float, str] | Why:
+    """Tokens per second of one chip (median, low, high), MFU and layout of such a run."""
+    _, best, why = research_run(bench, job, model, on)
+    if best is None:
+        return why
+    chips = int(best.layouts.chips[0])
+    median, low, high = (float(v[0]) / chips for v in (best.tokens_per_s, best.low, best.high))
+    return median, low, high, float(best.mfu[0]), best.layouts.words()[0]

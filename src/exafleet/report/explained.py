@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from exafleet.facts.fact import Fact
     from exafleet.facts.world import World
 
-_MOST_STOPS = 6   # of one kind; the JSON of a plan's report has every rate
+# What need not be said: a training step has one phase, and operators without another word run forward.
+_PLAIN = {("step-phase", "step"), ("pass", "forward")}
+_MOST_STOPS = 8   # of one kind; the JSON of a plan's report has every rate
 
 
 def number(world: World, key: str) -> Table:
@@ -64,22 +67,24 @@ def passage(stops: Sequence[Stop], tables: Sequence[str]) -> Table:
     """Stops of a number on its way; `tables` of the report that it stands in or under."""
     rows: list[tuple[Cell, ...]] = []
     for kind in dict.fromkeys(s.stop for s in stops):
-        mine = sorted((s for s in stops if s.stop == kind),
-                      key=lambda s: -abs(s.change) if math.isfinite(s.change) else 0.0)
-        rows += [(named("explain.stop", s.stop), _where(s), s.change if math.isfinite(s.change) else None)
+        mine = sorted((s for s in stops if s.stop == kind), key=lambda s: -s.weight)
+        rows += [(named("explain.stop", s.stop), _where(s), _number(s.share), _number(s.change))
                  for s in mine[:_MOST_STOPS]]
         if len(mine) > _MOST_STOPS:
-            rows.append((named("explain.stop", kind), said("facts.more", more=len(mine) - _MOST_STOPS), None))
+            rows.append((named("explain.stop", kind), said("facts.more", more=len(mine) - _MOST_STOPS), None, None))
     if tables:
-        rows.append((said("explain.stop.report"), joined(list(tables)), None))
+        rows.append((said("explain.stop.report"), joined(list(tables)), None, None))
     return Table(
         id="passage", title=said("explain.passage.title"), lead=said("explain.passage.lead"),
         empty=said("explain.passage.empty"), rows=tuple(rows),
-        columns=(column("stop"), column("where"), column("ten more does", "change")))
+        columns=(column("stop"), column("where"), column("share of step", "share"), column("ten more does", "change")))
 
 
 def _where(stop: Stop) -> str:
-    return named("part", stop.where) if stop.stop == "answer" else stop.where
+    """Names of the scenario first, then names of the program in the reader's language."""
+    words = [named(group, name) for group, name in stop.what if (group, name) not in _PLAIN]
+    first, *rest = [*([stop.where] if stop.where else []), *words]
+    return functools.reduce(lambda told, word: said("explain.where", name=told, what=word), rest, first)
 
 
 def effect(found: Effect) -> Table:

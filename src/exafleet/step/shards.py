@@ -101,10 +101,7 @@ def timed(arch: Arch, seq: int, dtype: str, chip: Chip, eff: Efficiency, *, tp: 
 def shards(arch: Arch, base: Timed, net: Fabric, how: Practice, keeps: Keeps) -> Shards:
     """Tables of the shards as a software stack runs them. [U]"""
     work, tp, cp, ep, etp, dtype = base.work, base.tp, base.cp, base.ep, base.etp, base.dtype
-    times = base.times * _slower(work, how)
-    if arch.moe_layers:  # narrow experts fill the chip badly whatever their number of tokens
-        narrow = 1.0 + how.expert_half * etp / arch.expert_ffn
-        times = times * np.where(np.array(work.kinds) == "grouped", narrow[..., None], 1.0)
+    times = as_run(arch, base, how)
     compute = {part: _sum(times, work, part) for part in COMPUTE}
     forward = _sum(times, work, *COMPUTE, step="forward")
     light = _sum(times, work, "attention core", "elementwise", step="forward")
@@ -122,6 +119,16 @@ def shards(arch: Arch, base: Timed, net: Fabric, how: Practice, keeps: Keeps) ->
         activations=memory.blocks, working=memory.working, logits=memory.logits, buffers=memory.buffers,
         message=2.0 * tokens * arch.hidden / tp,
     )
+
+
+def as_run(arch: Arch, base: Timed, how: Practice) -> Floats:
+    """Times of all runs of each operator as a software stack runs them. [U, O]  [s]"""
+    times = base.times * _slower(base.work, how)
+    if not arch.moe_layers:
+        return times
+    # Narrow experts fill the chip badly whatever their number of tokens.
+    narrow = 1.0 + how.expert_half * base.etp / arch.expert_ffn
+    return np.asarray(times * np.where(np.array(base.work.kinds) == "grouped", narrow[..., None], 1.0))
 
 
 def _slower(work: Work, how: Practice) -> Floats:

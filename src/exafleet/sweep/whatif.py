@@ -94,6 +94,14 @@ class WhatIf:
             found[rental.system] += bought.get(rental.id, 0.0)
         return found
 
+    def uses(self, job: str, system: str) -> bool:
+        """Whether the plan runs a job on a system in the base draw."""
+        made = self.base.market
+        holders = [made.systems[k] for k in self.made.holder_system.tolist()]
+        holders += [r.system for r in made.scenario.rentals]
+        busy = self.made.use[0][[j.id for j in made.scenario.jobs].index(job)].sum(axis=-1) > 0
+        return any(b and name == system for name, b in zip(holders, busy.tolist(), strict=True))
+
     def value(self, parts: Floats, of: str = COST) -> float:
         """The answer asked for: the whole cost, or one part of it. [USD]"""
         return float(parts.sum()) if of == COST else float(parts[PARTS.index(of)])

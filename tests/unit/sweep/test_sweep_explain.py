@@ -5,11 +5,12 @@ import pickle
 import numpy as np
 import pytest
 
+from exafleet.fleet.breakdown import chosen
 from exafleet.plan.plan import PARTS
 from exafleet.sweep.attribution import EXACT, shapley, subsets
 from exafleet.sweep.explain import FINE, Range, effect, range_of, shares, sobol, tornado, turns, used
 from exafleet.sweep.local import Interrupted
-from exafleet.sweep.passage import STOPS, passage
+from exafleet.sweep.passage import STOPS, passage, timed
 from exafleet.sweep.whatif import WhatIf, known
 from exafleet.terms.errors import ExafleetError
 
@@ -94,7 +95,37 @@ def test_the_path_ends_where_nothing_differs(asked):
     assert passage(asked, "a100-80gb-sxm.hbm_bw") == ()
     price = passage(asked, "offers.h100-dealer.price")
     assert ("scenario", "offers.h100-dealer.price") in {(s.stop, s.where) for s in price}
-    assert ("market", "price: h100-dealer") in {(s.stop, s.where) for s in price}
+    assert ("market", "h100-dealer", (("market-table", "price"),)) in {(s.stop, s.where, s.what) for s in price}
+
+
+def test_operators_make_the_parts_and_the_parts_make_the_rate(asked):
+    """In the layout of today the changes of the parts of a step, by their shares, are the change of the rate."""
+    found = passage(asked, "h100-sxm.hbm_bw")
+    moved = {s.where: s.change for s in found if s.stop == "rates" and s.what == (("rate", "work"),)}
+    other = {s.where.partition(": ")[0] for s in found if s.stop == "layouts"}
+    trained = [where for where in moved if where.startswith("base / ") and where not in other]
+    assert trained
+    for where in trained:
+        parts = [s for s in found if s.stop == "steps" and s.where == where]
+        step = sum(s.change * s.share for s in parts)
+        # Failures follow the wall clock, not the step, so useful work moves as the step does.
+        assert moved[where] == pytest.approx(1.0 / (1.0 + step) - 1.0, rel=1e-6)
+        for part in parts:
+            inside = [s for s in found if s.stop == "operators" and s.where == where and s.what[:2] == part.what]
+            if inside:
+                assert sum(s.change * s.share for s in inside) == pytest.approx(part.change * part.share, rel=1e-6)
+    assert {s.what[0][1] for s in found if s.stop == "operators"} >= {"step", "output token", "first token"}
+
+
+def test_another_layout_that_becomes_better_is_a_stop(asked):
+    job = next(j for j in asked.world.scenario.jobs if j.id == "base")
+    was, = chosen(asked.world, job, "hgx-h100", 64)
+    for key, factor, other in (("h100-sxm.hbm_bw", 0.1, True), ("h100-sxm.peak_flops@bf16", 0.2, False)):
+        world = asked.world.scaled(key, factor)
+        now, = chosen(world, job, "hgx-h100", 64)
+        stops = [s for s in timed(asked.world, world, "base / hgx-h100", was, now) if s.stop == "layouts"]
+        assert (was.words != now.words) is other, key
+        assert [s.where for s in stops] == ([f"base / hgx-h100: {was.words} -> {now.words}"] if other else [])
 
 
 def test_a_number_nobody_reads_has_no_effect(asked):

@@ -19,7 +19,8 @@ SOURCE = Path(__file__).parents[3] / "src" / "exafleet"
 CALLS = {"said": "", "named": "", "column": "column.", "word": "page."}
 # Groups whose names the program makes at run time: parts of cost, rules, statuses, reasons, ...
 MADE = (
-    "amount.", "change.", "demand.unit.", "explain.stop.", "explain.turn.", "form.",
+    "amount.", "change.", "decision.", "demand.unit.", "explain.stop.", "explain.turn.", "form.", "market-table.",
+    "operator.", "pass.", "rate.", "step-part.", "step-phase.",
     "finance.", "kind.", "lever.", "lever-unit.", "meta.", "method.", "one-more-unit.", "owning.", "page.", "part.",
     "picture.", "regret.", "rule.", "sensitivity.changes ", "sensitivity.stays ", "status.", "summary.renting.",
     "summary.run.", "way.", "why.",
