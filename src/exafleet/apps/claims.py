@@ -12,7 +12,11 @@ import typer
 from exafleet.apps.options import AsOf, Own
 
 if TYPE_CHECKING:
+    from datetime import date
+
+    from exafleet.facts.subjects import Subjects
     from exafleet.report.claims.answer import Checked
+    from exafleet.report.claims.extract import Proposal
     from exafleet.report.claims.texts import Text
 
 app = typer.Typer(help="Claims of the press: checked against facts and models, or proposed from a text.",
@@ -141,25 +145,50 @@ def extract(
       exafleet claims extract "GB200 NVL72 draws 120 kW and costs about 3 million dollars a rack."
       exafleet claims extract article.txt --as-of 2024-12-19 --out claims.toml
     """
+    from exafleet.apps.errors import INTERRUPTED
     from exafleet.apps.files import check_writable
     from exafleet.apps.inputs import day, facts_as_of
-    from exafleet.apps.output import as_json, is_terminal, note, width
+    from exafleet.apps.output import is_terminal, note, width
     from exafleet.report.claims import extract as rules
     from exafleet.report.terminal import text as printed
 
     text = _text(what)
     if out is not None:
         check_writable(out)
-    found = rules.extract(text, facts_as_of(None, own).subjects, made := day(as_of))
-    for said in (*text.notes, *(() if found else ("no figure with a unit was found: nothing to propose",))):
+    subjects = facts_as_of(None, own).subjects
+    found, read = _proposed(text, subjects, made := day(as_of))
+    whole = read == len(text.plain)
+    nothing = () if found or not whole else ("no figure with a unit was found: nothing to propose",)
+    for said in (*text.notes, *nothing):
         note(f"exafleet: {said}.")
     if form is ExtractFormat.json:
-        answer = as_json(rules.as_json(found, text))
+        answer = rules.as_json_text(found, text)
     elif form is ExtractFormat.toml:
         answer = rules.as_toml(found, text, made)
     else:
         answer = printed(rules.report(found, text), width=width(), colour=out is None and is_terminal(sys.stdout))
     _write(answer, out)
+    if not whole:
+        note(f"exafleet: stopped; read {read:,} of {len(text.plain):,} characters.")
+        raise typer.Exit(INTERRUPTED)
+
+
+def _proposed(text: Text, subjects: Subjects, day: date | None) -> tuple[list[Proposal], int]:
+    """Proposals, and how many characters were read: fewer than the text has where Ctrl-C came."""
+    from exafleet.apps.progress import Progress
+    from exafleet.report.claims.extract import in_turn
+
+    found: list[Proposal] = []
+    read = 0
+    progress = Progress.to_stderr()
+    try:
+        with progress.phase("claims"):
+            for read, more in in_turn(text, subjects, day):
+                found += more
+                progress.step(f"{read / len(text.plain):.0%} of the text, {len(found):,} figures")
+    except KeyboardInterrupt:
+        pass
+    return found, read
 
 
 def _text(what: str) -> Text:

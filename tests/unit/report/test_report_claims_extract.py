@@ -13,6 +13,7 @@ from exafleet.apps.inputs import facts_as_of
 from exafleet.facts.catalogue import Facts
 from exafleet.facts.scenario.document import parse_text
 from exafleet.facts.scenario.tables import Folder
+from exafleet.report.claims import extract as rules
 from exafleet.report.claims.claimed import QUANTITIES, claimed
 from exafleet.report.claims.document import read_claims
 from exafleet.report.claims.extract import Proposal, as_json, as_toml, extract
@@ -60,16 +61,16 @@ def same(p: Proposal, one: dict[str, Any]) -> bool:
 
 # ------------------------------------------------------------------------------------------------------ marked texts
 def test_on_texts_that_were_written_after_the_rules(facts: Facts) -> None:
-    """Nothing was changed for these four; what they miss is in docs/claims.md."""
-    right, made, marked = judged("later-*.txt", facts)
-    assert (made, marked) > (40, 40)
-    assert right / made >= 0.85
+    """Nothing was changed for these three; what they miss is in docs/claims.md."""
+    right, made, marked = judged("last-*.txt", facts)
+    assert (made, marked) > (45, 50)
+    assert right / made >= 0.90
     assert right / marked >= 0.80
 
 
 def test_on_texts_that_the_rules_were_mended_with(facts: Facts) -> None:
-    right, made, marked = judged("[!l]*.txt", facts)
-    assert marked > 70
+    right, made, marked = (sum(n) for n in zip(judged("[!l]*.txt", facts), judged("later-*.txt", facts), strict=True))
+    assert marked > 150
     assert right / made >= 0.95
     assert right / marked >= 0.90
 
@@ -112,6 +113,21 @@ def test_spans_are_those_of_the_text_and_claims_can_be_read(file: Path, facts: F
     ("in the second half of 2025", ("second half of 2025", "date", "2025-H2")),
     ("the 3nm process", ("3nm", "size", "3 nm")),
     ("٢٥٠ MW", ("٢٥٠ MW", "power", "250 MW")),
+    ("no more than 40 kW", ("40 kW", "power", "at most 40 kW")),
+    ("不超过40千瓦", ("40千瓦", "power", "at most 40 kW")),
+    ("运回360件", ("360件", "count", "360")),
+    ("has 24 tall towers", ("24 tall towers", "count", "24")),
+    ("销量增长一倍", ("一倍", "ratio", "2 x")),
+    ("a 405B model", ("405B", "count", "405,000,000,000 params")),
+    ("cost a fifth more", ("a fifth", "share", "20 %")),
+    ("每千瓦时0.6元", ("0.6元", "price", "0.6 CNY/kWh")),
+    ("租金每卡时12元", ("12元", "price", "12 CNY/GPU-h")),
+    ("$9 million per megawatt", ("$9 million per megawatt", "price", "9 USD/W")),
+    ("2 dollars per thousand tokens", ("2 dollars per thousand tokens", "price", "2,000 USD/Mtoken")),
+    ("等了半年", ("半年", "duration", "6 mo")),
+    ("it will open in March", ("March", "date", "2025-03")),
+    ("it opened in March", ("March", "date", "2024-03")),
+    ("from 2027", ("2027", "date", "2027")),
 ])
 def test_a_figure_is_what_it_says(words: str, wanted: tuple[str, str, str], facts: Facts) -> None:
     found = proposed(words, facts)
@@ -119,7 +135,9 @@ def test_a_figure_is_what_it_says(words: str, wanted: tuple[str, str, str], fact
 
 
 @pytest.mark.parametrize("words", ["", "GB200 and H100 and NVL72", "Grok went 1 to 1.5 to 2", "no figures at all",
-                                   "version 4.2.1", "没有数字", "one chip", "9" * 5000 + " W",
+                                   "version 4.2.1", "没有数字", "phase 2 halls", "a fifth hall",
+                                   "第3项", "3.5 litres", "1990 buildings", "9 litres a day",
+                                   "from 2000 to 9000", "one chip", "9" * 5000 + " W",
                                    "一" * 5000 + "天", "十" * 99 + "分之" + "一" * 99, "🙂" * 100])
 def test_what_is_no_figure_is_left_alone(words: str, facts: Facts) -> None:
     assert proposed(words, facts) == []
@@ -210,8 +228,52 @@ def test_markup_is_left_out(facts: Facts) -> None:
     assert "HTML" in text.notes[0]
 
 
+def test_pieces_of_a_text_give_what_the_whole_gives(facts: Facts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a text is read in pieces, no figure is lost, cut or moved, and each piece tells how far it came."""
+    one = ("The hall that opened in the north of the county draws 120 kW and cost\n$3.0 million in March 2025. "
+           "GB200 NVL72 is 5x an HGX H100. ")
+    text = of_words((one + "约10.8亿美元，建成19天。") * 40)
+    whole = extract(text, facts.subjects, DAY)
+    monkeypatch.setattr(rules, "PIECE", 500)
+    turns = list(rules.in_turn(text, facts.subjects, DAY))
+    assert len(turns) > 5
+    assert [at for at, _ in turns] == sorted({at for at, _ in turns})
+    assert turns[-1][0] == len(text.plain)
+    assert [p for _, found in turns for p in found] == whole
+    assert len(whole) == 40 * 6
+
+
+def test_a_text_without_any_end_of_a_sentence_is_cut_around_its_figures(facts: Facts) -> None:
+    found = extract(of_words("GB200 NVL72 draws 120 kW and so on and " * 3000), facts.subjects, DAY)
+    assert len(found) == 3000
+    assert all(p.said in p.text and len(p.text) <= rules.LONGEST for p in found)
+    assert {p.subject for p in found} == {"gb200-nvl72"}
+
+
+def test_a_wrapped_line_does_not_end_a_sentence(facts: Facts) -> None:
+    words = "The GB200 NVL72, a rack of which hundreds were ordered in the year before,\ndraws some 120 kW."
+    (p,) = extract(of_words(words), facts.subjects, DAY)
+    assert (p.subject, p.claimed) == ("gb200-nvl72", "about 120 kW")
+    (p,) = extract(of_words("GB200 NVL72 is here\nIt draws 120 kW."), facts.subjects, DAY)
+    assert p.subject == ""
+
+
+def test_one_proposal_a_line_is_the_same_json(facts: Facts) -> None:
+    text = of_words("It draws 120 kW and cost 3 million dollars.")
+    found = extract(text, facts.subjects, DAY)
+    assert json.loads(rules.as_json_text(found, text)) == as_json(found, text)
+    assert json.loads(rules.as_json_text([], text)) == as_json([], text)
+
+
+def test_a_table_of_many_proposals_shows_the_first(facts: Facts) -> None:
+    text = of_words("It draws 120 kW. " * (rules.MOST_ROWS + 3))
+    (table,) = rules.report(extract(text, facts.subjects, DAY), text).tables
+    assert len(table.rows) == rules.MOST_ROWS
+    assert f"of {rules.MOST_ROWS + 3}" in table.lead
+
+
 def test_a_large_text_keeps_every_figure(facts: Facts) -> None:
-    one = "The hall draws 120 kW and cost $3.0 million in March 2025.\n"
+    one = "The hall that opened in the north of the county draws 120 kW and cost $3.0 million in March 2025.\n"
     found = extract(of_words(one * 2000), facts.subjects)
     assert len(found) == 6000
     assert found[-1].start > 117_000

@@ -11,9 +11,23 @@ _MONTHS = {name: i for i, names in enumerate((
     "september sept sep", "october oct", "november nov", "december dec"), 1) for name in names.split()}
 _MONTH = "|".join(sorted(_MONTHS, key=len, reverse=True))
 _YEAR = r"(?:19|20)\d\d"
+# What makes four digits another number than a year: "from 2000 GPUs", "of 1900 to 2400 W".
+_NO_YEAR = (r"(?!,\d|\.\d|\s*-?\s*(?:\d|%|x\b|[kMGT]?[WB]\b|GPU|chip|rack|token|server|card|node|unit|dollar|people|"
+            rf"staff|million|billion))(?!\s*(?:to|and|or|-)\s*(?!{_YEAR}\b)\d)")
 _QUARTERS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "一": 1, "二": 2, "三": 3, "四": 4,
              **{str(q): q for q in range(1, 5)}}
-_DATES: tuple[tuple[re.Pattern[str], str], ...] = tuple((re.compile(p, re.IGNORECASE | re.ASCII), kind) for p, kind in (
+# What has to stand near a day, by the number of its group in _HINT, for a pattern to be worth trying.
+_YEAR_NEAR, _CHINESE_NEAR, _MONTH_NEAR, _WORD_NEAR = 1, 2, 3, 4
+
+
+def _near(pattern: str) -> int:
+    """What a pattern of days cannot do without."""
+    return (_MONTH_NEAR if "<mon>" in pattern else _CHINESE_NEAR if re.search("[年月]", pattern) else
+            _WORD_NEAR if "next year" in pattern else _YEAR_NEAR)
+
+
+_DATES: tuple[tuple[re.Pattern[str], str, int], ...] = tuple(
+    (re.compile(p, re.IGNORECASE | re.ASCII), kind, _near(p)) for p, kind in (
     (rf"(?<!\d)(?P<y>{_YEAR})-(?P<m>0[1-9]|1[0-2])-(?P<d>[0-3]\d)(?!\d)", "day"),
     (rf"(?<!\d)(?P<y>{_YEAR})\s*年\s*(?P<m>1[0-2]|0?[1-9])\s*月\s*(?P<d>[12]\d|3[01]|0?[1-9])\s*[日号]", "day"),
     (rf"\b(?P<d>[12]\d|3[01]|0?[1-9])(?:st|nd|rd|th)?\s+(?P<mon>{_MONTH})\.?,?\s+(?P<y>{_YEAR})\b", "day"),
@@ -31,7 +45,8 @@ _DATES: tuple[tuple[re.Pattern[str], str], ...] = tuple((re.compile(p, re.IGNORE
     (rf"\b(?P<s>mid|early|late)[ -](?P<y>{_YEAR})\b|\b(?P<s2>spring|summer|autumn|fall)(?: of)? (?P<y2>{_YEAR})\b",
      "season"),
     (rf"(?<!\d)(?P<y>{_YEAR})\s*年\s*(?P<s>年?中期?|初|底|末|夏天|夏季|春天|秋天|秋季)", "season"),
-    (rf"\b(?:in|by|during|since|until|before|after|end of|of) (?P<y>{_YEAR})\b(?!\s*(?:GPU|\d))", "year"),
+    (rf"\b(?:in|by|during|since|until|till|before|after|from|through|to|for|into|end of|of) (?P<y>{_YEAR})\b{_NO_YEAR}",
+     "year"),
     (rf"(?<!\d)(?P<y>{_YEAR})\s*年(?!\s*\d)", "year"),
     (r"(?<![\d-])(?P<rel>明年|今年|去年|后年)\s*(?P<m>1[0-2]|[1-9])\s*月(?:份)?", "relative"),
     (r"(?P<rel>明年|今年|去年|后年)\s*(?P<h>[上下])半年", "relative"),
@@ -43,7 +58,7 @@ _DATES: tuple[tuple[re.Pattern[str], str], ...] = tuple((re.compile(p, re.IGNORE
     (r"(?<![\d年])(?P<m>1[0-2]|[1-9])\s*月(?:份)?(?!\d)", "bare"),
 ))
 _HINT = re.compile(r"(?=[12年月JjFfMmAaSsOoNnDdTtLl])"  # quickly past all else
-                   rf"(?:(?<!\d){_YEAR}|[年月]|\b(?:{_MONTH})\b|(?:next|this|last) year)",
+                   rf"(?:(?<!\d)({_YEAR})|([年月])|\b({_MONTH})\b|((?:next|this|last) year))",
                    re.IGNORECASE | re.ASCII)
 _ZH_SEASON = {"中": "mid", "年中": "mid", "中期": "mid", "年中期": "mid", "初": "early", "底": "late", "末": "late",
               "夏天": "summer", "夏季": "summer", "春天": "spring", "秋天": "autumn", "秋季": "autumn",
@@ -56,8 +71,8 @@ def dates(plain: str) -> list[Figure]:
     found: list[Figure] = []
     busy = Busy(len(plain), [])
     windows = _windows(plain)
-    for pattern, kind in _DATES:
-        for match in (m for first, last in windows for m in pattern.finditer(plain, first, last)):
+    for pattern, kind, need in _DATES:
+        for match in (m for first, last in windows[need] for m in pattern.finditer(plain, first, last)):
             said = _date(match, kind)
             start = match.start() if kind != "bare" or "mon" not in match.groupdict() else match.start("mon")
             if kind == "year" and match.groupdict().get("y"):
@@ -69,15 +84,16 @@ def dates(plain: str) -> list[Figure]:
     return found
 
 
-def _windows(plain: str) -> list[tuple[int, int]]:
-    """Stretches of a text in which a day can stand: about a year, a month or a word for one."""
-    found: list[tuple[int, int]] = []
+def _windows(plain: str) -> dict[int, list[tuple[int, int]]]:
+    """Stretches of a text in which a day can stand, by what stands in them: a year, a month or a word for one."""
+    found: dict[int, list[tuple[int, int]]] = {kind: [] for kind in range(1, 5)}
     for hint in _HINT.finditer(plain):
+        spans = found[hint.lastindex or 0]
         first, last = max(0, hint.start() - 32), hint.end() + 16
-        if found and first <= found[-1][1]:
-            found[-1] = (found[-1][0], last)
+        if spans and first <= spans[-1][1]:
+            spans[-1] = (spans[-1][0], last)
         else:
-            found.append((first, last))
+            spans.append((first, last))
     return found
 
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 from exafleet.report.claims.days import dates
 from exafleet.report.claims.spans import Busy, Figure
@@ -16,6 +17,8 @@ from exafleet.report.claims.spans import Busy, Figure
 NUMBER = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?"
 # More characters than this are no number that anybody claims.
 LONGEST = 24
+# Two numbers that stand further apart than this are no range, whatever unit stands between them.
+_APART = 64
 _EN_NUMBERS: dict[str, int] = {
     "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10,
     "eleven": 11, "twelve": 12, "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "ninety": 90,
@@ -26,58 +29,69 @@ _SCALES = {"thousand": 3, "k": 3, "million": 6, "mn": 6, "m": 6, "billion": 9, "
            "tn": 12, "t": 12, "万亿": 12, "千亿": 11, "百亿": 10, "十亿": 9, "亿": 8, "千万": 7, "百万": 6,
            "十万": 5, "万": 4,
            "千": 3, "百": 2}
-_SCALE = (r"(?P<scale>thousand|million|billion|trillion|万亿|千亿|百亿|十亿|千万|百万|十万|亿|万|千|百|"
+_SCALE = (r"(?P<scale>thousand|million|billion|trillion|万亿|千亿|百亿|十亿|千万|百万|十万|亿|万|千(?!瓦)|百|"
           r"bn\b|mn\b|tn\b|[kKMBT](?![A-Za-z]))?")
 
 
 # Units by pattern: (pattern, quantity, unit as in units.csv, power of ten). Longest first where one begins another.
+# Blanks, and in English a hyphen, may stand before any of them.
 _EN_UNITS = (
-    (r"-?\s*(?:percentage points)", "", "", 0),
-    (r"\s*(?:%|percent\b|per cent\b)", "share", "%", 0),
-    (r"\s*-?\s*(?:fold\b|times\b)|\s*x\b(?!\s*\d)", "ratio", "x", 0),
-    (r"\s*-?\s*(?:GWh|gigawatt[- ]hours?)\b", "energy", "GWh", 0),
-    (r"\s*-?\s*(?:MWh|megawatt[- ]hours?)\b", "energy", "MWh", 0),
-    (r"\s*-?\s*(?:kWh|kilowatt[- ]hours?)\b", "energy", "kWh", 0),
-    (r"\s*-?\s*(?:GW|gigawatts?)\b(?!h)", "power", "GW", 0), (r"\s*-?\s*(?:MW|megawatts?)\b(?!h)", "power", "MW", 0),
-    (r"\s*-?\s*(?:kW|KW|kilowatts?)\b(?!h)", "power", "kW", 0), (r"\s*-?\s*(?:W|watts?)\b(?!h)", "power", "W", 0),
-    (r"\s*-?\s*(?:joules?|J)\s*(?:per|/|a)\s*token\b", "energy", "J/token", 0),
-    (r"\s*-?\s*(?:TB/s|terabytes? (?:per|a) second)", "rate", "TB/s", 0), (r"\s*-?\s*GB/s\b", "rate", "GB/s", 0),
-    (r"\s*-?\s*(?:TB|terabytes?)\b", "size", "TB", 0), (r"\s*-?\s*(?:GB|gigabytes?)\b", "size", "GB", 0),
-    (r"\s*-?\s*(?:nm|nanometers?|nanometres?)\b", "size", "nm", 0),
-    (r"\s*-?\s*(?:EFLOPS|EFLOP/s|exaflops?)\b", "rate", "EFLOP/s", 0),
-    (r"\s*-?\s*(?:PFLOPS|PFLOP/s|petaflops?)\b", "rate", "PFLOP/s", 0),
-    (r"\s*-?\s*(?:TFLOPS|TFLOP/s|teraflops?)\b", "rate", "TFLOP/s", 0),
-    (r"\s*(?:tokens?\s*(?:/|per|a)\s*s(?:ec(?:ond)?)?)\b", "rate", "token/s", 0),
-    (r"\s*racks?\s*(?:/|per|a)\s*(?P<every>day|week|month)\b", "rate", "racks", 0),
-    (r"\s*-?\s*(?:milliseconds?|ms)\b", "duration", "ms", 0), (r"\s*-?\s*(?:seconds?|secs?)\b", "duration", "s", 0),
-    (r"\s*-?\s*minutes?\b", "duration", "min", 0), (r"\s*-?\s*hours?\b", "duration", "h", 0),
-    (r"\s*-?\s*(?:working |business )?days?\b", "duration", "d", 0), (r"\s*-?\s*weeks?\b", "duration", "wk", 0),
-    (r"\s*-?\s*months?\b", "duration", "mo", 0), (r"\s*-?\s*quarters?\b(?! of)", "duration", "quarters", 0),
-    (r"\s*-?\s*years?\b(?! old)", "duration", "yr", 0),
-    (r"\s*-?\s*transistors?\b", "count", "", 0), (r"\s*-?\s*parameters?\b|\s*-?\s*params\b", "count", "params", 0),
-    (r"\s*-?\s*tokens?\b", "count", "tokens", 0),
-    (r"\s*-?\s*superchips?\b", "count", "superchips", 0),
-    (r"\s*-?\s*(?:GPUs?|chips?|accelerators?|cards?|graphics cards?|processors?)\b", "count", "GPUs", 0),
-    (r"\s*-?\s*(?:racks?|cabinets?|servers?|nodes?)\b", "count", "racks", 0),
-    (r"\s*-?\s*units?\b", "count", "units", 0), (r"\s*-?\s*(?:wafers?|users?|orders?|requests?)\b", "count", "", 0),
+    (r"(?:percentage points)", "", "", 0),
+    (r"(?:%|percent\b|per cent\b)", "share", "%", 0),
+    (r"(?:fold\b|times\b)|x\b(?!\s*\d)", "ratio", "x", 0),
+    (r"(?:GWh|gigawatt[- ]hours?)\b", "energy", "GWh", 0),
+    (r"(?:MWh|megawatt[- ]hours?)\b", "energy", "MWh", 0),
+    (r"(?:kWh|kilowatt[- ]hours?)\b", "energy", "kWh", 0),
+    (r"(?:GW|gigawatts?)\b(?!h)", "power", "GW", 0), (r"(?:MW|megawatts?)\b(?!h)", "power", "MW", 0),
+    (r"(?:kW|KW|kilowatts?)\b(?!h)", "power", "kW", 0), (r"(?:W|watts?)\b(?!h)", "power", "W", 0),
+    (r"(?:joules?|J)\s*(?:per|/|a)\s*token\b", "energy", "J/token", 0),
+    (r"(?:TB/s|terabytes? (?:per|a) second)", "rate", "TB/s", 0), (r"GB/s\b", "rate", "GB/s", 0),
+    (r"(?:TB|terabytes?)\b", "size", "TB", 0), (r"(?:GB|gigabytes?)\b", "size", "GB", 0),
+    (r"(?:nm|nanometers?|nanometres?)\b", "size", "nm", 0),
+    (r"(?:EFLOPS|EFLOP/s|exaflops?)\b", "rate", "EFLOP/s", 0),
+    (r"(?:PFLOPS|PFLOP/s|petaflops?)\b", "rate", "PFLOP/s", 0),
+    (r"(?:TFLOPS|TFLOP/s|teraflops?)\b", "rate", "TFLOP/s", 0),
+    (r"(?:tokens?\s*(?:/|per|a)\s*s(?:ec(?:ond)?)?)\b", "rate", "token/s", 0),
+    (r"racks?\s*(?:/|per|a)\s*(?P<every>day|week|month)\b", "rate", "racks", 0),
+    (r"(?:milliseconds?|ms)\b", "duration", "ms", 0), (r"(?:seconds?|secs?)\b", "duration", "s", 0),
+    (r"minutes?\b", "duration", "min", 0), (r"hours?\b", "duration", "h", 0),
+    (r"(?:working |business )?days?\b", "duration", "d", 0), (r"weeks?\b", "duration", "wk", 0),
+    (r"months?\b", "duration", "mo", 0), (r"quarters?\b(?! of)", "duration", "quarters", 0),
+    (r"years?\b(?! old)", "duration", "yr", 0),
+    (r"transistors?\b", "count", "", 0), (r"parameters?\b|params\b", "count", "params", 0),
+    (r"tokens?\b", "count", "tokens", 0),
+    (r"superchips?\b", "count", "superchips", 0),
+    (r"(?:GPUs?|chips?|accelerators?|cards?|graphics cards?|processors?)\b", "count", "GPUs", 0),
+    (r"(?:racks?|cabinets?|servers?|nodes?)\b", "count", "racks", 0),
+    (r"units?\b", "count", "units", 0), (r"(?:wafers?|users?|orders?|requests?)\b", "count", "", 0),
 )
 _ZH_UNITS = (
-    (r"\s*个百分点", "", "", 0), (r"\s*%", "share", "%", 0), (r"\s*成(?!本|立|为|功|员|都|果|熟)", "share", "%", 1),
-    (r"\s*倍", "ratio", "x", 0),
-    (r"\s*吉瓦时", "energy", "GWh", 0), (r"\s*兆瓦时", "energy", "MWh", 0),
-    (r"\s*(?:千瓦时|度电)", "energy", "kWh", 0),
-    (r"\s*吉瓦(?!时)", "power", "GW", 0), (r"\s*兆瓦(?!时)", "power", "MW", 0), (r"\s*千瓦(?!时)", "power", "kW", 0),
-    (r"\s*瓦(?!时)", "power", "W", 0), (r"\s*纳米", "size", "nm", 0),
-    (r"\s*毫秒", "duration", "ms", 0), (r"\s*秒", "duration", "s", 0), (r"\s*分钟", "duration", "min", 0),
-    (r"\s*个?小时", "duration", "h", 0), (r"\s*个?工作日", "duration", "d", 0), (r"\s*天", "duration", "d", 0),
-    (r"\s*(?:周|个星期|星期)(?!年)", "duration", "wk", 0), (r"\s*个月", "duration", "mo", 0),
-    (r"\s*个季度", "duration", "quarters", 0), (r"\s*年(?!代|级|报)", "duration", "yr", 0),
-    (r"\s*亿?个?晶体管", "count", "", 0), (r"\s*个?参数", "count", "params", 0),
-    (r"\s*(?:个|颗|枚|块)?超级芯片", "count", "superchips", 0),
-    (r"\s*(?:个|块|张|颗|枚|片|台|套)?\s*(?:的)?\s*(?:GPU|显卡|芯片|加速卡|加速器|卡(?!车))", "count", "GPUs", 0),
-    (r"\s*(?:个|台|套|组)?\s*(?:机柜|机架|服务器|节点)", "count", "racks", 0),
-    (r"\s*(?:次|片晶圆|名用户|用户)(?!序|要|级)", "count", "", 0),
+    (r"个百分点", "", "", 0), (r"%", "share", "%", 0), (r"成(?!本|立|为|功|员|都|果|熟)", "share", "%", 1),
+    (r"倍", "ratio", "x", 0),
+    (r"吉瓦时", "energy", "GWh", 0), (r"兆瓦时", "energy", "MWh", 0),
+    (r"(?:千瓦时|度电)", "energy", "kWh", 0),
+    (r"吉瓦(?!时)", "power", "GW", 0), (r"兆瓦(?!时)", "power", "MW", 0), (r"千瓦(?!时)", "power", "kW", 0),
+    (r"瓦(?!时)", "power", "W", 0), (r"纳米", "size", "nm", 0),
+    (r"毫秒", "duration", "ms", 0), (r"秒", "duration", "s", 0), (r"分钟", "duration", "min", 0),
+    (r"个?小时", "duration", "h", 0), (r"个?工作日", "duration", "d", 0), (r"天", "duration", "d", 0),
+    (r"(?:周|个星期|星期)(?!年)", "duration", "wk", 0), (r"个月", "duration", "mo", 0),
+    (r"个季度", "duration", "quarters", 0), (r"年(?!代|级|报)", "duration", "yr", 0),
+    (r"亿?个?晶体管", "count", "", 0), (r"个?参数", "count", "params", 0),
+    (r"(?:个|颗|枚|块)?超级芯片", "count", "superchips", 0),
+    (r"(?:个|块|张|颗|枚|片|台|套)?\s*(?:的)?\s*(?:GPU|显卡|芯片|加速卡|加速器|卡(?!车))", "count", "GPUs", 0),
+    (r"(?:个|台|套|组)?\s*(?:机柜|机架|服务器|节点)", "count", "racks", 0),
+    (r"(?:次|片晶圆|名用户|用户)(?!序|要|级)", "count", "", 0),
+    (r"(?:只|件|家|名|人|股|辆|架|座|部|份|户|项|条|艘|栋|所|枚|位|笔|吨)(?!次|民币|均|工智能)", "count", "", 0),
 )
+# English words that count nothing though they end as a plural does, or that end a clause.
+_NO_PLURAL = re.compile(r"is|was|has|this|its|as|always|perhaps|does|ours|theirs|yes|news|series|besides|afterwards|"
+                        r"towards|points|basis|sales|others|litres|liters|metres|meters|miles|acres|tonnes|tons|degrees|"
+                        r"times|inches|gallons|kilometres|kilometers|pounds|.*ss|.*us")
+_PLURAL = re.compile(r"(?:(?<=\s)|\s)(?:[a-z]+(?:-[a-z]+)?\s)?(?P<noun>people|staff|men|women|children|[a-z]{2,}s)\b"
+                     r"(?!\s(?:an?|per|each)\s(?:second|minute|hour|day|week|month|year)\b)")
+# What a number names rather than counts: "phase 2", "page 4", "Grok 3".
+_NAMES = re.compile(r"(?:[A-Z][A-Za-z]*|phase|version|step|figure|table|chapter|page|no\.?|number|part|section|level|"
+                    r"gen|generation|type|rule|item|note|day|week|round|stage|tier|第)\s*$")
 _MONEY_BEFORE = r"(?P<before>US\$|\$|USD\s?|€|EUR\s?|¥|RMB\s?|CNY\s?)"
 _MONEY_AFTER = (r"(?:\s*-?\s*(?P<after>US dollars?|cents?\b|U\.S\. dollars?|dollars?|USD\b|euros?\b|EUR\b|yuan\b|"
                 r"renminbi\b|RMB\b|CNY\b)|"
@@ -86,38 +100,57 @@ _CURRENCIES = {
     **dict.fromkeys(("cent", "us$", "$", "usd", "dollar", "us dollar", "u.s. dollar", "美元", "美金"), "USD"),
                "€": "EUR", "eur": "EUR", "euro": "EUR", "欧元": "EUR", "¥": "CNY",
                **dict.fromkeys(("rmb", "cny", "yuan", "renminbi", "元人民币", "人民币", "元"), "CNY")}
-_PER = re.compile(r"\s*(?:/|per|an?|each|for each|for one|every)\s*"
-                  r"(GPU[- ]?(?:hours?|hr|h)|kWh|MWh|GPU|chip|accelerator|card|superchip|rack|server|unit|system)\b",
+_PER = re.compile(r"\s*(?:/|per|an?|each|for each|for one|every)\s*(?P<of>GPU[- ]?(?:hours?|hr|h)|kWh|MWh|GPU|chip|"
+                  r"accelerator|card|superchip|rack|server|unit|system|(?:(?:thousand|million|billion|1,?000|1[kKMB])\s)?"
+                  r"(?:input\s|output\s)?tokens?|watt|kilowatt|megawatt|gigawatt|[kMG]?W)\b(?![- ]?hour)",
                   re.IGNORECASE | re.ASCII)
 _PER_BEFORE = re.compile(r"(?:一|每|单)(颗|枚|块|张|片|个|台|套|架|只)?\s*(?:[A-Za-z0-9 ]{0,16})?"
-                         r"(超级芯片|芯片|GPU|显卡|卡|机柜|机架|服务器)"
-                         r"[^。；！？;!?]{0,24}$")
+                         r"(超级芯片|芯片|GPU|显卡|卡(?!时)|机柜|机架|服务器)"
+                         r"[^。；！？;!?]{0,24}$|"
+                         r"每一?(?P<rate>度电?|千瓦时|兆瓦时|卡时|卡小时|GPU小时|百万\s?tokens?|瓦|千瓦|兆瓦|吉瓦)"
+                         r"[^。；！？;!?,，]{0,24}$", re.IGNORECASE)
 _EACH_BEFORE = re.compile(r"\b(?:each|per|every|an?|one)\s+(?:[\w-]+\s+){0,2}"
-                          r"(GPU|chip|accelerator|card|superchip|rack|server)s?\s+(?:[a-z]+\s+){1,4}$|"
-                          r"(?:每|单)(颗|枚|块|张|片|台|套)[^。；,，]{0,8}$", re.IGNORECASE | re.ASCII)
-_PER_AFTER = re.compile(r"\s*(?:/|每|一)\s*(超级芯片|颗|枚|块|张|片|台|套|GPU|卡|机柜|机架|服务器)")
-_OF = {**dict.fromkeys(("gpu-hour", "gpu-hours", "gpu hour", "gpu-hr", "gpu-h", "gpuhour"), "GPU-h"),
-       "kwh": "kWh", "mwh": "MWh", **dict.fromkeys(("gpu", "chip", "accelerator", "card"), "GPU"),
-       "superchip": "superchip", "rack": "rack",
-       "server": "server", "unit": "unit", "system": "unit", "超级芯片": "superchip", "芯片": "GPU", "显卡": "GPU",
-       "卡": "GPU",
-       **dict.fromkeys("颗枚块张片", "GPU"), "机柜": "rack", "机架": "rack", "服务器": "server",
-       "台": "server", "套": "unit"}
-_BOUND_BEFORE = (
-    (r"(?:up to|as (?:much|many|high) as|a maximum of|最高可?达?|高达|多达|最多)", "up to"),
-    (r"(?:at least|no (?:fewer|less) than|a minimum of|至少|不少于|起码)", "at least"),
-    (r"(?:more than|over|above|exceed(?:s|ed|ing)?|in excess of|greater than|超过了?|逾|超|高于|大于)",
-     "more than"),
-    (r"(?:less than|fewer than|under|below|不到|低于|少于|不足)", "less than"),
-    (r"(?:about|around|roughly|approximately|nearly|almost|some|an estimated|circa|close to|~)", "about"),
-    (r"(?:大约|约为?|近|将近|接近|大概|差不多)", "about"),
+                          r"(GPU|chip|accelerator|card|superchip|rack|server|unit|megawatt|gigawatt|kilowatt|watt)s?\s+"
+                          r"(?:[a-z]+\s+){1,4}$|"
+                          r"(?:每|单)(颗|枚|块|张|片|台|套|只|件)[^。；,，]{0,16}$", re.IGNORECASE | re.ASCII)
+_PER_AFTER = re.compile(r"\s*(?:/|每|一)\s*(?P<of>超级芯片|颗|枚|块|张|片|台|套|只|件|GPU小时|卡时|卡小时|GPU|卡|"
+                        r"机柜|机架|服务器|度电?|千瓦时|兆瓦时|百万\s?tokens?|千瓦|兆瓦|吉瓦|瓦)", re.IGNORECASE)
+# What one of is priced: a unit of units.csv, and the power of ten that takes the price to it.
+_OF: dict[str, tuple[str, int]] = {
+    **dict.fromkeys(("gpu-hour", "gpu-hours", "gpu hour", "gpu hours", "gpu-hr", "gpu-h", "gpuhour", "卡时", "卡小时",
+                     "gpu小时"), ("GPU-h", 0)),
+    **dict.fromkeys(("kwh", "千瓦时", "度", "度电"), ("kWh", 0)), **dict.fromkeys(("mwh", "兆瓦时"), ("MWh", 0)),
+    **dict.fromkeys(("gpu", "chip", "accelerator", "card", "芯片", "显卡", "卡", *"颗枚块张片"), ("GPU", 0)),
+    **dict.fromkeys(("superchip", "超级芯片"), ("superchip", 0)),
+    **dict.fromkeys(("rack", "机柜", "机架"), ("rack", 0)), **dict.fromkeys(("server", "服务器", "台"), ("server", 0)),
+    **dict.fromkeys(("unit", "system", "套", "只", "件"), ("unit", 0)),
+    **dict.fromkeys(("watt", "w", "瓦"), ("W", 0)), **dict.fromkeys(("kilowatt", "kw", "千瓦"), ("kW", 0)),
+    **dict.fromkeys(("megawatt", "mw", "兆瓦"), ("W", -6)), **dict.fromkeys(("gigawatt", "gw", "吉瓦"), ("W", -9)),
+    **dict.fromkeys(("token", "tokens"), ("Mtoken", 6)),
+    **{f"{many} {word}": ("Mtoken", power) for word in ("token", "tokens") for many, power in (
+        ("thousand", 3), ("1000", 3), ("1,000", 3), ("1k", 3), ("million", 0), ("1m", 0), ("百万", 0), ("billion", -3),
+        ("1b", -3))},
+}
+# Words that bound a figure, as they end before it; "no more than" stands before "more than".
+_BOUND_BEFORE: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("no more than", "not more than", "at most", "不超过", "不高于", "不大于", "不多于"), "at most"),
+    (("up to", "as much as", "as many as", "as high as", "a maximum of", "最高", "最高可达", "最高达", "高达", "多达",
+      "最多"), "up to"),
+    (("at least", "no fewer than", "no less than", "not less than", "a minimum of", "至少", "不少于", "不低于", "起码"),
+     "at least"),
+    (("more than", "over", "above", "exceed", "exceeds", "exceeded", "exceeding", "in excess of", "greater than",
+      "超过", "超过了", "逾", "超", "高于", "大于"), "more than"),
+    (("less than", "fewer than", "under", "below", "不到", "低于", "少于", "不足"), "less than"),
+    (("about", "around", "roughly", "approximately", "nearly", "almost", "some", "an estimated", "circa", "close to",
+      "~", "大约", "约", "约为", "近", "将近", "接近", "大概", "差不多"), "about"),
 )
+_BOUNDING = {last: tuple((word, name) for words, name in _BOUND_BEFORE for word in words if word[-1] == last)
+             for last in {word[-1] for words, _ in _BOUND_BEFORE for word in words}}
 _BOUND_AFTER = ((r"\s*(?:左右|上下)", "about"), (r"\s*(?:以上|or more\b)", "at least"),
                 (r"\s*(?:以下|or less\b)", "less than"))
-_BEFORE = re.compile("(?:" + "|".join(f"(?P<b{i}>{words})" for i, (words, _) in enumerate(_BOUND_BEFORE))
-                     + r")\s*(?:the\s|a\s)?$", re.IGNORECASE | re.ASCII)
 _AFTER = re.compile("|".join(f"(?P<b{i}>{words})" for i, (words, _) in enumerate(_BOUND_AFTER)),
                     re.IGNORECASE | re.ASCII)
+_AFTER_FIRST = frozenset("左上以oO")
 _TO = re.compile(r"\s*(?:to|or|and|-|~|至|到|或)\s*")
 _NEXT = re.compile(r"\s*(?:to|or|-)\s*(?:\d|" + "|".join(_EN_NUMBERS) + ")", re.ASCII)
 _FIGURE = re.compile(
@@ -132,19 +165,27 @@ _PARAMETERS = re.compile(r"参数(?:量|规模|总量)?(?:为|达到?|约|高达
 _FRACTION = re.compile(r"(?=[AaOoTtFfHh一二三四五六七八九十百千])"  # quickly past all else
                        r"(?:\b(?P<up>an?|one|two|three|four)[ -]"
                        r"(?P<down>half|third|fifth|tenth|quarter(?=s? of))s?\b"
-                       r"(?! of (?:20|the year))|\b(?P<half>half)\b(?= (?:of|the)\b(?! 20))|"
+                       r"(?! of (?:20|the year))(?=s|\s+(?:of|more|less|fewer|higher|lower|above|below|cheaper|dearer|"
+                       r"faster|slower|larger|smaller|bigger|as|off|to|from|over|the)\b|\s*(?:[,.;:)]|$))|"
+                       r"\b(?P<half>half)\b(?= (?:of|the)\b(?! 20))|"
                        r"(?<![一二三四五六七八九十百千])(?P<zd>[一二三四五六七八九十百千]{1,12})分之"
                        r"(?P<zn>[一二两三四五六七八九十]{1,12}|\d[\d.]{0,12})|"
                        r"(?P<zh>一半))", re.IGNORECASE | re.ASCII)
 _DOWN = {"half": 2, "third": 3, "quarter": 4, "fifth": 5, "tenth": 10}
-_ALONE = ((re.compile(r"\b(?:twice|doubl(?:e|es|ed|ing))\b|翻倍|翻一番|翻了?一?番", re.IGNORECASE | re.ASCII), "2 x"),
-          (re.compile(r"\b(?:tripl(?:e|es|ed|ing)|thrice)\b", re.IGNORECASE | re.ASCII), "3 x"),
-          (re.compile(r"\b(?:halv(?:e|es|ed|ing))\b|减半|腰斩", re.IGNORECASE | re.ASCII), "0.5 x"))
+# Words that are a figure by themselves: (pattern, quantity, unit, as claimed).
+_ALONE = tuple((re.compile(words, re.IGNORECASE | re.ASCII), quantity, unit, said) for words, quantity, unit, said in (
+    (r"\b(?:twice|doubl(?:e|es|ed|ing))\b|翻倍|翻一番|翻了?一?番", "ratio", "x", "2 x"),
+    (r"\b(?:tripl(?:e|es|ed|ing)|thrice)\b", "ratio", "x", "3 x"),
+    (r"\b(?:halv(?:e|es|ed|ing))\b|减半|腰斩", "ratio", "x", "0.5 x"),
+    (r"\bhalf[- ]a[- ]year\b|(?<![上下年个\d一二两三四五六七八九十])半年(?!报|度)", "duration", "mo", "6 mo")))
+# "增长一倍" is twice as much, whatever a reader may think of "增长1.2倍".
+_GROWN = re.compile(r"(?:增长|增加|提高|提升|上升|上涨|扩大|快|高|多|增)(?:了|近|约|超过?|逾|将近|至少|整整|出)*\s*$")
+# A number of billions before these words is one of parameters: "a 70B model".
+_MODEL = re.compile(r"[\s-]?(?:parameter|param\b|dense|MoE\b|LLM\b|(?:language\s)?models?\b|的?大?模型)", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Unit:
-    """What follows or frames a number."""
+class _Unit(NamedTuple):
+    """What follows or frames a number; a plain tuple, since a large text makes hundreds of thousands of them."""
 
     end: int
     quantity: str
@@ -161,8 +202,8 @@ def figures(plain: str, named: Sequence[tuple[int, int, str]] = ()) -> list[Figu
     found = [*dates(plain), *_folded(plain), *_fractions(plain)]
     busy = Busy(len(plain), [*((a, b) for a, b, _ in named), *((f.start, f.end) for f in found)])
     found += _numbers(plain, busy, {start: unit for start, _, unit in named if unit})
-    found += [Figure(start=m.start(), end=m.end(), quantity="ratio", claimed=said, unit="x") for rule, said in _ALONE
-              for m in rule.finditer(plain) if busy.free(m.start(), m.end())]
+    found += [Figure(start=m.start(), end=m.end(), quantity=quantity, claimed=said, unit=unit)
+              for rule, quantity, unit, said in _ALONE for m in rule.finditer(plain) if busy.free(m.start(), m.end())]
     return sorted(_apart(found), key=lambda f: f.start)
 
 
@@ -176,8 +217,7 @@ def _apart(found: Sequence[Figure]) -> Iterator[Figure]:
 
 
 # --------------------------------------------------------------------------------------------------------- numbers
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Atom:
+class _Atom(NamedTuple):
     """A number where it stands, with its scale and, where one follows, its unit."""
 
     start: int
@@ -190,12 +230,13 @@ class _Atom:
 def _numbers(plain: str, busy: Busy, counted: Mapping[int, str]) -> list[Figure]:
     atoms = sorted(_atoms(plain, busy, counted), key=lambda a: (a.start, -a.end))
     found: list[Figure] = []
-    skip = -1
+    skip, last = -1, len(atoms) - 1
     for i, atom in enumerate(atoms):
         if atom.start < skip:
             continue
-        after = next((a for a in atoms[i + 1:i + 4] if a.start >= atom.end), None)
-        both = _range(plain, atom, after)
+        after = next((a for a in atoms[i + 1:i + 4] if a.start >= atom.end), None) if i < last and (
+            atoms[i + 1].start - atom.end < _APART) else None
+        both = _range(plain, atom, after) if after is not None else None
         made = both or _single(plain, atom)
         if made is not None:
             found.append(made)
@@ -206,11 +247,11 @@ def _numbers(plain: str, busy: Busy, counted: Mapping[int, str]) -> list[Figure]
 def _atoms(plain: str, busy: Busy, counted: Mapping[int, str]) -> Iterator[_Atom]:
     for match in _FIGURE.finditer(plain):
         if len(match["number"]) <= LONGEST and busy.free(match.start("number"), match.end("number")):
-            yield from _atom(plain, match, counted)
+            yield _atom(plain, match, counted)
     for match in _SPELT.finditer(plain):
         value = Decimal(_EN_NUMBERS[match["word"].casefold()]).scaleb(_SCALES[match["scale"].split()[0].casefold()]
                                                                       if match["scale"] else 0)
-        unit = _unit(plain, match.end(), _EN)
+        unit = _unit(plain, match.end(), _EN) or _of_name(plain, match.end(), match.end(), counted)
         one_of = unit is not None and unit.quantity == "count" and value == 1  # "one chip" is an article, no count
         if unit is None and _NEXT.match(plain, match.end()):
             yield _Atom(start=match.start(), end=match.end(), value=value, more=False, unit=None)
@@ -218,6 +259,8 @@ def _atoms(plain: str, busy: Busy, counted: Mapping[int, str]) -> Iterator[_Atom
             yield _Atom(start=match.start(), end=match.end(), value=value, more=False, unit=unit)
     for match in _ZH_SPELT.finditer(plain):
         unit = _unit(plain, match.end(), _ZH) or _money(plain, match)
+        if unit is not None and unit.quantity == "count" and not unit.unit:  # "三家公司" tells, and claims little
+            continue
         pair = re.fullmatch(r"([一二两三四五六七八九])([一二三四五六七八九])", match[0])
         if unit is None or not unit.quantity or len(match[0]) > LONGEST or (
                 unit.quantity == "count" and match[0] == "一"):
@@ -230,23 +273,60 @@ def _atoms(plain: str, busy: Busy, counted: Mapping[int, str]) -> Iterator[_Atom
             yield _Atom(start=match.start(), end=match.end(), value=chinese(match[0]), more=False, unit=unit)
 
 
-def _atom(plain: str, match: re.Match[str], counted: Mapping[int, str]) -> Iterator[_Atom]:
-    scale = (match["scale"] or "").casefold()
-    digits = Decimal(match["number"].replace(",", ""))
-    value = (digits if "." in match["number"] else digits.normalize()).scaleb(_SCALES[scale] if scale else 0)
+def _atom(plain: str, match: re.Match[str], counted: Mapping[int, str]) -> _Atom:
+    before, number, scale, *more = match.group("before", "number", "scale", "more", "more2")
+    scale = scale.casefold() if scale else ""
+    value = Decimal(number.replace(",", ""))
+    if scale:
+        value = (value if "." in number else value.normalize()).scaleb(_SCALES[scale])
     end = match.end()
-    unit = _money(plain, match) or _unit(plain, end, _EN) or _unit(plain, end, _ZH)
-    if unit is None and scale in ("m", "b", "t", "k") and match["scale"] and not match["before"]:
+    unit = _money(plain, match, before or "") or _any_unit(plain, end)
+    if unit is None and not before:
+        unit = _loose(plain, match, scale, counted)
+    elif unit is not None and unit.quantity == "count" and plain[match.start() - 1:match.start()] == "第":
+        unit = None
+    return _Atom(start=match.start("before" if before else "number"), end=end, value=value, more=any(more), unit=unit)
+
+
+def _loose(plain: str, match: re.Match[str], scale: str, counted: Mapping[int, str]) -> _Unit | None:
+    """The unit of a number behind which none of the list stands: "5m tokens", a 70B model, 72 GB200, 18 halls."""
+    end, last = match.end(), match.start() + len(match[0].rstrip())
+    if scale in ("m", "b", "t", "k"):
         unit = _unit(plain, match.end("number"), _EN)
-    if unit is None and _PARAMETERS.search(plain, max(0, match.start() - 12), match.start()):
-        unit = _Unit(end=match.start() + len(match[0].rstrip()), quantity="count", unit="params")
-    if unit is None:
-        blank = _COUNTED.match(plain, end)
-        assert blank is not None
-        last = match.start() + len(match[0].rstrip())
-        unit = _Unit(end=last, quantity="count", unit=counted[blank.end()]) if blank.end() in counted else None
-    yield _Atom(start=match.start("before") if match["before"] else match.start("number"), end=end, value=value,
-                more=bool(match["more"] or match["more2"]), unit=unit)
+        if unit is not None:
+            return unit
+    before = plain[max(0, match.start() - 12):match.start()]
+    told = "参数" in before and _PARAMETERS.search(before)
+    if told or (scale in ("m", "b", "t", "亿") and _MODEL.match(plain, end)):
+        return _Unit(end=last, quantity="count", unit="params")
+    return _of_name(plain, end, last, counted) or _things(plain, match, before)
+
+
+def _of_name(plain: str, end: int, last: int, counted: Mapping[int, str]) -> _Unit | None:
+    """A number of what is named behind it: "72 GB200"."""
+    blank = _COUNTED.match(plain, end)
+    unit = counted.get(blank.end(), "") if blank is not None else ""
+    return _Unit(end=last, quantity="count", unit=unit) if unit else None
+
+
+def _things(plain: str, match: re.Match[str], before: str) -> _Unit | None:
+    """A number of whatever stands behind it in the plural: "18 halls", "140 permanent jobs"."""
+    things = _PLURAL.match(plain, match.end())
+    number = match["number"]
+    if things is None or _NO_PLURAL.fullmatch(things["noun"]) or number == "1":
+        return None
+    year = len(number) == 4 and number[:2] in ("19", "20")
+    if (not match["scale"] and (year or "." in number)) or _NAMES.search(before):
+        return None
+    return _Unit(end=things.end(), quantity="count", unit="", counted=things["noun"])
+
+
+def _any_unit(plain: str, at: int) -> _Unit | None:
+    """The unit that begins at a place, in the language of what stands there."""
+    first = plain[at:at + 4].lstrip(" -\n")[:1]
+    if not first or first in ".,;:!?()":  # most numbers are followed by a blank or by the end of a clause
+        return None
+    return _unit(plain, at, _EN) if first.isascii() else _unit(plain, at, _ZH)
 
 
 def _unit(plain: str, at: int, rules: _Rules) -> _Unit | None:
@@ -255,7 +335,7 @@ def _unit(plain: str, at: int, rules: _Rules) -> _Unit | None:
     if match is None or match.lastgroup is None:
         return None
     quantity, unit, power = rules.meant[int(match.lastgroup[1:])]
-    every = match.groupdict().get("every")
+    every = match["every"] if rules is _EN and quantity == "rate" else None
     return _Unit(end=match.end(), quantity=quantity, power=power, counted=match[0].strip(" -"),
                  unit=f"{unit}/{every.casefold()}" if every else unit)
 
@@ -268,20 +348,22 @@ class _Rules:
     meant: tuple[tuple[str, str, int], ...]
 
 
-def _rules(rules: Sequence[tuple[str, str, str, int]]) -> _Rules:
+def _rules(lead: str, rules: Sequence[tuple[str, str, str, int]]) -> _Rules:
     # Watts and bytes are told from words by their case, so only rules without capitals take any case.
     cased = "|".join(f"(?P<u{i}>{words if 'W' in words else f'(?i:{words})'})" for i, (words, *_) in enumerate(rules))
-    return _Rules(pattern=re.compile(cased, re.ASCII), meant=tuple((q, u, p) for _, q, u, p in rules))
+    return _Rules(pattern=re.compile(f"{lead}(?:{cased})", re.ASCII), meant=tuple((q, u, p) for _, q, u, p in rules))
 
 
-_EN, _ZH = _rules(_EN_UNITS), _rules(_ZH_UNITS)
+_EN, _ZH = _rules(r"\s*-?\s*", _EN_UNITS), _rules(r"\s*", _ZH_UNITS)
 _AFTER_MONEY = re.compile(_MONEY_AFTER, re.IGNORECASE | re.ASCII)
 
 
-def _money(plain: str, match: re.Match[str]) -> _Unit | None:
+def _money(plain: str, match: re.Match[str], before: str = "") -> _Unit | None:
     """Money by the sign before or the word behind, and what one of something costs where that is said."""
     behind = _AFTER_MONEY.match(plain, match.end())
-    sign = (match.groupdict().get("before") or "").strip().casefold()
+    if behind is None and not before:
+        return None
+    sign = before.strip().casefold()
     if behind is not None:
         word = (behind["after"] or behind["zh"] or "").casefold()
         sign = word.lstrip("亿").rstrip("s") if word not in _CURRENCIES else word
@@ -290,20 +372,30 @@ def _money(plain: str, match: re.Match[str]) -> _Unit | None:
     end = behind.end() if behind is not None else match.start() + len(match[0].rstrip())
     power = 8 if behind is not None and (behind["zh"] or "").startswith("亿") else -2 if sign == "cent" else 0
     per = _PER.match(plain, end) or _PER_AFTER.match(plain, end)
-    of = _OF.get(per[1].casefold()) if per else _of_before(plain[max(0, match.start() - 60):match.start()])
-    return _Unit(end=per.end() if per else end, quantity="price" if of else "money", power=power, counted=of or "",
-                 unit=f"{_CURRENCIES[sign]}/{of}" if of else _CURRENCIES[sign])
+    of = _of(per["of"]) if per else _of_before(plain[max(0, match.start() - 60):match.start()])
+    return _Unit(end=per.end() if per else end, quantity="price" if of else "money", counted=of[0] if of else "",
+                 power=power + (of[1] if of else 0), unit=f"{_CURRENCIES[sign]}/{of[0]}" if of else _CURRENCIES[sign])
 
 
-def _of_before(window: str) -> str | None:
+def _of(said: str) -> tuple[str, int] | None:
+    """What a price is of, by its words."""
+    words = re.sub(r"(?:in|out)put\s", "", said.casefold())
+    return _OF.get(" ".join(re.sub(r"(?<=百万)(?=t)", " ", words).split()))
+
+
+def _of_before(window: str) -> tuple[str, int] | None:
     """What a price before which "each rack costs" or "一颗芯片的售价" stands is of."""
-    said = _PER_BEFORE.search(window) or _EACH_BEFORE.search(window)
-    return _OF.get((said[2] or said[1] or "").casefold()) if said else None
+    chinese_word = "每" in window or "一" in window or "单" in window
+    said = _PER_BEFORE.search(window) if chinese_word else None
+    if said is not None:
+        return _of(said["rate"] or said[2])
+    said = _EACH_BEFORE.search(window) if chinese_word or window[-1:].isspace() else None
+    return _of(said[1] or said[2]) if said is not None else None
 
 
-def _range(plain: str, first: _Atom, second: _Atom | None) -> Figure | None:
+def _range(plain: str, first: _Atom, second: _Atom) -> Figure | None:
     """"65,000 to 70,000 dollars", "6.5万~7万美元", "700W到1200W": two numbers of one unit as one figure."""
-    if second is None or second.unit is None or not second.unit.quantity:
+    if second.unit is None or not second.unit.quantity:
         return None
     start = first.end if first.unit is None else first.unit.end
     between = plain[start:second.start]
@@ -334,6 +426,8 @@ def _single(plain: str, atom: _Atom) -> Figure | None:
     value = atom.value.scaleb(unit.power)
     if unit.unit == "yr" and value >= 100:  # a year, not a time
         return None
+    if unit.quantity == "ratio" and value == 1 and _GROWN.search(plain[max(0, atom.start - 8):atom.start]):
+        value = Decimal(2)
     if unit.unit == "quarters":
         value, unit = value * 3, _Unit(end=unit.end, quantity="duration", unit="mo", counted=unit.counted)
     bound = _bound(plain, atom.start, unit.end, atom.more)
@@ -343,12 +437,21 @@ def _single(plain: str, atom: _Atom) -> Figure | None:
 
 def _bound(plain: str, start: int, end: int, more: bool, only_about: bool = False) -> str:
     """Words before or behind a figure that bound it or say that it is near."""
-    before, after = _BEFORE.search(plain[max(0, start - 24):start]), _AFTER.match(plain, end)
-    for match, rules in ((before, _BOUND_BEFORE), (after, _BOUND_AFTER)):
-        name = rules[int(str(match.lastgroup)[1:])][1] if match is not None else ""
+    before = _bound_before(plain[max(0, start - 24):start])
+    after = _AFTER.match(plain, end) if plain[end:end + 3].strip()[:1] in _AFTER_FIRST else None
+    for name in (before, _BOUND_AFTER[int(str(after.lastgroup)[1:])][1] if after is not None else ""):
         if name and (name == "about" or not only_about):
             return f"{name} "
     return "more than " if more else ""
+
+
+def _bound_before(window: str) -> str:
+    """The bound whose words a stretch of text ends with; "" where none does."""
+    said = window.rstrip().casefold().removesuffix(" the").removesuffix(" a").rstrip()
+    for word, name in _BOUNDING.get(said[-1:], ()):
+        if said.endswith(word) and not (word[0].isascii() and said[:-len(word)][-1:].isalnum()):
+            return name
+    return ""
 
 
 def written(value: Decimal, unit: _Unit) -> str:

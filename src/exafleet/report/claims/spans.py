@@ -36,4 +36,4 @@ class Busy:
 
     def free(self, start: int, end: int) -> bool:
         """Whether none of these characters belongs to anything."""
-        return not any(self.map[start:end])
+        return self.map.find(1, start, end) < 0
