@@ -11,7 +11,8 @@ regression on log rates, iterated (Gauss-Newton) with Huber weights.
 
 The 80 % band comes from cross-validation: rows are predicted by factors fitted without their configuration group, and
 the 10 % and 90 % quantiles of what was left make the band, for stacks with enough rows their own. `held_out` rows are
-not looked at here. For each date only rows published by then are used, with the operator curves of then.
+not looked at here. For each date only rows published by then are used, with the operator curves of then; by
+May 2023 those are of A100s alone.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ from exafleet.terms.errors import ExafleetError
 from exafleet.terms.units import DATA
 
 Floats = npt.NDArray[np.float64]
-DATES = (date(2024, 11, 30), date(2026, 8, 31))
+EARLY, THEN, NOW = DATES = (date(2023, 5, 31), date(2024, 11, 30), date(2026, 8, 31))
 OUT = DATA / "practice.csv"
 FOLDS = 5
 # Residuals beyond this count by their size, not their square: a cluster with a bad day must not move the fit.
@@ -133,20 +134,20 @@ _EARLY = (("dp_floor", 1.0, "gradients were reduced after the backward pass, not
           ("tp_hidden", 0.0, "tensor-parallel reductions stood in the way of compute"),
           ("pp_hidden", 0.0, "stages sent and received between, not beside, their work"))
 OWN = {
-    **{(stack, term): (value, DATES[0], why)
+    **{(stack, term): (value, EARLY, why)
        for stack in ("stack-megatron-2021", "stack-megatron-2022", "stack-megatron-deepspeed")
        for term, value, why in _EARLY},
-    **{("stack-megatron-plain", term): (value, DATES[0], "communication is not overlapped")
+    **{("stack-megatron-plain", term): (value, EARLY, "communication is not overlapped")
        for term, value, _ in _EARLY},
-    ("stack-nanotron", "pp_hidden"): (0.0, DATES[0], "stages send and receive between their work"),
-    ("stack-pytorch", "tp_hidden"): (0.0, DATES[0], "vanilla tensor parallelism waits for its traffic"),
-    ("stack-pytorch-eager", "tp_hidden"): (0.0, DATES[0], "vanilla tensor parallelism waits for its traffic"),
-    ("stack-megatron", "gradient_bytes"): (2.0, DATES[1], "bf16 gradients in the tuned recipes of 2025 and later"),
+    ("stack-nanotron", "pp_hidden"): (0.0, THEN, "stages send and receive between their work"),
+    ("stack-pytorch", "tp_hidden"): (0.0, THEN, "vanilla tensor parallelism waits for its traffic"),
+    ("stack-pytorch-eager", "tp_hidden"): (0.0, THEN, "vanilla tensor parallelism waits for its traffic"),
+    ("stack-megatron", "gradient_bytes"): (2.0, NOW, "bf16 gradients in the tuned recipes of 2025 and later"),
 }
 # What users of a stack switch on where nothing else is said: stack, option, from, why.
 USUAL = (
-    ("stack-megatron", "one-sided", DATES[1], "HybridEP or DeepEP in nearly all expert recipes of 2026"),
-    ("stack-megatron", "partial-graphs", DATES[1], "graphs of attention and routers in most expert recipes of 2026"),
+    ("stack-megatron", "one-sided", NOW, "HybridEP or DeepEP in nearly all expert recipes of 2026"),
+    ("stack-megatron", "partial-graphs", NOW, "graphs of attention and routers in most expert recipes of 2026"),
 )
 # Stacks whose factors start from those of another: its fork, its predecessor, the same software told otherwise.
 KIN = {"stack-megatron-2022": "stack-megatron-deepspeed", "stack-megatron": "stack-nemo",
@@ -520,7 +521,7 @@ def _stack_facts(add: Callable[..., None], stack: str, mine: Sequence[Group], th
 
 def known_by(as_of: date) -> Facts:
     """Facts as of a date, with the model shapes of today: a shape is not news, its row merely has a later source."""
-    then, now = load_facts(as_of), load_facts(DATES[-1])
+    then, now = load_facts(as_of), load_facts(NOW)
     models = {s.id for s in now.subjects.of_kind("model")}
     return replace(then, table={**{k: v for k, v in now.table.items() if k[0] in models}, **then.table})
 

@@ -87,7 +87,7 @@ def test_opt_175b_time_to_interrupt():
 def test_servers_out_for_repair_in_the_infinitehbd_trace():
     out = rate("infinitehbd") * FACTS.value("node-8.repair_time")
     assert out == pytest.approx(FACTS.value("node-8.down_share"), rel=0.02)
-    assert repair_share(FACTS, reliability(FACTS)) == pytest.approx(0.0231, abs=0.003)
+    assert repair_share(FACTS) == pytest.approx(0.0231, abs=0.003)
 
 
 def test_b200_cluster_time_between_failures():

@@ -123,20 +123,20 @@ def _cells(bench: Bench, scenario: Scenario, job: Job, name: str) -> list[Cell]:
         on = system(bench.facts, name)
         if job.systems and on.id not in job.systems and name not in job.systems:
             return [Cell(size=on.chips, why=Why.NOT_OFFERED)]
-        model, known = arch(bench.facts, job.model), reliability(bench.facts)
+        model = arch(bench.facts, job.model)
+        if isinstance(job, ResearchJob):
+            return [_research(bench, job, on, model)]
+        known = reliability(bench.facts)
         if isinstance(job, TrainJob):
             return _training(bench, scenario, job, on, model, known)
-        if isinstance(job, ServeJob):
-            return [_serving(bench, job, on, model, known)]
-        return [_research(bench, job, on, model, known)]
+        return [_serving(bench, job, on, model, known)]
     except FactError:
         return [Cell(size=1, why=Why.NO_FACTS)]
 
 
-def repair_share(facts: Facts, known: Reliability) -> float:
+def repair_share(facts: Facts) -> float:
     """Mean share of servers out for repair: failures times time until back. [1]"""
-    repair = facts.value(f"{NODE}.repair_time")
-    out = known.failure_rate * repair
+    out = facts.value(f"{NODE}.node_failure_rate") * facts.value(f"{NODE}.repair_time")
     return out / (1.0 + out)
 
 
@@ -175,7 +175,7 @@ def _gang(bench: Bench, task: TrainTask, on: System, size: int, known: Reliabili
         return Cell(size=size, why=why)
     params = float(parameters(task.arch, mtp=True).total)
     shares = goodput(params, size, known, chip_write=on.chip.nic_bw or math.inf)
-    useful = float(shares["useful"]) * (1.0 - repair_share(bench.facts, known))
+    useful = float(shares["useful"]) * (1.0 - repair_share(bench.facts))
     return Cell(size=size, work=float(best.tokens_per_s[0]) * useful, low=float(best.low[0]) * useful,
                 high=float(best.high[0]) * useful, power=float(power(on, bench.facts, Activity.TRAINING, size).total),
                 goodput=useful, mfu=float(best.mfu[0]), layout=best.layouts.words()[0])
@@ -227,7 +227,7 @@ def _serving(bench: Bench, job: ServeJob, on: System, model: Arch, known: Reliab
     if result.why != Why.OK or result.layout is None:
         return Cell(size=on.chips, why=result.why)
     size = result.layout.replica
-    up = serving_share(size, known) * (1.0 - repair_share(bench.facts, known))
+    up = serving_share(size, known) * (1.0 - repair_share(bench.facts))
     share = size * up / result.chips
     return Cell(size=size, work=result.rate * share, low=result.low * share, high=result.high * share, goodput=up,
                 power=float(power(on, bench.facts, Activity.SERVING, size).total),
@@ -253,7 +253,7 @@ def serving_share(chips: int, known: Reliability) -> float:
 
 
 # ------------------------------------------------------------------------------------------------------ research
-def _research(bench: Bench, job: ResearchJob, on: System, model: Arch, known: Reliability) -> Cell:
+def _research(bench: Bench, job: ResearchJob, on: System, model: Arch) -> Cell:
     """Speed of one unit in chips of the reference, on the smallest run of the model that fits each of them."""
     reference = system(bench.facts, job.reference)
     here, there = _speed(bench, job, model, on), _speed(bench, job, model, reference)
@@ -264,7 +264,7 @@ def _research(bench: Bench, job: ResearchJob, on: System, model: Arch, known: Re
     ratio, low, high = here[0] / there[0], here[1] / there[0], here[2] / there[0]
     same = on.id == reference.id
     # A chip of the reference is one by definition, whatever the model makes of it.
-    up = 1.0 - repair_share(bench.facts, known)
+    up = 1.0 - repair_share(bench.facts)
     return Cell(size=on.chips, work=on.chips * up * ratio, low=on.chips * up * (ratio if same else low),
                 high=on.chips * up * (ratio if same else high), goodput=up, mfu=here[3], layout=here[4],
                 power=float(power(on, bench.facts, Activity.TRAINING, on.chips).total))

@@ -126,9 +126,10 @@ class Solver:
         made.valid, made.alien = True, False
         self._highs.setBasis(made)
 
-    def suggest(self, v: Floats) -> None:
-        """A feasible point for a mixed-integer solve to start from."""
-        self._highs.setSolution(len(v), np.arange(len(v), dtype=np.int32), v)
+    def suggest(self, v: Floats, columns: Ints | None = None) -> None:
+        """A point for a mixed-integer solve to start from, or some columns of one; ignored where it is not feasible."""
+        at = np.arange(len(v)) if columns is None else columns
+        self._highs.setSolution(len(v), at.astype(np.int32), v)
 
     def solve(self) -> Solved:
         """Run, and read whatever came of it."""

@@ -48,6 +48,7 @@ class TwoStage:
     drawn2, drawn_cash2                     the part of parts2 and cash2 whose price is drawn
     dear                                    how much more that part costs in draw n, as a share [N, Y]
     build                                   the blocks, for reading a solution by name
+    start                                   a first stage worth trying first; NaN where it says nothing [X]
     """
 
     first: csr_matrix
@@ -83,6 +84,7 @@ class TwoStage:
     drawn_cash2: csr_matrix
     dear: Floats
     build: Build
+    start: Floats | None = None
 
     @property
     def draws(self) -> int:

@@ -94,6 +94,9 @@ def solve_written_out(p: TwoStage, gap: float, stop: Stop | None = None) -> Answ
     """One mixed-integer programme. Practical for a few draws; `solve_decomposed` is for many."""
     problem = write_out(p)
     solver = Solver(problem, stop=stop, mip_rel_gap=gap, mip_abs_gap=1e-9 if gap == 0 else 1e-7)
+    if p.start is not None:
+        known = np.flatnonzero(np.isfinite(p.start))
+        solver.suggest(p.start[known], known)
     return told(p, problem, solver.solve())
 
 

@@ -26,6 +26,7 @@ from exafleet.replay.hindsight import Hindsight, hindsight
 from exafleet.replay.rolling import Life, Said, Settings, Truth, View, accepted, roll
 from exafleet.replay.splice import STATE, TERMS, spliced
 from exafleet.terms.calendar import Month, month_of, month_start
+from exafleet.terms.why import Why
 
 EVERY = {"month": 1, "quarter": 3}
 # Tables of facts that no rate is computed from: rates need not be found anew when only these have grown.
@@ -201,6 +202,25 @@ def unrecorded(known: Knowledge) -> tuple[str, ...]:
     return tuple(x.id for x in deliveries if x.id not in told)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unrated:
+    """A job whose speed on a system no plan of these days could reckon, because a figure was not known yet."""
+
+    job: str
+    system: str
+    days: tuple[date, ...]
+
+
+def unrated(known: Knowledge) -> tuple[Unrated, ...]:
+    """Jobs on systems that plans took to be of no use for want of a figure, and the days of those plans."""
+    found: dict[tuple[str, str], list[date]] = {}
+    for k, day in enumerate(known.when.days):
+        rates = known.view(k).rates
+        for j, s in np.argwhere((rates.why == int(Why.NO_FACTS)).any(axis=2) & ~(rates.work_per_s > 0).any(axis=2)):
+            found.setdefault((rates.jobs[j], rates.systems[s]), []).append(day)
+    return tuple(Unrated(job=job, system=system, days=tuple(days)) for (job, system), days in found.items())
+
+
 # ------------------------------------------------------------------------------------------------------------ one run
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backtest:
@@ -210,6 +230,7 @@ class Backtest:
     best       with hindsight; None when it was stopped before
     compute    useful and installed compute of each life, of hindsight, and as reported
     unrecorded offers and open orders that came as quoted for want of a record
+    unrated    jobs on systems that some plans could not rate
     """
 
     when: Dates
@@ -221,6 +242,7 @@ class Backtest:
     reported: Delivered | None
     speeds: Speeds
     unrecorded: tuple[str, ...]
+    unrated: tuple[Unrated, ...] = ()
     stopped: str = ""
 
 
@@ -238,6 +260,7 @@ def backtest(known: Knowledge, policies: Sequence[Policy], settings: Settings, s
     return Backtest(
         when=known.when, truth=true, lives=tuple(lives), best=best, speeds=speed, stopped=stopped,
         delivered=tuple(delivered(true, speed, life.lived) for life in lives), unrecorded=unrecorded(known),
+        unrated=unrated(known),
         delivered_best=delivered(true, speed, best.lived) if best is not None else None,
         reported=reported(true.market, speed))
 

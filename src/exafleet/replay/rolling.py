@@ -145,13 +145,14 @@ def roll(policy: Policy, known: Known, truth: Truth, dates: Sequence[int], setti
     """
     asked = settings or Settings()
     ends = [*dates[1:], truth.market.months]
+    values: Values = {}
     lived, decided, objective, gap = Lived(), [], [], []
     try:
         for k, (now, end) in enumerate(zip(dates, ends, strict=True)):
             if said is not None:
                 said(policy.name, k, len(dates))
             view = known(k, min(truth.market.months, now + (policy.window or truth.market.months)))
-            values, expected, left = decide(view, lived, policy, asked)
+            values, expected, left = decide(view, lived, policy, asked, values)
             if asked.stop is not None and asked.stop():
                 break
             lived = live(view, truth, lived, values, end)
@@ -174,14 +175,20 @@ def month_of(key: Key) -> int:
 
 
 # ----------------------------------------------------------------------------------------------------------- decide
-def decide(view: View, lived: Lived, policy: Policy, asked: Settings) -> tuple[Values, float, float]:
-    """First-stage decisions of every month from now on, what the plan expects in all [USD], and its gap."""
+def decide(view: View, lived: Lived, policy: Policy, asked: Settings,
+           before: Values | None = None) -> tuple[Values, float, float]:
+    """First-stage decisions of every month from now on, what the plan expects in all [USD], and its gap.
+
+    before   decisions of the plan before, to start from
+    """
     market = at_dates_only(view.market)
     draws = from_now(market, policy.draws or asked.draws, asked.seed, view.rates, lived.months)
     found = _sets(market, view.rates, draws, lived.placements())
     p = carried(_believed(market, draws, found, lived), lived)
     if policy.orders is not None:
         p = _ordered(p, policy.orders(market, draws, lived.months, _made(lived)), lived.months)
+    if before:
+        p = replace(p, start=first_names(p.build).vector({**before, **lived.first}))
     answer = choose(p)(p, asked.gap, asked.stop or _never, None)[1]
     if answer.status == "infeasible" and lived.months:
         p = _lenient(p)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import date
 
 from exafleet.plan.carry import Values
 from exafleet.replay.backtest import Backtest
 from exafleet.replay.delivered import REFERENCE, Delivered
+from exafleet.replay.hindsight import Hindsight
 from exafleet.replay.rolling import sooner
 from exafleet.report.table import Cell, Column, Report, Table
 
@@ -29,9 +31,22 @@ def _summary(runs: Sequence[Backtest]) -> Iterator[str]:
         if run.unrecorded:
             yield f"Nothing is recorded of {', '.join(run.unrecorded)}: what is ordered there comes as quoted."
             break
+    yield from _unrated(runs)
     reference = runs[0].speeds.reference if runs else REFERENCE
     yield (f"A useful chip-hour is what one accelerator of {reference} does of the same job in an hour, from Rates; "
            "chips count at the mean of the jobs.")
+
+
+def _unrated(runs: Sequence[Backtest]) -> Iterator[str]:
+    """What plans could not reckon, a sentence for each job on each system, whatever the first day."""
+    days: dict[tuple[str, str], set[date]] = {}
+    for run in runs:
+        for found in run.unrated:
+            days.setdefault((found.job, found.system), set()).update(found.days)
+    for (job, system), when in days.items():
+        last = f" to {max(when).isoformat()}" if len(when) > 1 else ""
+        yield (f"How fast {job} runs on {system} could not be reckoned from what was known on {min(when).isoformat()}"
+               f"{last}: plans of those days took it to be of no use.")
 
 
 def _owners(runs: Sequence[Backtest]) -> list[str]:
@@ -41,7 +56,7 @@ def _owners(runs: Sequence[Backtest]) -> list[str]:
 def _policies(runs: Sequence[Backtest]) -> Table:
     owners = _owners(runs)
     columns = [Column(title="from"), Column(title="policy"), Column(title="cost", kind="money"),
-               Column(title="regret", kind="money"), Column(title="spent on hardware", kind="money"),
+               Column(title="regret", kind="money"), Column(title="at most", kind="money"), Column(title="hardware", kind="money"),
                *(Column(title=f"useful chip-hours, {o}", kind="count") for o in owners),
                *(Column(title=f"chips at the end, {o}", kind="count") for o in owners)]
     rows = tuple(row for run in runs for row in _rows(run, owners))
@@ -51,17 +66,20 @@ def _policies(runs: Sequence[Backtest]) -> Table:
 
 def _rows(run: Backtest, owners: Sequence[str]) -> Iterator[tuple[Cell, ...]]:
     start = run.when.days[0].isoformat()
-    best = float(run.best.cost.total) if run.best is not None else None
     for life, made in zip(run.lives, run.delivered, strict=True):
-        cost = float(life.cost.total)
-        yield (start, life.policy.name, cost, cost - best if best is not None else None,
+        yield (start, life.policy.name, *_regret(float(life.cost.total), run.best),
                _part(life.cost.names, life.cost.values), *_compute(made, owners))
     if run.best is not None and run.delivered_best is not None:
-        yield (start, HINDSIGHT, best, 0.0, _part(run.best.cost.names, run.best.cost.values),
-               *_compute(run.delivered_best, owners))
+        yield (start, HINDSIGHT, *_regret(float(run.best.cost.total), run.best),
+               _part(run.best.cost.names, run.best.cost.values), *_compute(run.delivered_best, owners))
     if run.reported is not None:
         spent = sum(run.reported.spent.values())
-        yield (start, REPORTED, None, None, spent or None, *_compute(run.reported, owners))
+        yield (start, REPORTED, None, None, None, spent or None, *_compute(run.reported, owners))
+
+
+def _regret(cost: float, best: Hindsight | None) -> tuple[float, float | None, float | None]:
+    """A cost, by how much it is above the best found with hindsight, and above what nothing can cost less than."""
+    return cost, None if best is None else cost - float(best.cost.total), None if best is None else cost - best.bound
 
 
 def _part(names: Sequence[str], values: object) -> float:
@@ -84,7 +102,8 @@ def _lead(runs: Sequence[Backtest]) -> str:
         near = min(run.lives, key=lambda life: float(life.cost.total)).policy.name
         wins[near] = wins.get(near, 0) + 1
     said = ", ".join(f"{name} ({n} of {len(told)})" if len(told) > 1 else name for name, n in wins.items())
-    return ("Cost in present value, value of runs and what is left at the end taken off; regret against hindsight. "
+    return ("Cost in present value, value of runs and what is left at the end taken off; regret against the best found "
+            "with hindsight, and at most (proven) against anything. Hardware: what was spent on it. "
             f"Nearest to hindsight: {said}.")
 
 
