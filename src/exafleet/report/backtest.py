@@ -56,7 +56,8 @@ def _owners(runs: Sequence[Backtest]) -> list[str]:
 def _policies(runs: Sequence[Backtest]) -> Table:
     owners = _owners(runs)
     columns = [Column(title="from"), Column(title="policy"), Column(title="cost", kind="money"),
-               Column(title="regret", kind="money"), Column(title="at most", kind="money"), Column(title="hardware", kind="money"),
+               Column(title="regret", kind="money"), Column(title="at most", kind="money"),
+               Column(title="hardware", kind="money"),
                *(Column(title=f"useful chip-hours, {o}", kind="count") for o in owners),
                *(Column(title=f"chips at the end, {o}", kind="count") for o in owners)]
     rows = tuple(row for run in runs for row in _rows(run, owners))
