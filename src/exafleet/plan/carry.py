@@ -111,7 +111,11 @@ def _named(members: Members, b: Build, labels: Labels) -> Named:
     for name, block in members.blocks().items():
         if name in DERIVED or not block.size:
             continue
-        rows, scale = labels.get(name, _by_position(block, b.market.months))
+        if not (block >= 0).any():
+            continue
+        if name not in labels:
+            raise RuntimeError(f"no names for the columns {name!r}: nothing could be carried over in them")
+        rows, scale = labels[name]
         when = _months(name, block, b)
         flat = block.reshape(len(rows), -1) if rows else block.reshape(0, 0)
         width = flat.shape[1] if rows else 0
@@ -149,12 +153,6 @@ def _groups(b: Build) -> Ints:
     return groups
 
 
-def _by_position(block: Ints, months: int) -> tuple[list[Key], float]:
-    """A block nobody has named: by its place, which is right while the scenario's records stay the same."""
-    lead = block.shape[:-1] if block.ndim and block.shape[-1] == months else block.shape
-    return [tuple(int(i) for i in at) for at in np.ndindex(lead)], 1.0
-
-
 def _first_labels(b: Build) -> Labels:
     scenario, book, market = b.market.scenario, b.book, b.market
     owners, offers = [o.id for o in scenario.owners], [f.id for f in scenario.offers]
@@ -165,7 +163,12 @@ def _first_labels(b: Build) -> Labels:
     slots: list[Key] = [(transfers[t], *(orders[c] if c >= 0 else open_orders[q])) for t, c, q in zip(
         p.slot_transfer, p.slot_order, p.slot_open, strict=True)]
     groups: list[Key] = [(offers[f], owners[o], int(t)) for f, o, t in _groups(b)]
-    return {"slot": (slots, 1.0), "swap": ([(s.id,) for s in scenario.swaps], 1.0),
+    changes: list[Key] = [(scenario.open_orders[q].id, offers[f], int(i)) for q, f, i in zip(
+        b.swap.order, b.swap.offer, b.swap.option, strict=True)]
+    financed: list[Key] = [(scenario.finance[i].id, *orders[c]) for i, c in zip(
+        b.funds.which, b.funds.order, strict=True)]
+    return {"change": (changes, 1.0), "financed": (financed, 1.0), "slot": (slots, 1.0),
+            "swap": ([(s.id,) for s in scenario.swaps], 1.0),
             "placed": (groups, 1.0), "lots": (groups, 1.0),
             "order": (orders, 1.0), "tier": (orders, 1.0), "keep": (open_orders, 1.0), "cancel": (open_orders, 1.0),
             "contract": ([(r.id, o) for r in scenario.rentals for o in owners], 1.0),
@@ -196,12 +199,17 @@ def _second_labels(b: Build) -> Labels:
     by_job: list[Key] = [(j,) for j in jobs]
     handed: list[Key] = [(scenario.transfers[t].id, *holders[a], *holders[z]) for t, a, z in zip(
         b.passing.lane_transfer, b.passing.lane_from, b.passing.lane_to, strict=True)]
-    books: list[Key] = [(i,) for i in range(len(b.y["in hand"]))]
-    return {"handed": (handed, 1.0),
+    by_owner: list[Key] = [(o,) for o in owners]
+    rented: list[Key] = [(r.id, o) for r in scenario.rentals for o in owners]
+    lent: list[Key] = [(owners[b.lending.borrower[g]], *holders[h]) for g, h in zip(
+        b.grants.agreement, b.grants.holder, strict=True)]
+    return {"handed": (handed, 1.0), "granted": (lent, 1.0), "given": (lent, 1.0), "back": (lent, 1.0),
+            "sold through": ([(c.id, *key) for c in scenario.channels for key in stock], 1.0),
+            "used beyond": (rented, 1.0), "absent": (holders, 1.0),
             "warehouse": (stock, 1.0), "sold warehouse": (stock, 1.0), "install": (holders, 1.0),
             "installed": (holders, 1.0), "sold installed": (holders, 1.0), "moved": (lanes, 1.0), "use": (pairs, 1.0),
             "run": (gangs, 1.0), "short": (by_job, b.peak), "done": (by_job, 1.0), "missing": (by_job, 1.0),
-            "in hand": (books, b.money), "overdraft": (books, b.money),
+            "in hand": (by_owner, b.money), "overdraft": (by_owner, b.money),
             "not ordered": ([(f.id,) for f in scenario.offers], 1.0)}
 
 

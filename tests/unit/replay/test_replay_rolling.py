@@ -271,3 +271,42 @@ def test_names_are_each_their_own(case: Instance) -> None:
     for names in (first_names(build), second_names(build)):
         told = [key for key in names.keys if key]
         assert len(set(told)) == len(told)
+
+
+def named_columns(market: Market, rates: Rates) -> set[tuple[str | int, ...]]:
+    from exafleet.plan.sets import sets
+    from exafleet.plan.twostage import two_stage
+
+    draws = draw(market, 1, 1, rates=rates)
+    return {key for key in second_names(two_stage(market, draws, sets(market, rates, draws)).build).keys if key}
+
+
+def test_names_stay_when_records_come_in_another_order(case: Instance) -> None:
+    """What was sold through a channel, used beyond a contract or held by a loan is known by what it is, not its row."""
+    from exafleet.facts.deals import Channel
+
+    scenario = case.market.scenario
+    rentals = tuple(replace(r, take=0.5, over=r.price.scaled(2.0)) for r in scenario.rentals)
+    channels = (Channel(id="broker", share=0.9, most=Steps.constant(1000.0)),
+                Channel(id="auction", share=0.6, most=Steps.constant(1000.0)))
+    market = replace(case.market, scenario=replace(scenario, rentals=rentals, channels=channels))
+    # The same records in another order: the first of everything is the last.
+    swapped = replace(market, scenario=replace(market.scenario, rentals=rentals[::-1], channels=channels[::-1]),
+                      rental_price=market.rental_price[::-1], rental_most=market.rental_most[::-1],
+                      can_rent=market.can_rent[::-1], rentable=market.rentable[::-1])
+    names, again = named_columns(market, case.rates), named_columns(swapped, case.rates)
+    assert names == again
+    for kind in ("sold through", "used beyond"):
+        parts = [key[1:] for key in names if key[0] == kind]
+        assert parts, f"the case must have columns {kind}"
+        assert all(isinstance(part, str) for key in parts for part in key[:-1])
+
+
+def test_columns_without_a_name_are_not_carried_by_their_place(case: Instance,
+                                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    from exafleet.plan import carry
+
+    real = carry._second_labels
+    monkeypatch.setattr(carry, "_second_labels", lambda b: {k: v for k, v in real(b).items() if k != "installed"})
+    with pytest.raises(RuntimeError, match="no names for the columns 'installed'"):
+        named_columns(case.market, case.rates)
