@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from exafleet.apps.options import AsOf, Own
+from exafleet.apps.options import AsOf, Lang, Language, Own
 
 if TYPE_CHECKING:
     from datetime import date
@@ -56,6 +56,7 @@ def check(
     ] = None,
     as_of: AsOf = None,
     own: Own = None,
+    lang: Lang = Language.en,
     out: Out = None,
 ) -> None:
     """Compute the verdict on every claim of a file: true, under which conditions, false, or what would decide it.
@@ -65,6 +66,7 @@ def check(
       exafleet claims check gb200-2024-12
       exafleet claims check gb200-2024-12 --only C19 --as-of 2024-12-19
       exafleet claims check my-claims.toml --format html --out verdicts.html
+      exafleet claims check gb200-2024-12 --lang zh
     """
     from exafleet.apps.errors import INTERRUPTED
     from exafleet.apps.files import check_writable
@@ -83,26 +85,27 @@ def check(
     with progress.phase("claims"):
         checked = verdicts(claims, facts, wanted, told=lambda name, done, total: progress.step(
             f"{name}, {done} of {total}"))
-    _write(_written(checked, form, to_file=out is not None), out)
+    _write(_written(checked, form, lang.value, to_file=out is not None), out)
     if checked.left:
         note(f"exafleet: stopped; not checked: {', '.join(checked.left)}.")
         raise typer.Exit(INTERRUPTED)
 
 
-def _written(checked: Checked, form: CheckFormat, *, to_file: bool) -> str:
-    """Verdicts as text of a format."""
+def _written(checked: Checked, form: CheckFormat, language: str, *, to_file: bool) -> str:
+    """Verdicts as text of a format, in a language."""
     from exafleet.apps.output import as_json, is_terminal, width
     from exafleet.report.claims import answer
 
     if form is CheckFormat.json:
-        return as_json(answer.as_json(checked))
+        return as_json(answer.as_json(checked, language))
     if form is CheckFormat.html:
         from exafleet.report.claims.page import page
 
-        return page(checked)
+        return page(checked, language)
     from exafleet.report.terminal import text
 
-    return text(answer.report(checked), width=width(), colour=is_terminal(sys.stdout) and not to_file)
+    return text(answer.report(checked, language), width=width(), colour=is_terminal(sys.stdout) and not to_file,
+                language=language)
 
 
 def _write(text: str, out: Path | None) -> None:

@@ -99,7 +99,7 @@ def compare(
         title = f"Training {arch.name} on {sizes} accelerators: sequences of {seq:,}, {each:,} in a step"
     report = Report(
         title=f"{title}, {' and '.join(dict.fromkeys(formats))}",
-        subtitle=f"facts as of {facts.as_of.isoformat()}",
+        subtitle=facts.told,
         summary=_refusals(found),
         cards=(),
         tables=(_speed_table(found, serve), _parts_table(found, "token_parts" if serve else "time_parts")),

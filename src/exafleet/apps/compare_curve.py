@@ -158,7 +158,7 @@ def _report(base: Side, over: Side, d: dict[str, Any], facts: Facts) -> Report:
     return Report(
         title=f"Serving {task.arch.name}: {over.system.name} over {base.system.name}",
         subtitle=f"{task.input_tokens:,} tokens in, {task.output_tokens:,} out; first token within "
-                 f"{duration(task.ttft)}, each further one within {duration(task.tpot)}; facts as of {d['as_of']}",
+                 f"{duration(task.ttft)}, each further one within {duration(task.tpot)}; {facts.told}",
         summary=_sentences(base, over, d),
         cards=(),
         tables=(_sides_table(d), _curve_table(d), _later_table(d), _pools_table(base, d),

@@ -279,7 +279,7 @@ def _row(fact: Fact, label: str) -> tuple[str, ...]:
 def _report(title: str, facts: Facts, tables: list[Table]) -> Any:
     from exafleet.report.table import Report
 
-    return Report(title=title, subtitle=f"as of {facts.as_of.isoformat()}", summary=(), cards=(), tables=tuple(tables))
+    return Report(title=title, subtitle=facts.told, summary=(), cards=(), tables=tuple(tables))
 
 
 def _data(facts: Facts, key: str) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def facts_as_of(words: str | None, own: Sequence[Path] | None = None) -> Facts:
     if asked is not None:
         return load_facts(asked, tuple(own or ()))
     known = load_facts(date.max, tuple(own or ()))
-    return replace(known, as_of=max((f.as_of for f in known), default=date.min))
+    return replace(known, as_of=max((f.as_of for f in known), default=date.min), whole=True)
 
 
 def arch_of(facts: Facts, words: str) -> Arch:

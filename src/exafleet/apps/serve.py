@@ -109,13 +109,13 @@ def serve(
         asked = read(facts, arch, machine, words)
         told = trace_figures(asked.task, machine, facts, trace, gpus=gpus, layout=layout, replicas=replicas,
                              router=router, speed=speed, cache_blocks=cache_blocks)
-        show(trace_report(data := {"as_of": facts.as_of.isoformat(), **told}), form, data)
+        show(trace_report(data := {"as_of": facts.as_of.isoformat(), **told}, facts.told), form, data)
         return
     asked = read(facts, arch, machine, words)
     figures = serve_figures(asked.task, asked.system, asked.gpus, facts, rate=asked.rate, kinds=asked.kinds,
                             limits=asked.limits, price=asked.price)
     data = {"as_of": facts.as_of.isoformat(), **figures}
-    report = serve_report(asked.task.arch.name, data)
+    report = serve_report(asked.task.arch.name, data, facts.told)
     if beside:
         report, data = with_beside(report, data, asked.task, asked.system)
     show(report, form, data)

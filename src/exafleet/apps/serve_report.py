@@ -12,11 +12,12 @@ from exafleet.terms.why import SENTENCES, Why
 FRONT_ROWS = 10
 
 
-def serve_report(name: str, d: Mapping[str, Any]) -> Report:
+def serve_report(name: str, d: Mapping[str, Any], facts: str) -> Report:
     """Everything the command says.
 
     name   of the model
     d      what `serve_figures` gives, and "as_of"
+    facts  which facts these are, in words
     """
     formats = f"{d['dtype']}, cache {d['kv_dtype']}"
     formats += "" if d["weight_dtype"] == d["dtype"] else f", weights {d['weight_dtype']}"
@@ -30,7 +31,7 @@ def serve_report(name: str, d: Mapping[str, Any]) -> Report:
         title=f"Serving {name} on {d['gpus']:,} accelerators of {d['system']}",
         subtitle=f"{formats}; {d['input_tokens']:,} tokens in{hit}, {d['output_tokens']:,} out; first token within "
                  f"{words.duration(d['ttft_target'])}, each further one within {words.duration(d['tpot_target'])}; "
-                 f"facts as of {d['as_of']}",
+                 f"{facts}",
         summary=_sentences(d),
         cards=(),
         tables=(_parts_table("token", "Where the time of an output token goes", d["token_parts"]),

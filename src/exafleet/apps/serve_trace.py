@@ -322,14 +322,14 @@ def _over_time(run: Replay) -> list[dict[str, Any]]:
 # ------------------------------------------------------------------------------------------------------ report
 
 
-def trace_report(d: dict[str, Any]) -> Report:
-    """The figures of `trace_figures` for people."""
+def trace_report(d: dict[str, Any], facts: str = "") -> Report:
+    """The figures of `trace_figures` for people; `facts` says which facts they rest on."""
     from exafleet.report.table import Report
     from exafleet.terms.format import duration, significant
 
     trace = d["trace"]
     fast = "" if d["speed"] == 1 else f", {significant(d['speed'])} times as fast"
-    dates = f"; facts as of {d['as_of']}" if "as_of" in d else ""
+    dates = f"; {facts}" if facts else ""
     first, each = duration(d["ttft_target"]), duration(d["tpot_target"])
     return Report(
         title=f"{trace['file']} on {d['replicas']:,} replicas of {d['model']}, {d['layout']} on {d['system']}",

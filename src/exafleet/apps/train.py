@@ -220,7 +220,7 @@ def _answer(
     report = Report(
         title=f"Training {task.arch.name} on {gpus:,} accelerators of {system.name}",
         subtitle=f"{task.dtype}, sequences of {task.seq:,}, {task.batch:,} in a step; "
-        f"facts as of {facts.as_of.isoformat()}",
+        f"{facts.told}",
         summary=_sentences(data),
         cards=(),
         tables=(_time_table(data), _memory_table(data), _list_table(data), _why_table(data)),

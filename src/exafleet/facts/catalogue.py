@@ -19,6 +19,7 @@ from exafleet.facts.subjects import Subjects
 from exafleet.facts.table import read_tables
 from exafleet.terms.calendar import Month, month
 from exafleet.terms.errors import FactError, MissingFact, OutOfRange, Problem, nearest
+from exafleet.terms.said import Said, said
 from exafleet.terms.term import Term, term, terms
 from exafleet.terms.units import DATA, base_unit, parse
 
@@ -49,6 +50,12 @@ class Facts:
     sources: Mapping[str, str]
     table: _Table
     overlay: Mapping[tuple[str, str], Mapping[str, Fact]] = field(default_factory=dict)
+    whole: bool = False  # no day was asked for: nothing is left out, and `as_of` is the day of the newest
+
+    @property
+    def told(self) -> Said:
+        """Which facts these are, in words: "facts as of 2024-12-19", or all of them."""
+        return said("facts.every" if self.whole else "facts.as of", day=self.as_of.isoformat())
 
     def get(self, key: str) -> Fact:
         """The fact at `key`; raises MissingFact with the nearest keys, or why the fact is not visible."""

@@ -17,12 +17,13 @@ from exafleet.facts.catalogue import Facts
 from exafleet.facts.scenario.document import parse_text
 from exafleet.facts.scenario.tables import Folder
 from exafleet.report.claims import amount, vocabulary
-from exafleet.report.claims.answer import Checked, as_json, because, check
+from exafleet.report.claims.answer import Checked, as_json, because, check, report
 from exafleet.report.claims.claimed import QUANTITIES, claimed
 from exafleet.report.claims.document import CLAIM_KEYS, load_claims, names, read_claims
 from exafleet.report.claims.judge import Verdict
 from exafleet.report.claims.page import page
 from exafleet.terms.errors import FactError
+from exafleet.terms.said import say
 
 NAME = "gb200-2024-12"
 ROOT = Path(__file__).resolve().parents[3]
@@ -388,7 +389,7 @@ def test_text_of_a_claim_comes_out_as_text(facts: Facts) -> None:
 def test_the_page_is_small_and_asks_nobody(checked: Checked) -> None:
     html = page(checked)
     assert len(html.encode()) < 3 * 2**20
-    assert "http" not in re.sub(r">[^<]*<", "><", html)
+    assert not re.search(r"https?:", re.sub(r">[^<]*<", "><", html))
     assert html.count("<article") == 46
 
 
@@ -410,3 +411,38 @@ def test_stopping_keeps_what_was_done(facts: Facts) -> None:
     found = check(load_claims(NAME, facts), facts, ("C12", "C13", "C14"), told)
     assert [a.claim.id for a in found.answers] == ["C12", "C13"]
     assert found.left == ("C14",)
+
+
+# ---------------------------------------------------------------------------------------------------------- languages
+def test_in_chinese_no_label_stays_english(checked: Checked) -> None:
+    """What is left in Latin letters comes from the file of claims, from facts, or is a step of the computation."""
+    html = re.sub(r"<style>.*?</style>|<ol>.*?</ol>", "", page(checked, "zh"), flags=re.DOTALL)
+    assert '<html lang="zh-CN">' in html
+    for english in ("verdict", "claimed", "ours", "true", "false", "not decidable", "true under conditions", "reading",
+                    "figure", "fact", "kind", "source", "published", "agrees", "differs", "open", "computed"):
+        assert not re.search(rf">\s*{english}\s*<", html), english
+    for chinese in ("成立", "有条件成立", "不成立", "无法判定", "宣称值", "本程序所得", "事实与来源", "全部读法"):
+        assert chinese in html
+    assert "True where" not in html
+    assert "Would be decided" not in html
+    assert "However its words" not in html
+    assert html.index("马斯克将以10.8亿美元") < html.index("xAI pre-orders")  # the Chinese text of a claim stands first
+
+
+def test_verdicts_are_the_same_in_both_languages(checked: Checked) -> None:
+    english, chinese = as_json(checked), as_json(checked, "zh")
+    said = {"verdict_written", "value_written", "because", "also"}
+    for one, other in zip(english["claims"], chinese["claims"], strict=True):
+        assert {k: v for k, v in one.items() if k not in said} == {k: v for k, v in other.items() if k not in said}
+        assert re.findall(r"\d[\d.,]*", one["value_written"]) == re.findall(r"\d[\d.,]*", other["value_written"])
+        assert one["verdict_written"] == one["verdict"]
+        assert not other["verdict_written"].isascii()
+    table = report(checked, "zh").table("verdicts")
+    assert [say(row[2], "zh") for row in table.rows] == [c["verdict_written"] for c in chinese["claims"]]
+
+
+def test_facts_without_a_day_are_all_of_them_and_the_newest_is_named() -> None:
+    every, then = facts_as_of(None), facts_as_of("2024-12-19")
+    assert every.told == f"all facts of the package, the newest of {max(f.as_of for f in every)}"
+    assert then.told == "facts as of 2024-12-19"
+    assert say(then.told, "zh") == "截至2024-12-19的事实"

@@ -15,6 +15,7 @@ from itertools import product as every
 from exafleet.facts.fact import KINDS, Fact
 from exafleet.terms import format as words
 from exafleet.terms.calendar import SECONDS_PER_DAY
+from exafleet.terms.said import said
 from exafleet.terms.term import term
 from exafleet.terms.units import base_unit
 
@@ -61,13 +62,17 @@ class Amount:
     @property
     def written(self) -> str:
         """The number in words people use, its band where it has one."""
-        middle = spoken(self.value, self.dims)
+        return self.told()
+
+    def told(self, times: str = "") -> str:
+        """The same, with a sign behind the middle: "5x (4 to 6)"."""
+        middle = spoken(self.value, self.dims) + times
         if self.low == self.high:
             return middle
-        ends = f"{spoken(self.low, self.dims)} to {spoken(self.high, self.dims)}"
-        if math.isinf(self.high):
-            ends = f"{spoken(self.low, self.dims)} or more"
-        return ends if self.spans else f"{middle} ({ends})"
+        low, high = spoken(self.low, self.dims), spoken(self.high, self.dims)
+        if self.spans:
+            return said("amount.span", low=low, high=high)
+        return said("claims.band open" if math.isinf(self.high) else "claims.band", middle=middle, low=low, high=high)
 
 
 class Mismatch(Exception):

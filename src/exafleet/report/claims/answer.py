@@ -14,12 +14,13 @@ from exafleet.facts.fact import Fact
 from exafleet.report.claims import amount
 from exafleet.report.claims.amount import DAY, Amount
 from exafleet.report.claims.claimed import Claimed
-from exafleet.report.claims.judge import Answer, Judged, PartAnswer, Verdict, judge
+from exafleet.report.claims.judge import ESTIMATE, MODEL, Answer, Judged, PartAnswer, Verdict, judge
 from exafleet.report.claims.readings import Given
 from exafleet.report.claims.records import Claims
 from exafleet.report.table import Cell, Column, Report, Table
 from exafleet.terms.errors import FactError, Problem, nearest, raise_all
 from exafleet.terms.format import written
+from exafleet.terms.said import ENGLISH, named, said, say
 
 # Ways listed in one sentence; JSON lists every one.
 MOST_WAYS = 3
@@ -57,12 +58,12 @@ def check(claims: Claims, facts: Facts, only: Sequence[str] = (),
     if unknown:
         raise FactError(unknown)
     kept: dict[Any, Any] = {}
-    said = {c.id: c.claimed for c in claims.claims}
+    claimed = {c.id: c.claimed for c in claims.claims}
     answers: list[Answer] = []
     problems: list[Problem] = []
     wanted = [known[one] for one in dict.fromkeys(only)] if only else list(claims.claims)
     for done, claim in enumerate(wanted):
-        given = Given(facts=facts, day=claim.day, subject=claim.subject, baseline=claim.baseline, claims=said,
+        given = Given(facts=facts, day=claim.day, subject=claim.subject, baseline=claim.baseline, claims=claimed,
                       kept=kept)
         try:
             if told is not None:
@@ -78,11 +79,12 @@ def check(claims: Claims, facts: Facts, only: Sequence[str] = (),
 
 
 # ------------------------------------------------------------------------------------------------------------ JSON
-def as_json(checked: Checked) -> dict[str, Any]:
-    """Every verdict as plain data, figures in base units and days as ISO dates."""
+def as_json(checked: Checked, language: str = ENGLISH) -> dict[str, Any]:
+    """Every verdict as plain data, figures in base units and days as ISO dates; sentences are in a language."""
     return {
-        "claims": [_claim_json(a, checked.facts) for a in checked.answers],
+        "claims": [_claim_json(a, checked.facts, language) for a in checked.answers],
         "title": checked.claims.title, "source": checked.claims.source, "as_of": checked.facts.as_of.isoformat(),
+        "facts": say(checked.facts.told, language), "language": language,
         "verdicts": checked.counts, "computed": sum(a.computed for a in checked.answers), **meta(checked),
     }
 
@@ -92,7 +94,7 @@ def meta(checked: Checked) -> dict[str, Any]:
     return {"exafleet": exafleet.__version__, "data_hash": checked.facts.data_hash}
 
 
-def _claim_json(answer: Answer, facts: Facts) -> dict[str, Any]:
+def _claim_json(answer: Answer, facts: Facts, language: str) -> dict[str, Any]:
     claim, best = answer.claim, answer.shown.reading.amount
     return {
         "id": claim.id,
@@ -105,7 +107,8 @@ def _claim_json(answer: Answer, facts: Facts) -> dict[str, Any]:
         "unit": None if best is None else amount.unit_of(best.dims),
         "low": None if best is None else _value(best.low, best, claim.quantity.name),
         "high": None if best is None else _value(best.high, best, claim.quantity.name),
-        "value_written": ours(answer),
+        "value_written": say(ours(answer), language),
+        "verdict_written": say(verdict(answer.verdict), language),
         "claimed_written": claim.claimed.written,
         "bound": claim.claimed.bound,
         "text": dict(claim.text),
@@ -114,7 +117,7 @@ def _claim_json(answer: Answer, facts: Facts) -> dict[str, Any]:
         "baseline": claim.baseline,
         "made_on": claim.day.isoformat(),
         "words_fix": _plain(claim.conditions),
-        "because": because(answer),
+        "because": because(answer, language),
         "steps": list(answer.shown.reading.steps),
         "readings": [_reading_json(j, claim.quantity.name) for j in answer.judged],
         "would_hold": [_plain(one) for one in answer.beyond],
@@ -135,11 +138,11 @@ def _value(value: float, of: Amount, quantity: str) -> float | str | bool:
     return bool(value) if quantity == "yes or no" else value
 
 
-def _claimed_json(said: Claimed, quantity: str) -> Any:
-    ends = [date.fromordinal(int(v)).isoformat() if said.dims == DAY else v for v in (said.low, said.high)]
+def _claimed_json(claimed: Claimed, quantity: str) -> Any:
+    ends = [date.fromordinal(int(v)).isoformat() if claimed.dims == DAY else v for v in (claimed.low, claimed.high)]
     if quantity == "yes or no":
-        return bool(said.low)
-    return ends[0] if said.low == said.high else ends
+        return bool(claimed.low)
+    return ends[0] if claimed.low == claimed.high else ends
 
 
 def _reading_json(judged: Judged, quantity: str) -> dict[str, Any]:
@@ -158,7 +161,7 @@ def _part_json(part: PartAnswer) -> dict[str, Any]:
         "name": part.name, "claimed": part.claimed.written if part.claimed else None,
         "verdict": part.verdict.value if part.verdict else None,
         "unit": None if best is None else amount.unit_of(best.dims),
-        "readings": [_reading_json(j, "") | {"written": said(j)} for j in part.judged],
+        "readings": [_reading_json(j, "") | {"written": figure(j)} for j in part.judged],
         "steps": list(part.judged[0].reading.steps),
     }
 
@@ -177,50 +180,101 @@ def used(answer: Answer) -> list[Fact]:
 
 
 # ----------------------------------------------------------------------------------------------------------- words
-def said(judged: Judged) -> str:
+def figure(judged: Judged) -> str:
     """The figure of a reading in words, or that none is known."""
-    return "not known" if judged.reading.amount is None else judged.reading.amount.written
+    return said("claims.not known") if judged.reading.amount is None else judged.reading.amount.written
 
 
 def ours(answer: Answer) -> str:
     """Our figure in words of the claim's quantity."""
     best, name = answer.shown.reading.amount, answer.claim.quantity.name
     if best is None:
-        return "not known"
+        return said("claims.not known")
     if name == "yes or no":
-        return "no better evidence than a rumour" if best.kind == "rumour" else "yes" if best.value else "no"
+        known = said("claims.yes" if best.value else "claims.no")
+        return said("claims.only rumour") if best.kind == "rumour" else known
     if name == "share":
-        from exafleet.terms.format import percent
-
-        ends = "" if best.low == best.high else f" ({percent(best.low)} to {percent(best.high)})"
-        return percent(best.value) + ends
+        banded = best.low != best.high
+        return said("claims.share band" if banded else "claims.share", middle=best.value, low=best.low, high=best.high)
     if name in ("speed-up", "ratio"):
-        return best.written.replace(" (", "x (", 1) if " (" in best.written else f"{best.written}x"
+        return best.told("x")
     return best.written
 
 
 def way(one: Mapping[str, Sequence[str]]) -> str:
     """Options by axis in words."""
-    return ", ".join(f"{axis}: {' or '.join(ways)}" for axis, ways in one.items())
+    parts = [said("claims.way", axis=named("claims.axis", axis), options=_or([_option(o) for o in options]))
+             for axis, options in one.items()]
+    return _and(parts) if parts else ""
+
+
+def _and(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else said("claims.and", first=parts[0], rest=_and(parts[1:]))
+
+
+def _option(option: str) -> str:
+    return named("claims.hedge", option) if option in (ESTIMATE, MODEL) else named("claims.option", option)
+
+
+def _or(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else said("claims.or", first=parts[0], rest=_or(parts[1:]))
 
 
 def ways(every: Sequence[Mapping[str, Sequence[str]]]) -> str:
     """Several of them, the first few in full."""
+    shown = [way(one) for one in every[:MOST_WAYS]]
     more = len(every) - MOST_WAYS
-    return "; or ".join(way(one) for one in every[:MOST_WAYS]) + (f"; or {more} more" if more > 0 else "")
+    return _either([*shown, said("claims.ways more", n=more)] if more > 0 else shown)
 
 
-def because(answer: Answer) -> str:
+def _either(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else said("claims.ways", first=parts[0], rest=_either(parts[1:]))
+
+
+def reading(judged: Judged) -> str:
+    """What a reading chose, in words."""
+    return way({axis: (option,) for axis, option in judged.reading.chosen.items()})
+
+
+def verdict(found: Verdict) -> str:
+    """A verdict in words."""
+    return named("claims.verdict", found.value)
+
+
+def agreement(judged: Judged) -> str:
+    """What a reading says of the claim."""
+    return named("claims.agreement", judged.agreement.value)
+
+
+def hedge(judged: Judged) -> str:
+    """What an agreement rests on where that is little, or what would decide it."""
+    return named("claims.hedge", judged.hedge) if judged.hedge else judged.why
+
+
+def part(found: PartAnswer) -> str:
+    """What a further computation has to give, and its verdict; "" where it only informs."""
+    if found.claimed is None or found.verdict is None:
+        return ""
+    return said("claims.part", claimed=found.claimed.written, verdict=verdict(found.verdict))
+
+
+def because(answer: Answer, language: str = ENGLISH) -> str:
     """Why the verdict is what it is, in a sentence or two."""
+    between = " " if language == ENGLISH else ""
+    return between.join(say(sentence, language) for sentence in _because(answer))
+
+
+def _because(answer: Answer) -> Iterator[str]:
     match answer.verdict:
         case Verdict.TRUE:
-            return "However its words are read." if len(answer.judged) > 1 else ""
+            if len(answer.judged) > 1:
+                yield said("claims.however")
         case Verdict.CONDITIONAL:
-            return f"True where {ways(answer.true_when)}."
+            yield said("claims.true where", ways=ways(answer.true_when))
         case Verdict.FALSE:
-            return " ".join(_false(answer))
+            yield from _false(answer)
         case _:
-            return "Would be decided by " + "; ".join(answer.decides) + "."
+            yield said("claims.decided", what=list(answer.decides))
 
 
 def _false(answer: Answer) -> Iterator[str]:
@@ -228,82 +282,87 @@ def _false(answer: Answer) -> Iterator[str]:
     failed = [p.name for p in answer.also if p.verdict is Verdict.FALSE]
     known = [j.reading.amount for j in answer.judged if j.reading.amount is not None]
     if failed:
-        yield f"Does not hold for: {', '.join(failed)}."
+        yield said("claims.fails", parts=failed)
     if len(known) > 1:
         low, high = min(known, key=lambda a: a.value), max(known, key=lambda a: a.value)
-        yield (f"Its readings give {amount.spoken(low.value, low.dims)} to "
-               f"{amount.spoken(high.value, high.dims)}.")
+        yield said("claims.gives", low=amount.spoken(low.value, low.dims), high=amount.spoken(high.value, high.dims))
     if answer.beyond:
-        yield f"Its figure would hold where {ways(answer.beyond)}."
+        yield said("claims.would hold", ways=ways(answer.beyond))
     if answer.maybe:
-        yield f"The model leaves it open where {ways(answer.maybe)}."
+        yield said("claims.left open", ways=ways(answer.maybe))
 
 
 # ---------------------------------------------------------------------------------------------------------- tables
-def report(checked: Checked) -> Report:
-    """Verdicts as tables; the steps of each where there are few."""
-    tables = [_verdicts(checked)]
+def report(checked: Checked, language: str = ENGLISH) -> Report:
+    """Verdicts as tables; the steps of each where there are few. `language` chooses the words of the claims."""
+    tables = [_verdicts(checked, language)]
     if len(checked.answers) <= FEW:
         for answer in checked.answers:
             tables += [_readings_table(answer), *([_parts_table(answer)] if answer.also else []),
                        _steps_table(answer), _facts_table(answer)]
-    counts = ", ".join(f"{n} {verdict}" for verdict, n in checked.counts.items())
     return Report(
-        title=checked.claims.title, cards=(), tables=tuple(tables),
-        subtitle=f"claims of {checked.claims.day.isoformat()}, facts as of {checked.facts.as_of.isoformat()}",
-        summary=(f"Claims: {counts}.", (
-            f"Computed: {sum(a.computed for a in checked.answers)} of {len(checked.answers)}; the others rest on one "
-            "cited fact, or on the lack of one.")),
+        title=checked.claims.title, cards=(), tables=tuple(tables), subtitle=subtitle(checked),
+        summary=(counted(checked), said("claims.computed of", n=sum(a.computed for a in checked.answers),
+                                        total=len(checked.answers))),
         meta={"exafleet": exafleet.__version__},
     )
 
 
+def subtitle(checked: Checked) -> str:
+    """The day of the claims, and which facts they are held against."""
+    return said("claims.subtitle", day=checked.claims.day.isoformat(), facts=checked.facts.told)
+
+
+def counted(checked: Checked) -> str:
+    """Claims by verdict in a sentence."""
+    return said("claims.counted", true=checked.counts[Verdict.TRUE], conditional=checked.counts[Verdict.CONDITIONAL],
+                false=checked.counts[Verdict.FALSE], open=checked.counts[Verdict.OPEN])
+
+
 def _columns(*titles: str) -> tuple[Column, ...]:
-    return tuple(Column(title=t) for t in titles)
+    return tuple(Column(title=named("claims.column", t)) for t in titles)
 
 
-def spoken(text: Mapping[str, str]) -> str:
-    """A claim's words in English where it has them, else in its first language."""
-    return text.get("en") or next(iter(text.values()), "")
+def spoken(text: Mapping[str, str], language: str = ENGLISH) -> str:
+    """A claim's words in a language where it has them, else in English, else in its first."""
+    return text.get(language) or text.get("en") or next(iter(text.values()), "")
 
 
-def _verdicts(checked: Checked) -> Table:
+def _verdicts(checked: Checked, language: str) -> Table:
     rows: list[tuple[Cell, ...]] = [
-        (a.claim.id, spoken(a.claim.text), a.verdict.value, a.claim.claimed.written, ours(a), because(a))
-        for a in checked.answers]
-    return Table(id="verdicts", title="Verdicts",
+        (a.claim.id, spoken(a.claim.text, language), verdict(a.verdict), a.claim.claimed.written, ours(a),
+         because(a, language)) for a in checked.answers]
+    return Table(id="verdicts", title=said("claims.verdicts"), lead=said("claims.lead"), rows=tuple(rows),
                  columns=_columns("id", "claim", "verdict", "claimed", "ours", "because"),
-                 lead="What is claimed, what comes of it, and when it holds.", rows=tuple(rows),
-                 empty="No claim to check.")
+                 empty=said("claims.no claim"))
 
 
 def _readings_table(answer: Answer) -> Table:
-    rows = tuple((way({axis: (o,) for axis, o in j.reading.chosen.items()}) or "as it stands", said(j),
-                  j.agreement.value + (f" ({j.hedge})" if j.hedge else "")) for j in answer.judged)
-    return Table(id=f"readings-{answer.claim.id}", title=f"{answer.claim.id}: every reading", rows=rows,
+    rows = tuple((reading(j) or said("claims.as it stands"), figure(j),
+                  said("claims.hedged", agreement=agreement(j), hedge=hedge(j)) if j.hedge else agreement(j))
+                 for j in answer.judged)
+    return Table(id=f"readings-{answer.claim.id}", title=said("claims.every reading of", id=answer.claim.id), rows=rows,
                  columns=_columns("reading", "figure", "the claim"),
-                 lead=f"Claimed is {answer.claim.claimed.written}.")
+                 lead=said("claims.readings lead", claimed=answer.claim.claimed.written))
 
 
 def _parts_table(answer: Answer) -> Table:
-    rows = tuple((p.name, way({a: (o,) for a, o in j.reading.chosen.items()}), said(j),
-                  "" if p.claimed is None else f"{p.claimed.written}: {p.verdict.value if p.verdict else ''}")
-                 for p in answer.also for j in p.judged)
-    return Table(id=f"also-{answer.claim.id}", title=f"{answer.claim.id}: beside it", rows=rows,
-                 columns=_columns("what", "reading", "figure", "claimed"),
-                 lead="Figures that inform, and those the claim names as well.")
+    rows = tuple((p.name, reading(j), figure(j), part(p)) for p in answer.also for j in p.judged)
+    return Table(id=f"also-{answer.claim.id}", title=said("claims.beside of", id=answer.claim.id), rows=rows,
+                 columns=_columns("what", "reading", "figure", "claimed"), lead=said("claims.parts lead"))
 
 
 def _steps_table(answer: Answer) -> Table:
-    return Table(id=f"steps-{answer.claim.id}", title=f"{answer.claim.id}: the computation", columns=_columns("step"),
-                 rows=tuple((s,) for s in answer.shown.reading.steps), empty="Nothing could be computed.",
-                 lead=f"Of the reading shown{': ' if answer.shown.reading.chosen else ''}"
-                      f"{way({a: (o,) for a, o in answer.shown.reading.chosen.items()})}.")
+    chosen = reading(answer.shown)
+    return Table(id=f"steps-{answer.claim.id}", title=said("claims.computation of", id=answer.claim.id),
+                 columns=_columns("step"), rows=tuple((s,) for s in answer.shown.reading.steps),
+                 empty=said("claims.no steps"),
+                 lead=said("claims.steps lead of", way=chosen) if chosen else said("claims.steps lead"))
 
 
 def _facts_table(answer: Answer) -> Table:
-    rows = tuple((f.key, written(f.value, f.unit), f.kind, f"{f.source}: {f.where}", f.as_of.isoformat())
-                 for f in used(answer))
-    return Table(id=f"facts-{answer.claim.id}", title=f"{answer.claim.id}: facts", rows=rows,
-                 columns=_columns("fact", "value", "kind", "source: place in it", "published"),
-                 lead="Everything it rests on.", empty="It rests on no fact.")
+    rows = tuple((f.key, written(f.value, f.unit), named("kind", f.kind),
+                  said("claims.source", source=f.source, place=f.where), f.as_of.isoformat()) for f in used(answer))
+    return Table(id=f"facts-{answer.claim.id}", title=said("claims.facts of", id=answer.claim.id), rows=rows,
+                 columns=_columns("fact", "value", "kind", "place", "published"),
+                 lead=said("claims.facts lead"), empty=said("claims.facts empty"))

@@ -111,7 +111,7 @@ def report(rows: Sequence[Judged], found: Sequence[MemoryCompared], facts: Facts
     overall, said = score(rows), fits(found)
     return Report(
         title=f"Memory: predicted beside measured, {name}",
-        subtitle=f"facts as of {facts.as_of.isoformat()}",
+        subtitle=facts.told,
         summary=(*told.sentences(rows, overall, "Peak memory"), *_fit_sentences(said)),
         cards=_cards(overall, said), meta=told.meta(facts, rows_hash),
         tables=(_fits_table(said), *(told.group_table(rows, label, LABELS.get(label, label), what="of the peak",

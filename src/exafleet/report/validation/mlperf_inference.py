@@ -94,7 +94,7 @@ def report(rows: Sequence[Judged], facts: Facts, name: str, rows_hash: str) -> R
                 for label in _labels(rows) if label != "metric")]
     return Report(
         title=f"MLPerf Inference: predicted beside measured, {name}",
-        subtitle=f"facts as of {facts.as_of.isoformat()}",
+        subtitle=facts.told,
         summary=told.sentences(shown, found, "Throughput"), cards=cards(found, "throughput"),
         meta=told.meta(facts, rows_hash),
         tables=(*tables, told.unpredicted_table(shown), told.worst_table(shown, "time per output token"),

@@ -95,7 +95,7 @@ def _error(text: str) -> float:
 
 def page(facts: Facts) -> str:
     """The page as Markdown."""
-    parts = [INTRODUCTION, f"Facts as of {facts.as_of.isoformat()}.", "",
+    parts = [INTRODUCTION, f"{facts.told[:1].upper()}{facts.told[1:]}.", "",
              *_training(facts), *_scaling(facts), *_memory(facts), *_serving(facts), *_energy(facts), *_mlperf(facts)]
     return "\n".join(parts).rstrip() + "\n"
 

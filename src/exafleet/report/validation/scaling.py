@@ -81,7 +81,7 @@ def report(rows: Sequence[Judged], found: Sequence[Scaled], facts: Facts, name: 
     rates, apart = score(rows), score_of(differences(found), sum(not s.smallest for s in found))
     return Report(
         title=f"Scaling: predicted beside measured, {name}",
-        subtitle=f"facts as of {facts.as_of.isoformat()}",
+        subtitle=facts.told,
         summary=(*_sentences(apart, len(series(found))), *told.sentences(rows, rates, "Throughput")),
         cards=_cards(rates, apart), meta=told.meta(facts, rows_hash),
         tables=(_series_table(found), *(told.group_table(rows, label, title, picture=False)

@@ -140,7 +140,7 @@ def report(rows: Sequence[Judged], found: Orders, facts: Facts, name: str, rows_
     tables = [_grouped(rows, label, metric) for metric in SHOWN if judged(of_metric(rows, metric))
               for label in labels_in(rows)]
     return Report(
-        title=f"Serving: predicted beside measured, {name}", subtitle=f"facts as of {facts.as_of.isoformat()}",
+        title=f"Serving: predicted beside measured, {name}", subtitle=facts.told,
         summary=(*lines, *found.sentences()), cards=cards(rows), meta=told.meta(facts, rows_hash),
         tables=(metric_table(rows), *tables, told.unpredicted_table(rows), told.worst_table(rows, "time per token"),
                 told.all_rows(rows, "Figures of one deployment", "metric")))

@@ -118,7 +118,7 @@ def report(rows: Sequence[Judged], facts: Facts, name: str, rows_hash: str) -> R
                 for label in labels_in(rows) if label != "metric")]
     return Report(
         title=f"Energy of serving: predicted beside measured, {name}",
-        subtitle=f"facts as of {facts.as_of.isoformat()}",
+        subtitle=facts.told,
         summary=told.sentences(shown, found, "Joules per output token"), cards=cards(found, "J per output token"),
         meta=told.meta(facts, rows_hash),
         tables=(*tables, told.unpredicted_table(shown), told.worst_table(shown, "energy"),

@@ -89,7 +89,7 @@ def report(rows: Sequence[Judged], picked: Choice, facts: Facts, name: str, rows
               for label in labels_in(rows)]
     return Report(
         title=f"Training: predicted beside measured, {name}",
-        subtitle=f"facts as of {facts.as_of.isoformat()}",
+        subtitle=facts.told,
         summary=(*told.sentences(rows, found, "Throughput"), *choice_words(picked)),
         cards=cards(found), meta=told.meta(facts, rows_hash),
         tables=(*tables, told.unpredicted_table(rows), told.worst_table(rows, "step"),
