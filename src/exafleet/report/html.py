@@ -32,12 +32,20 @@ SECTIONS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """One chart: `id` of its place in the page, the caption above it, and whether it has nothing to draw."""
+    """One chart: `id` of its place in the page, the caption above it, and whether it has nothing to draw.
+
+    height   room kept for it until it is drawn, so that what stands below does not jump [px]
+    """
 
     id: str
     caption: str
     spec: Mapping[str, Any]
     empty: bool
+
+    @property
+    def height(self) -> int:
+        """The picture, its axis and its legend."""
+        return int(self.spec.get("height", 200)) + 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

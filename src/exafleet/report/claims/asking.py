@@ -11,6 +11,7 @@ from exafleet.facts.catalogue import Facts
 from exafleet.facts.fact import Fact, split_key
 from exafleet.report.claims.amount import Amount, of_fact
 from exafleet.report.claims.claimed import Claimed
+from exafleet.terms.said import said
 from exafleet.terms.term import term
 
 
@@ -77,7 +78,7 @@ class Asking:
         """A fact by key; raises NotKnown."""
         found = self.facts.try_get(key)
         if found is None:
-            raise NotKnown(f"the fact {key} ({term(split_key(key)[1]).meaning})")
+            raise NotKnown(said("claims.why fact", fact=key, meaning=term(split_key(key)[1]).meaning))
         return self.take(found)
 
     def take(self, found: Fact) -> Amount:

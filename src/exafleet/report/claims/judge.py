@@ -26,6 +26,7 @@ from exafleet.report.claims.readings import Given, Reading, merged, readings
 from exafleet.report.claims.records import Claim, Part
 from exafleet.report.claims.vocabulary import axes_of
 from exafleet.terms.errors import FactError, Problem
+from exafleet.terms.said import said
 
 ESTIMATE, MODEL = "as an estimate", "by the model alone"
 _WEAK = ("estimate", "inferred")
@@ -126,70 +127,70 @@ def _part(part: Part, claim: Claim, given: Given) -> PartAnswer:
 
 
 # ------------------------------------------------------------------------------------------------------ one reading
-def _judged(reading: Reading, said: Claimed, place: str) -> Judged:
+def _judged(reading: Reading, claim: Claimed, place: str) -> Judged:
     """What a reading says of what is claimed; raises FactError where the two are not of one kind."""
     amount = reading.amount
     if amount is None:
         return Judged(reading=reading, agreement=Agreement.OPEN, why=reading.lacks)
-    if not same_kind(amount.dims, said.dims):
+    if not same_kind(amount.dims, claim.dims):
         raise FactError(Problem(where=place, what=f"this computes a {name(amount.dims)}, the claim is about a "
-                                                  f"{name(said.dims)}"))
-    agreement = _predicted(amount, said) if amount.predicted else _measured(amount, said)
+                                                  f"{name(claim.dims)}"))
+    agreement = _predicted(amount, claim) if amount.predicted else _measured(amount, claim)
     if amount.kind == "rumour":
-        rumours = ", ".join(f"{f.key} ({f.source})" for f in reading.facts if f.kind == "rumour")
-        return Judged(reading=reading, agreement=Agreement.OPEN, why=f"a better source than a rumour for {rumours}")
+        rumours = [f"{f.key} ({f.source})" for f in reading.facts if f.kind == "rumour"]
+        return Judged(reading=reading, agreement=Agreement.OPEN, why=said("claims.why rumour", facts=rumours))
     if agreement is Agreement.OPEN:
-        return Judged(reading=reading, agreement=agreement, why=f"a measurement: the band {amount.written} holds "
-                                                                f"{said.written}")
-    hedge = _hedge(amount, said) if agreement is Agreement.AGREES else ""
+        return Judged(reading=reading, agreement=agreement,
+                      why=said("claims.why band", band=amount.written, claimed=claim.written))
+    hedge = _hedge(amount, claim) if agreement is Agreement.AGREES else ""
     return Judged(reading=reading, agreement=agreement, hedge=hedge)
 
 
-def _measured(amount: Amount, said: Claimed) -> Agreement:
-    if said.bound and said.bound != "top":
-        good = keeps(amount.value, said)
+def _measured(amount: Amount, claim: Claimed) -> Agreement:
+    if claim.bound and claim.bound != "top":
+        good = keeps(amount.value, claim)
     elif amount.spans:
-        good = keeps(amount.low, _end(said, said.low)) and keeps(amount.high, _end(said, said.high))
+        good = keeps(amount.low, _end(claim, claim.low)) and keeps(amount.high, _end(claim, claim.high))
     else:
-        good = amount.low <= said.top and amount.high >= said.bottom
+        good = amount.low <= claim.top and amount.high >= claim.bottom
     return Agreement.AGREES if good else Agreement.DIFFERS
 
 
-def _predicted(amount: Amount, said: Claimed) -> Agreement:
-    if keeps(amount.value, said):
+def _predicted(amount: Amount, claim: Claimed) -> Agreement:
+    if keeps(amount.value, claim):
         return Agreement.AGREES
-    if said.bound and said.bound != "top":
-        within = keeps(amount.low, said) or keeps(amount.high, said)
+    if claim.bound and claim.bound != "top":
+        within = keeps(amount.low, claim) or keeps(amount.high, claim)
     else:
-        within = amount.low <= said.top and amount.high >= said.bottom
+        within = amount.low <= claim.top and amount.high >= claim.bottom
     return Agreement.OPEN if within else Agreement.DIFFERS
 
 
-def keeps(value: float, said: Claimed) -> bool:
+def keeps(value: float, claim: Claimed) -> bool:
     """Whether one figure is what a claim says, within its tolerance."""
-    match said.bound:
+    match claim.bound:
         case "least":
-            return value >= said.bottom
+            return value >= claim.bottom
         case "most":
-            return value <= said.top
+            return value <= claim.top
         case "above":
-            return value > said.high
+            return value > claim.high
         case "below":
-            return value < said.low
+            return value < claim.low
         case _:
-            return said.bottom <= value <= said.top
+            return claim.bottom <= value <= claim.top
 
 
-def _end(said: Claimed, value: float) -> Claimed:
+def _end(claim: Claimed, value: float) -> Claimed:
     """One end of a claimed range as a claim of its own."""
-    slack = said.slack[0] if value == said.low else said.slack[1]
-    return Claimed(low=value, high=value, slack=(slack, slack), dims=said.dims)
+    slack = claim.slack[0] if value == claim.low else claim.slack[1]
+    return Claimed(low=value, high=value, slack=(slack, slack), dims=claim.dims)
 
 
-def _hedge(amount: Amount, said: Claimed) -> str:
+def _hedge(amount: Amount, claim: Claimed) -> str:
     """What an agreement rests on where that is too little to make a claim simply true."""
-    bounded = said.bound in ("least", "most", "above", "below")
-    if said.dims == DAY or (bounded and keeps(amount.low, said) and keeps(amount.high, said)):
+    bounded = claim.bound in ("least", "most", "above", "below")
+    if claim.dims == DAY or (bounded and keeps(amount.low, claim) and keeps(amount.high, claim)):
         return ""
     return MODEL if amount.predicted else ESTIMATE if amount.kind in _WEAK else ""
 
