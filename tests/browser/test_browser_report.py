@@ -110,6 +110,39 @@ def test_a_link_opens_what_is_folded(tab, told, tmp_path):
     assert 0 <= place < 900
 
 
+def test_nothing_that_can_be_read_waits_for_the_charts(tab, told, tmp_path):
+    """The library of the charts is run after the first paint; what is in view is drawn first, and the rest follows."""
+    file = tmp_path / "report.html"
+    file.write_text(page(told), encoding="utf-8")
+    note = """addEventListener('load', () => { window.early = typeof vegaEmbed;
+      const see = () => { for (const c of document.querySelectorAll('.chart:not(.seen)')) if (c.querySelector('svg')) {
+        c.classList.add('seen'); window.drawn.push(c.id); } };
+      window.drawn = []; new MutationObserver(see).observe(document.body, {childList: true, subtree: true}); });"""
+    added = tab.send("Page.addScriptToEvaluateOnNewDocument", source=note)
+    tab.show(width=1280)
+    tab.open(file)
+    tab.send("Page.removeScriptToEvaluateOnNewDocument", identifier=added["identifier"])
+    assert tab.ask("window.early") == "undefined"
+    painted, ready = tab.ask("""[performance.getEntriesByName('first-contentful-paint')[0].startTime,
+      performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd]""")
+    assert painted > 0
+    assert ready > 0
+    order = tab.ask("window.drawn")
+    places = tab.ask("[...document.querySelectorAll('.chart')].map((c) => c.id)")
+    assert sorted(order) == sorted(places)
+    assert order[0] == places[0]
+    assert tab.ask("[...document.querySelectorAll('.chart')].every((c) => c.style.minHeight === '')")
+
+
+def test_a_column_in_which_nothing_stands_is_left_out(told):
+    power = told.table("power")
+    bare = dataclasses.replace(power, rows=tuple((row[0], None, *row[2:]) for row in power.rows))
+    none = dataclasses.replace(power, rows=tuple((row[0], "", *row[2:]) for row in power.rows), columns=(
+        power.columns[0], dataclasses.replace(power.columns[1], kind="text"), *power.columns[2:]))
+    heads = [page(dataclasses.replace(told, tables=(t,))).count('<th scope="col"') for t in (power, bare, none)]
+    assert heads == [len(power.columns), len(power.columns), len(power.columns) - 1]  # a dash is something
+
+
 def test_names_that_are_html_or_script_show_as_text(tab, told, tmp_path):
     evil = """</script><script>window.broken = 1</script><img src=http://127.0.0.1:9/x onerror="window.broken = 1">"""
     power = told.table("power")

@@ -15,7 +15,7 @@ from typing import Any
 from unicodedata import east_asian_width
 
 from exafleet.report.charts import is_empty, translated
-from exafleet.report.table import Report, Table
+from exafleet.report.table import Column, Report, Table
 from exafleet.terms.said import ENGLISH, Said, said, say
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -59,9 +59,13 @@ class Link:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """One table as the page shows it. links, anchors are by row, and empty where the table has none."""
+    """One table as the page shows it, without columns in which nothing stands.
+
+    links, anchors   by row, and empty where the table has none
+    """
 
     table: Table
+    columns: list[Column]
     rows: list[list[str]]
     numeric: list[bool]
     pictures: list[Picture]
@@ -106,9 +110,17 @@ def _word(language: str, key: str, **values: Any) -> str:
 def _sections(report: Report, language: str) -> list[Section]:
     facts = next((t for t in report.tables if t.id == "facts"), None)
     anchors = {key: f"fact-{i}" for i, (key,) in enumerate(facts.origins)} if facts is not None else {}
-    return [Section(table=t, rows=t.written(language), numeric=[c.kind not in ("text", "month") for c in t.columns],
-                    pictures=_pictures(t), links=[] if t is facts else _links(t, anchors),
-                    anchors=list(anchors.values()) if t is facts else []) for t in report.tables]
+    return [_section(t, language, links=[] if t is facts else _links(t, anchors),
+                     anchors=list(anchors.values()) if t is facts else []) for t in report.tables]
+
+
+def _section(table: Table, language: str, links: list[list[Link]], anchors: list[str]) -> Section:
+    rows = table.written(language)
+    kept = [i for i in range(len(table.columns)) if not rows or any(row[i] for row in rows)]
+    columns = [table.columns[i] for i in kept]
+    return Section(table=table, columns=columns, rows=[[row[i] for i in kept] for row in rows],
+                   pictures=_pictures(table), numeric=[c.kind not in ("text", "month") for c in columns],
+                   links=links, anchors=anchors)
 
 
 def _pictures(table: Table) -> list[Picture]:
