@@ -161,25 +161,37 @@ class WhatIf:
         return tuple(name for name in every if name in touched)
 
     def resting_on(self, key: str) -> tuple[str, ...]:
-        """Systems whose rates read a fact. A fact of a chip or a system is looked for in that one's rates only."""
+        """Systems whose rates may read a fact. A fact of a chip or a system concerns that one's rates only.
+
+        Such a one's rates are watched when they are made with another value; until then they may read any of its facts.
+        """
         subject, name, _ = split_key(key)
         owners = {k: (k, self.world.system(k).chip.id) for k in self.rates.systems}
         mine = [k for k, subjects in owners.items() if subject in subjects]
-        return tuple(k for k in mine or owners if (subject, name) in self._read(k))
+        if mine:
+            return tuple(k for k in mine if k not in self._asked or (subject, name) in self._asked[k])
+        return tuple(k for k in owners if (subject, name) in self._read(k))
 
     def _read(self, system: str) -> set[tuple[str, str]]:
         """(subject, term) of every fact the rates of a system ask for."""
         if system not in self._asked:
-            facts, seen = self.world.facts.watched()
-            _rate_all(replace(self.world, facts=facts), system)
-            self._asked[system] = seen
+            self._every(self.world, system)
         return self._asked[system]
+
+    def _every(self, world: World, system: str) -> Rates:
+        """Every job on one system; which facts that asks for is watched the first time."""
+        if system in self._asked:
+            return _rate_all(world, system)
+        facts, seen = world.facts.watched()
+        found = _rate_all(replace(world, facts=facts), system)
+        self._asked[system] = seen
+        return found
 
     def _rate(self, system: str, factors: Factors, world: World, wide: bool) -> Rates:
         mine = tuple(f for f in factors if not is_scenario_key(f[0]) or f[0].startswith("jobs."))
         if (system, wide, mine) not in self._rated:
             self._rated[system, wide, mine] = (
-                _rate_all(world, system) if wide else rate_used(world, system, plan=self.made))
+                self._every(world, system) if wide else rate_used(world, system, plan=self.made))
         return self._rated[system, wide, mine]
 
 
