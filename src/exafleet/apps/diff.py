@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+import functools
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from exafleet.apps.opened import Opened
     from exafleet.apps.progress import Progress
+    from exafleet.facts.world import World
     from exafleet.report.table import Table
 
 _PLAN = "A kept run (number, id, last), the JSON of a report, or a scenario."
@@ -52,7 +54,7 @@ def diff(
     check_cluster(cluster)
     progress = Progress.to_stderr()
     a = opened(first, store=store, progress=progress, where="PLAN_A")
-    b = opened(second, store=store, progress=progress, where="PLAN_B")
+    b = opened(second, store=store, progress=progress, where="PLAN_B", check=functools.partial(_same_question, a))
     told = _told(a), _told(b)
     _check(*told)
     notes = [*a.notes, *b.notes]
@@ -83,12 +85,31 @@ def _told(side: Opened) -> Mapping[str, Any]:
 
 def _check(a: Mapping[str, Any], b: Mapping[str, Any]) -> None:
     """Raise FactError for plans that have nothing in common."""
-    from exafleet.report.differences import related
+    from exafleet.report.differences import related, told_keys
+
+    if not related(str(a["title"]), told_keys(a), str(b["title"]), told_keys(b)):
+        _refuse(str(a["title"]), str(b["title"]))
+
+
+def _same_question(a: Opened, world: World) -> None:
+    """The same of a world that is not planned yet."""
+    from exafleet.report.differences import record_keys, related, told_keys
+
+    title, names = world.scenario.name, record_keys(k.key for k in world.keys())  # noqa: SIM118  (not a mapping)
+    if a.world is not None:
+        first, keys = a.world.scenario.name, record_keys(k.key for k in a.world.keys())  # noqa: SIM118
+    else:
+        assert a.report is not None
+        first, keys = str(a.report["title"]), told_keys(a.report)
+    if not related(first, keys, title, names):
+        _refuse(first, title)
+
+
+def _refuse(first: str, second: str) -> NoReturn:
     from exafleet.terms.errors import FactError, Problem
 
-    if not related(a, b):
-        raise FactError(Problem(what="the plans are of two different scenarios", got=f"{a['title']} and {b['title']}",
-                                allowed="two plans of one scenario, with the same name or mostly the same records"))
+    raise FactError(Problem(what="the plans are of two different scenarios", got=f"{first} and {second}",
+                            allowed="two plans of one scenario, with the same name or mostly the same records"))
 
 
 def _tables(a: Opened, b: Opened, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Table]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -13,8 +13,10 @@ from exafleet.apps.options import Cluster, Form, Format, Lang, Language, Store, 
 if TYPE_CHECKING:
     from exafleet.apps.opened import Opened
     from exafleet.apps.progress import Progress
+    from exafleet.facts.world import World
     from exafleet.report.table import Report, Table
     from exafleet.sweep.whatif import WhatIf
+    from exafleet.terms.errors import Problem
 
 Found = TypeVar("Found")
 _TOP = 5
@@ -159,7 +161,7 @@ class _Work:
         self.asked: WhatIf = WhatIf(found.world, found.rates, found.plan)
         self.spread: dict[str, Any] = {"workers": workers, "cluster": cluster, "progress": progress.count}
         self.report = self._report()
-        self.short = ""
+        self.short, self.done_of, self.of_all = "", 0, 0
 
     def _report(self) -> Report:
         from exafleet.report.build import report
@@ -173,9 +175,10 @@ class _Work:
              target: float | None) -> tuple[Report, str]:
         """The explanation, and the part Ctrl-C cut short."""
         from exafleet.report.explained import row_of, told
-        from exafleet.sweep.whatif import known
+        from exafleet.sweep.whatif import known, meant, only_in_draws
         from exafleet.terms.said import said
 
+        self.key, over = meant(self.asked.world, self.key), tuple(meant(self.asked.world, key) for key in over)
         row = self._row()
         for key in over if row is not None else (self.key, *over):
             known(self.asked.world, key)
@@ -190,18 +193,20 @@ class _Work:
             tables += self._number(target)
             if not self.asked.world.value(self.key):
                 notes.append(said("explain.note zero", name=self.key))
+            if only_in_draws(self.key):
+                notes.append(said("explain.note draws", name=self.key))
         tables += self._many(tornado, over, shares, samples)
         if self.short:
-            notes.append(said("explain.cut short", what=self.short))
+            counts = {"done": self.done_of, "all": self.of_all}
+            notes.append(said("explain.cut short at", what=self.short, **counts) if self.of_all else
+                         said("explain.cut short", what=self.short))
         return told(self.asked, self.key, tables, notes, self.of), self.short
 
     def _row(self) -> tuple[Table, int] | None:
         """The row of the report that the key names; None for a fact or a number of the scenario. Raises FactError."""
-        world = self.asked.world
-        if world.facts.try_get(self.key) is not None or any(k.key == self.key for k in world.keys()):  # noqa: SIM118
-            return None
-        every = [k.key for k in world.keys()] + [f.key for f in world.facts]  # noqa: SIM118  (not a mapping)
-        return row_called(self.key, self.report, every)
+        from exafleet.sweep.whatif import numbers
+
+        return None if self.key in numbers(self.asked.world) else row_called(self.key, self.report, self.asked.world)
 
     def _answer_of(self, table: Table, row: int) -> str:
         """A row of the cost is explained for its own part."""
@@ -225,8 +230,10 @@ class _Work:
             return tables
         tables.append(explained.effect(effect))
         turns = self._phase(said("explain.phase.turns"), lambda: sweep.turns(
-            self.asked, self.key, self.of, target=target, progress=self.progress.count))
-        return tables if turns is None else [*tables, explained.turns(self.asked.world, self.key, turns)]
+            self.asked, self.key, self.of, target=target, progress=self.progress.count), lambda found: (*found,))
+        # Where the search was cut short, that nothing was found says nothing.
+        known = turns is not None and (turns or not self.short)
+        return [*tables, explained.turns(self.asked.world, self.key, turns or ())] if known else tables
 
     def _tables(self, moves: bool) -> list[str]:
         """Tables of the report with a row that rests on the number; what it moves, it moves in the cost."""
@@ -245,7 +252,7 @@ class _Work:
         tables: list[Table] = []
         if tornado is not None or not over:
             bars = self._phase(said("explain.phase.tornado"), lambda: sweep.tornado(
-                self.asked, keys, self.of, **self.spread), sweep.ordered) or ()
+                self.asked, keys, self.of, **self.spread), sweep.ordered, counted=True) or ()
         if tornado is not None and bars:
             tables.append(explained.tornado(self.asked.world, bars[:tornado]))
         if shares is None or self.short:
@@ -253,12 +260,15 @@ class _Work:
         chosen = over or tuple(b.range.key for b in bars[:_TOP])
         ways = {Shares.shapley: lambda: sweep.shares(self.asked, chosen, self.of, **self.spread),
                 Shares.sobol: lambda: sweep.sobol(self.asked, chosen, self.of, samples=samples, **self.spread)}
-        split = self._phase(said("explain.phase.shares"), ways[shares]) if chosen else None
+        split = self._phase(said("explain.phase.shares"), ways[shares], counted=True) if chosen else None
         return tables if split is None else [*tables, explained.split(split)]
 
     def _phase(self, name: str, work: Callable[[], Found],
-               part: Callable[[list[Any]], Found] | None = None) -> Found | None:
-        """What `work` gives; at Ctrl-C the finished part of it where there is one, and no more phases."""
+               part: Callable[[list[Any]], Found] | None = None, *, counted: bool = False) -> Found | None:
+        """What `work` gives; at Ctrl-C the finished part of it where there is one, and no more phases.
+
+        counted   how many are finished is told
+        """
         from exafleet.sweep.interrupted import Interrupted
 
         if self.short:
@@ -268,27 +278,24 @@ class _Work:
                 return work()
         except Interrupted as error:
             self.short = name
+            self.done_of, self.of_all = (len(error.finished), error.of) if counted else (0, 0)
             return part([result for _, result in error.finished]) if part is not None else None
         except KeyboardInterrupt:
             self.short = name
             return None
 
 
-def row_called(key: str, report: Report, every: Sequence[str] = ()) -> tuple[Table, int]:
+def row_called(key: str, report: Report, world: World | None = None) -> tuple[Table, int]:
     """The table and row that "cost.hardware" or "orders.2" names; raises FactError with what is near.
 
-    every   keys of facts and of the scenario, for what may have been meant
+    world   whose numbers may have been meant
     """
     from exafleet.terms.errors import FactError, Problem, nearest
 
     name, _, row = key.partition(".")
     table = next((t for t in report.tables if t.id == name), None)
     if table is None:
-        rows = [f"{t.id}.{_slug(str(r[0]))}" for t in report.tables if t.id != "facts" for r in t.rows]
-        every = [*every, *rows, *(str(r[0]) for t in report.tables if t.id == "facts" for r in t.rows)]
-        raise FactError(Problem(where=key, what="neither a fact, nor a number of the scenario, nor a row of the report",
-                                allowed="tables of the report: " + ", ".join(t.id for t in report.tables),
-                                remedy=nearest(key, dict.fromkeys(every))))
+        raise FactError(_nothing(key, report, world))
     if row.isdecimal() and 1 <= int(row) <= len(table.rows):
         return table, int(row) - 1
     written = table.written()
@@ -303,6 +310,24 @@ def row_called(key: str, report: Report, every: Sequence[str] = ()) -> tuple[Tab
     raise FactError(Problem(where=key, what=f'the table "{name}" has no such row',
                             allowed=f"a number from 1 to {len(written)}, or the words of a row" if written else
                             "nothing: the table is empty in this plan", remedy=nearest(key, dict.fromkeys(names))))
+
+
+def _nothing(key: str, report: Report, world: World | None) -> Problem:
+    """Why a key names no number and no row of a report."""
+    from dataclasses import replace
+
+    from exafleet.sweep.whatif import unknown
+    from exafleet.terms.errors import Problem, nearest
+
+    what = "neither a fact, nor a number of the scenario, nor a row of the report"
+    rows = [f"{t.id}.{_slug(str(r[0]))}" for t in report.tables if t.id != "facts" for r in t.rows]
+    if world is not None:
+        found = unknown(world, key, what, rows)
+    else:
+        told = [str(r[0]) for t in report.tables if t.id == "facts" for r in t.rows]
+        found = Problem(where=key, what=what, remedy=nearest(key, dict.fromkeys([*rows, *told])))
+    tables = "tables of the report: " + ", ".join(t.id for t in report.tables)
+    return found if found.allowed or found.got or found.remedy else replace(found, allowed=tables)
 
 
 def _known_only(found: Opened, key: str) -> Report:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,10 +46,11 @@ class Opened:
 
 
 def opened(words: str, *, store: str | None, progress: Progress, where: str = "--in",
-           draws: int | None = None) -> Opened:
+           draws: int | None = None, check: Callable[[World], None] | None = None) -> Opened:
     """The plan called `words`; a scenario that was not planned before is planned now.
 
     draws   for such a scenario; None for its own
+    check   raises for a world that is not wanted, before it is planned
 
     Raises FactError for words that name nothing, StoreError, ScenarioError and NoPlan.
     """
@@ -57,7 +58,7 @@ def opened(words: str, *, store: str | None, progress: Progress, where: str = "-
     if not words.strip() or "\0" in words:
         raise FactError(Problem(where=where, what="names nothing", got=repr(words), allowed=ALLOWED))
     if path.exists():
-        return _file(path, store, progress, where, draws)
+        return _file(path, store, progress, where, draws, check)
     if path.suffix in (".json", ".toml") or "/" in words or "\\" in words:
         raise FactError(Problem(where=where, what="no such file or folder", got=words, allowed=ALLOWED))
     from exafleet.store.database import location, open_store
@@ -67,7 +68,8 @@ def opened(words: str, *, store: str | None, progress: Progress, where: str = "-
     return _run(engine, find_run(engine, words), progress)
 
 
-def _file(path: Path, store: str | None, progress: Progress, where: str, draws: int | None) -> Opened:
+def _file(path: Path, store: str | None, progress: Progress, where: str, draws: int | None,
+          check: Callable[[World], None] | None) -> Opened:
     if path.is_file() and path.suffix != ".toml":
         data = report_file(path, where)
         found = _same_run(store, str(data["meta"].get("data", "")), data["meta"])
@@ -76,8 +78,12 @@ def _file(path: Path, store: str | None, progress: Progress, where: str, draws: 
         return Opened(label=str(path), report=data, notes=())
     from exafleet.facts.world import load_world
 
+    if path.is_dir() and not (path / "scenario.toml").exists():
+        raise FactError(Problem(where=where, what="a folder without a scenario.toml", got=str(path), allowed=ALLOWED))
     with progress.phase("reading"):
         world = load_world(path)
+    if check is not None:
+        check(world)
     known = _same_run(store, world.data_hash, None)
     if known is not None:
         kept = _run(*known, progress)

@@ -6,7 +6,8 @@ Both sides come as the JSON of their reports, so a plan of which nothing else is
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any
 
 from exafleet.facts.scenario.keys import is_scenario_key
@@ -45,11 +46,19 @@ def numbers(told: Told) -> dict[str, tuple[Cell, ...]]:
     return {str(row[0]): tuple(row) for row in told["tables"]["facts"]["rows"]}
 
 
-def related(a: Told, b: Told) -> bool:
-    """Whether two reports can be of one scenario: the same name, or half of the numbers of its records."""
-    old, new = ({k for k in numbers(t) if is_scenario_key(k) and not k.startswith(("scenario.", "risk."))}
-                for t in (a, b))
-    return a["title"] == b["title"] or 2 * len(old & new) >= min(len(old), len(new)) > 0
+def record_keys(keys: Iterable[str]) -> set[str]:
+    """Of the keys of a scenario, those of its records."""
+    return {k for k in keys if is_scenario_key(k) and not k.startswith(("scenario.", "risk."))}
+
+
+def told_keys(told: Told) -> set[str]:
+    """The same of a report."""
+    return record_keys(numbers(told))
+
+
+def related(first: str, old: AbstractSet[str], second: str, new: AbstractSet[str]) -> bool:
+    """Whether two plans can be of one scenario: the same name, or half of the numbers of their records."""
+    return first == second or 2 * len(old & new) >= min(len(old), len(new)) > 0
 
 
 def money(a: Told, b: Told) -> Table:

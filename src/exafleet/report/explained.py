@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # What need not be said: a training step has one phase, and operators without another word run forward.
 _PLAIN = {("step-phase", "step"), ("pass", "forward")}
+# Digits of a value at which something turns: targets are found more finely than other orders.
+_DIGITS = {"target": 5, "target anew": 5}
 _MOST_STOPS = 8   # of one kind; the JSON of a plan's report has every rate
 
 
@@ -113,7 +115,8 @@ def _number(value: float) -> float | None:
 
 def turns(world: World, key: str, found: Sequence[Turn]) -> Table:
     """Values at which the answer turns."""
-    rows = tuple((explain.at(world, key, t.factor), t.factor - 1.0, named("explain.turn", t.kind), t.what)
+    rows = tuple((explain.at(world, key, t.factor, _DIGITS.get(t.kind, 3)), t.factor - 1.0,
+                  named("explain.turn", t.kind), t.what)
                  for t in sorted(found, key=lambda t: (t.factor, t.kind)))
     reach = {"low": 1 / explain.REACH[-1], "high": explain.REACH[-1]}
     return Table(
@@ -124,8 +127,8 @@ def turns(world: World, key: str, found: Sequence[Turn]) -> Table:
 
 def tornado(world: World, bars: Sequence[Bar]) -> Table:
     """One bar per number: the answer at both ends of its range."""
-    rows = tuple((b.range.key, explain.at(world, b.range.key, 1.0), explain.at(world, b.range.key, b.range.low),
-                  explain.at(world, b.range.key, b.range.high), _number(b.at_low), _number(b.at_high),
+    rows = tuple((b.range.key, explain.at(world, b.range.key, 1.0), explain.at(world, b.range.key, b.range.low, 4),
+                  explain.at(world, b.range.key, b.range.high, 4), _number(b.at_low), _number(b.at_high),
                   _ground(b.range)) for b in bars)
     return Table(
         id="tornado", title=said("explain.tornado.title"), lead=said("explain.tornado.lead", n=len(rows)),

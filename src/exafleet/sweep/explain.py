@@ -141,15 +141,15 @@ def range_of(world: World, key: str) -> Range:
     return Range(key=key, low=given[0] / value, high=given[1] / value, assumed=False)
 
 
-def at(world: World, key: str, factor: float) -> str:
-    """A number times a factor, as a person reads it."""
+def at(world: World, key: str, factor: float, digits: int = 17) -> str:
+    """A number times a factor, as a person reads it. digits: significant ones that are kept."""
     if not is_scenario_key(key):
         fact = world.facts.get(key)
-        return written(fact.value * factor, fact.unit)
+        return written(float(f"{fact.value * factor:.{digits}g}"), fact.unit)
     from dataclasses import replace
 
     one = next(k for k in world.keys() if k.key == key)  # noqa: SIM118  (not a mapping)
-    return in_words(replace(one, value=one.value * factor))
+    return in_words(replace(one, value=float(f"{one.value * factor:.{digits}g}")))
 
 
 def tornado(asked: WhatIf, keys: Sequence[str], of: str = COST, *, most: int | None = None, workers: int = 1,
@@ -213,6 +213,8 @@ def sobol(asked: WhatIf, keys: Sequence[str], of: str = COST, *, samples: int = 
     if not np.isfinite(found).all() or spread <= NOTHING * max(float(np.abs(values).max()), 1.0):
         none = (float("nan"),) * d
         return Split(method="sobol", ranges=ranges, first=none, total=none, whole=spread)
+    if d == 1:  # alone it makes all of the variance (SciPy's function asks for two or more)
+        return Split(method="sobol", ranges=ranges, first=(1.0,), total=(1.0,), whole=spread)
     told = sobol_indices(func={"f_A": values[0], "f_B": values[1], "f_AB": values[2:]}, n=samples)
     return Split(method="sobol", ranges=ranges, first=tuple(np.ravel(told.first_order).tolist()),
                  total=tuple(np.ravel(told.total_order).tolist()), whole=spread)

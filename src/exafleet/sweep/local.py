@@ -6,6 +6,8 @@ function. Ctrl-C keeps what is finished: `Interrupted` carries it.
 
 from __future__ import annotations
 
+import functools
+import pickle
 import signal
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -71,11 +73,13 @@ def _there(
 
     others = set(active_children())
     # Spawned, not forked: the parent may hold the threads of BLAS or of the solver, which do not survive a fork.
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_leave_interrupts_to_the_parent)
+    # The function travels once to each process, which keeps what it has worked out from one item to the next.
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin,
+                               initargs=(pickle.dumps(function),))
     futures: list[Future[Result]] = []
     results: list[Result] = []
     try:
-        futures = [pool.submit(function, item) for item in items]
+        futures = [pool.submit(_do, item) for item in items]
         for future in futures:
             results.append(future.result())
             if progress is not None:
@@ -96,6 +100,21 @@ def _succeeded(future: Future[Any]) -> bool:
     return future.done() and not future.cancelled() and future.exception() is None
 
 
-def _leave_interrupts_to_the_parent() -> None:
-    """Ctrl-C reaches every process of the terminal; only the parent may answer it."""
+# What a worker process was started for, packed.
+_GIVEN: list[bytes] = []
+
+
+def _begin(function: bytes) -> None:
+    """A worker's start. Ctrl-C reaches every process of the terminal; only the parent may answer it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _GIVEN.append(function)
+
+
+@functools.cache
+def _given() -> Callable[[Any], Any]:
+    loaded: Callable[[Any], Any] = pickle.loads(_GIVEN[-1])
+    return loaded
+
+
+def _do(item: Any) -> Any:
+    return _given()(item)

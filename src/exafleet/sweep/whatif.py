@@ -7,7 +7,8 @@ a fact belongs to are rated again, and the linear programme of the base draw is 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +18,10 @@ from exafleet.facts.fact import split_key
 from exafleet.facts.scenario.keys import is_scenario_key
 from exafleet.market.market import Floats, market
 from exafleet.plan.plan import PARTS, Plan
+from exafleet.sweep.difference import held
 from exafleet.sweep.sensitivity import WORTH, Anew, Keeping, base_case, base_draw, difference, rate_used, used_systems
 from exafleet.sweep.variations import VARIED, Case, merged, other_tokens, rescaled
-from exafleet.terms.errors import ExafleetError, FactError, MissingFact, Problem, nearest
+from exafleet.terms.errors import ExafleetError, FactError, Problem, nearest
 from exafleet.terms.term import term
 
 if TYPE_CHECKING:
@@ -27,6 +29,10 @@ if TYPE_CHECKING:
     from exafleet.fleet.rates import Rates
 
 COST = "cost"
+# Parts of a scenario that say how draws differ from what is quoted.
+_OF_DRAWS = {"risk", "uncertainty"}
+# Most keys a refusal names, and letters of a value.
+_MOST_NAMED, _LONG = 12, 60
 Factors = tuple[tuple[str, float], ...]
 # Numbers of a job that change neither how fast it runs nor how large it is.
 _PLAIN = {"tokens", "value", "late", "unfinished", "unserved", "demand", "due", "earliest", "most", "least", "owner",
@@ -206,19 +212,52 @@ def _rate_all(world: World, system: str) -> Rates:
 
 
 def known(world: World, key: str) -> None:
-    """Raise FactError, ScenarioError with the nearest keys where `key` is no number that can be varied."""
-    if is_scenario_key(key):
-        world.value(key)
-        return
-    try:
-        fact = world.facts.get(key)
-    except MissingFact as error:
-        keys = [k.key for k in world.keys()] + [f.key for f in world.facts]  # noqa: SIM118  (not a mapping)
-        near = nearest(key, keys)
-        raise FactError([replace(p, remedy=near or p.remedy) for p in error.problems]) from None
-    if term(fact.term).dimension == "date":
+    """Raise FactError, saying what is near, where `key` is no number that can be varied."""
+    if key not in numbers(world):
+        raise FactError(unknown(world, key))
+    fact = None if is_scenario_key(key) else world.facts.get(key)
+    if fact is not None and term(fact.term).dimension == "date":
         raise FactError(Problem(where=key, what="is a date, which has no elasticity",
                                 remedy=f"`exafleet facts show {key}` tells where it comes from."))
+
+
+def numbers(world: World) -> dict[str, None]:
+    """Keys of every number of a world: of the scenario, then of the facts."""
+    return dict.fromkeys([*(k.key for k in world.keys()), *(f.key for f in world.facts)])  # noqa: SIM118
+
+
+def meant(world: World, words: str) -> str:
+    """The number meant by words in other letters (capitals, full width, blanks); the words as they are for none."""
+    if words in (every := numbers(world)):
+        return words
+    plain = unicodedata.normalize("NFKC", words).strip().casefold()
+    found = [key for key in every if key.casefold() == plain]
+    return found[0] if len(found) == 1 else words
+
+
+def unknown(world: World, key: str, what: str = "neither a fact nor a number of the scenario",
+            others: Iterable[str] = ()) -> Problem:
+    """Why a key is no number that can be varied, and what may have been meant. others: more words that can be asked."""
+    every = numbers(world)
+    below = [k for k in every if k.startswith((f"{key}.", f"{key}@"))] if key else []
+    if below:
+        return Problem(where=key, what="names several numbers; ask for one of them",
+                       allowed=", ".join(below[:_MOST_NAMED]) + (", ..." if len(below) > _MOST_NAMED else ""))
+    value = held(world, key)
+    if value is not None:  # months and years are whole numbers too, but none that a tenth can be taken of
+        return Problem(where=key, what="is no quantity, so it cannot be varied",
+                       got="" if isinstance(value, int) else _short(value),
+                       remedy="`exafleet diff` compares two scenarios in which it differs.")
+    return Problem(where=key, what=what, remedy=nearest(key, [*every, *others]))
+
+
+def _short(value: Any) -> str:
+    return text if len(text := str(value)) <= _LONG else f"{text[:_LONG]} ..."
+
+
+def only_in_draws(key: str) -> bool:
+    """Whether a number acts on draws alone, and so not on deliveries as quoted, which what-ifs stand on."""
+    return is_scenario_key(key) and key.partition(".")[0] in _OF_DRAWS
 
 
 def kept_values(asked: WhatIf, of: str, factors: Factors) -> float:

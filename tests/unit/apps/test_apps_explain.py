@@ -131,7 +131,33 @@ def test_bars_that_are_finished_are_shown_when_the_tornado_is_stopped(places, mo
     monkeypatch.setattr("exafleet.apps.progress.Progress.count", count)
     done = run("explain", "cost.total", "--in", "last", "--store", store, "--tornado", "20", "--format", "json")
     assert done.exit_code == 130
-    assert len(json.loads(done.stdout)["tables"]["tornado"]["rows"]) == 3
+    told = json.loads(done.stdout)
+    assert len(told["tables"]["tornado"]["rows"]) == 3
+    assert any("the tornado is not finished; this is what 3 of " in note for note in told["summary"])
+
+
+def test_turns_that_are_found_are_shown_when_the_rest_is_stopped(places, monkeypatch):
+    """Where nothing was found yet, nothing is said of turns; where one was, it stands."""
+    folder, store = places
+    costs = json.loads((folder / "a.json").read_text(encoding="utf-8"))["tables"]["cost"]["rows"]
+    target = f"{costs[-1][2] + 1e5:.0f} USD"  # the base draw's total, and a little more
+
+    def explained(stop):
+        def count(self, done, total):
+            if self.phase_name == "where the answer turns" and done == stop:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr("exafleet.apps.progress.Progress.count", count)
+        done = run("explain", "jobs.base.value", "--in", "last", "--store", store, "--target", target, "--format",
+                   "json")
+        return done.exit_code, json.loads(done.stdout)
+
+    code, first = explained(1)
+    assert (code, "turns" in first["tables"]) == (130, False)
+    code, later = explained(5)
+    assert code == 130
+    assert [row[2] for row in later["tables"]["turns"]["rows"]] == ["the target is reached, decisions kept"]
+    assert any("where the answer turns is not finished" in note for note in later["summary"])
 
 
 def test_a_number_without_effect_says_so(places):
@@ -144,6 +170,9 @@ def test_a_number_without_effect_says_so(places):
 @pytest.mark.parametrize(("key", "said"), [
     ("h100-sxm.hbm_bww", "h100-sxm.hbm_bw"), ("offers.h100-dealer.pric", "offers.h100-dealer.price"),
     ("cost.energie", "cost.energy"), ("orders.99", "no such row"), ("", "neither a fact"), ("nothing", "neither"),
+    ("sites.north", "sites.north.power, "), ("h100-sxm", "h100-sxm.hbm_bw, "),
+    ("h100-sxm.peak_flops", "h100-sxm.peak_flops@bf16, "), ("jobs.base.model", "is no quantity"),
+    ("jobs.base.due", "is no quantity"), ("h100-sxm.announced", "is a date"),
 ])
 def test_an_unknown_key_names_what_is_near(places, key, said):
     _, store = places
@@ -151,6 +180,55 @@ def test_an_unknown_key_names_what_is_near(places, key, said):
     assert done.exit_code == 2
     assert said in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("words", ["H100-SXM.HBM_BW", " h100-sxm.hbm_bw ", "ｈ１００-sxm.hbm_bw"])
+def test_a_key_in_other_letters_is_the_same_number(places, words):
+    folder, store = places
+    done = run("explain", "cost.energy", "--in", folder / "a.json", "--store", store, "--tornado", "1", "--over", words,
+               "--format", "json")
+    assert done.exit_code == 0, done.stderr
+    assert [row[0] for row in json.loads(done.stdout)["tables"]["tornado"]["rows"]] == ["h100-sxm.hbm_bw"]
+
+
+def test_a_number_that_acts_on_draws_alone_is_told_so(places):
+    _, store = places
+    done = run("explain", "risk.draws", "--in", "last", "--store", store, "--format", "json")
+    assert done.exit_code == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert any("acts on how draws differ" in note for note in told["summary"])
+    assert all(v in (0.0, None) for row in told["tables"]["effect"]["rows"] for v in row[2:4])
+
+
+def test_workers_give_the_same_bytes(places):
+    """Tornado and shares in two processes, and the reasons of a difference: the same output as in one."""
+    folder, store = places
+    one, two = (run("explain", "cost.total", "--in", "1", "--store", store, "--tornado", "4", "--shares", "sobol",
+                    "--samples", "8", *(w for k in ("jobs.base.value", "scenario.resale", "h100-sxm.hbm_bw")
+                                        for w in ("--over", k)), "--workers", n) for n in ("1", "2"))
+    assert one.exit_code == 0, one.stderr
+    assert (two.exit_code, two.stdout) == (0, one.stdout)
+    one, two = (run("diff", "1", folder / "dear", "--store", store, "--workers", n) for n in ("1", "2"))
+    assert one.exit_code == 0, one.stderr
+    assert (two.exit_code, two.stdout) == (0, one.stdout)
+
+
+def test_one_number_makes_all_of_the_variance(places):
+    folder, store = places
+    done = run("explain", "cost.total", "--in", folder / "a.json", "--store", store, "--shares", "sobol", "--over",
+               "jobs.base.value", "--samples", "8", "--format", "json")
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout)["tables"]["shares"]["rows"][0][1:3] == [1.0, 1.0]
+
+
+def test_a_scenario_of_another_question_is_refused_before_it_is_planned(places, monkeypatch):
+    _, store = places
+    monkeypatch.setattr("exafleet.apps.opened._rated", lambda *_: pytest.fail("rated"))
+    examples = Path(__file__).parents[3] / "examples"
+    folder, _ = places
+    done = run("diff", folder / "a.json", examples / "university-one-node", "--store", store.parent / "none.sqlite")
+    assert done.exit_code == 2
+    assert "two different scenarios" in done.stderr
 
 
 @pytest.mark.parametrize(("words", "said"), [
@@ -164,6 +242,10 @@ def test_an_unknown_key_names_what_is_near(places, key, said):
     (["explain", "scenario.discount", "--in", "last", *["--over", "scenario.resale"] * 2], "twice"),
     (["explain", "scenario.discount", "--in", "last", "--shares", "shapley",
       *(w for i in range(13) for w in ("--over", f"k{i}"))], "at most 12"),
+    (["explain", "scenario.discount", "--in", "{empty}"], "a folder without a scenario.toml"),
+    (["explain", "scenario.discount", "--in", "last", "--target", "8 USD/h"], "unknown unit"),
+    (["explain", "scenario.discount", "--in", "last", "--target", "nan"], "not a quantity"),
+    (["diff", "last", "{empty}"], "PLAN_B: a folder without a scenario.toml"),
     (["diff", "last", "77"], 'no run "77"'),
     (["diff", "last", "{other}"], "two different scenarios"),
 ])
@@ -176,6 +258,8 @@ def test_bad_input_is_told_and_leaves_with_2(places, tmp_path, words, said):
     strange["tables"]["facts"]["rows"] = [["jobs.else.tokens", *row[1:]]
                                           for row in strange["tables"]["facts"]["rows"][:1]]
     other.write_text(json.dumps(strange), encoding="utf-8")
-    done = run(*(w.format(none=none, other=other) for w in words), "--store", store)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    done = run(*(w.format(none=none, other=other, empty=empty) for w in words), "--store", store)
     assert (done.exit_code, "Traceback" in done.stderr) == (2, False), done.stderr
     assert said in " ".join(done.stderr.split())
