@@ -9,7 +9,12 @@ from typing import Any
 import pytest
 from browser import Browser, browsing, chromium
 
+from exafleet.apps.inputs import facts_as_of
 from exafleet.report.build import report
+from exafleet.report.charts import tornado
+from exafleet.report.claims.answer import check
+from exafleet.report.claims.document import load_claims
+from exafleet.report.claims.page import page as verdicts
 from exafleet.report.html import page
 from exafleet.report.table import Report, Table
 from exafleet.sweep.sensitivity import sensitivity
@@ -108,6 +113,36 @@ def test_a_link_opens_what_is_folded(tab, told, tmp_path):
     assert tab.ask("document.getElementById('fact-3').checkVisibility({contentVisibilityAuto: true})")
     place = tab.ask("document.getElementById('fact-3').getBoundingClientRect().top")
     assert 0 <= place < 900
+
+
+def test_the_title_of_an_axis_fits_a_phone(tab, told, tmp_path):
+    """Long names leave a picture little width: what stands under it goes on two lines."""
+    names = ["a fact with a rather long name", "another fact whose name is long"]
+    spec = tornado([{"fact": name, "less": -1.0, "more": 2.0} for name in names], names,
+                   "change of expected cost of the whole plan, million USD")
+    made = dataclasses.replace(told, tables=(dataclasses.replace(told.table("power"), charts=(("", spec),)),))
+    file = tmp_path / "report.html"
+    file.write_text(page(made), encoding="utf-8")
+    tab.show(width=390)
+    tab.open(file)
+    assert faults(tab, SCREEN) == {}
+    assert tab.ask("[...document.querySelectorAll('.chart tspan')].length") >= 2
+
+
+def test_verdicts_on_claims_show_well(tab, tmp_path):
+    facts = facts_as_of(None)
+    checked = check(load_claims("gb200-2024-12", facts), facts, ("C01", "C13", "C19", "C21", "C41"))
+    for language in ("en", "zh"):
+        file = tmp_path / f"{language}.html"
+        file.write_text(verdicts(checked, language), encoding="utf-8")
+        for width in (1280, 390):
+            tab.show(width=width)
+            tab.open(file)
+            assert faults(tab, SCREEN) == {}, (language, width)
+        tab.show(width=A4, paper=True)
+        assert faults(tab, PAPER) == {}, language
+        assert tab.troubles == []
+        assert [r for r in tab.requests if r != file.resolve().as_uri()] == []
 
 
 def test_nothing_that_can_be_read_waits_for_the_charts(tab, told, tmp_path):

@@ -103,8 +103,9 @@ def gantt(rows: Rows, order: Sequence[str]) -> Spec:
                  encoding={
                      "y": _names("task", order, said("column.run")),
                      "x": {"field": "start", "type": "temporal", "timeUnit": "utcyearmonthdate",
-                           "title": said("column.starts"), "axis": {"format": "%Y-%m", "title": None,
-                           "labelOverlap": "greedy"}, "scale": {"type": "utc"}},
+                           "title": said("column.starts"), "scale": {"type": "utc"}, "axis": {
+                               "format": "%Y-%m", "title": None, "labelAngle": -60, "labelOverlap": "greedy",
+                               "labelSeparation": 4}},
                      "x2": {"field": "end", "timeUnit": "utcyearmonthdate"},
                      "color": _colour(rows, "owner"),
                      "tooltip": [{"field": f, "title": said(f"picture.{f}")}

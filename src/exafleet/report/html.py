@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from exafleet.terms.said import ENGLISH, Said, said, say
 
 TEMPLATES = Path(__file__).parent / "templates"
 _SHORT = 20
+_DATED = re.compile(r"\d{4}-\d\d(?:-\d\d)?")
 TAGS = {"en": "en", "zh": "zh-CN"}
 # Where the number in a sentence or a card is told in full, by the beginning of its key in the catalogue.
 SECTIONS = {
@@ -81,9 +83,10 @@ def page(report: Report, language: str = ENGLISH) -> str:
                                      autoescape=jinja2.select_autoescape(["html.j2"], default=True),
                                      trim_blocks=True, lstrip_blocks=True)
     environment.globals["word"] = functools.partial(_word, language)
-    environment.filters["say"] = lambda text: say(text, language)
+    environment.filters["say"] = lambda text: say(text, language).replace(" %", "\u00a0%")  # "20 %" stays on its line
     environment.filters["section"] = section_of
     environment.filters["whole"] = _whole
+    environment.filters["dated"] = _DATED.fullmatch
     sections = _sections(report, language)
     drawn = {p.id: p.spec for s in sections for p in s.pictures if s.rows and not p.empty}
     return environment.get_template("report.html.j2").render(
