@@ -213,6 +213,18 @@ def test_mixed_encodings_are_told_by_line() -> None:
     assert text.notes == ("mixed encodings: UTF-8, and GBK in lines 2",)
 
 
+def test_words_with_accents_are_not_taken_for_chinese(facts: Facts) -> None:
+    """Latin-1 read as GBK gives rare characters; a line that is neither is refused."""
+    words = "Preis für Öl: 120 kW\nCafé, naïve, 5 £\nplain\n"
+    text = of_bytes(words.encode("cp1252"), "t.txt")
+    assert text.given == words
+    assert text.notes == ("read as Western European (Windows-1252)",)
+    assert [p.claimed for p in extract(text, facts.subjects)] == ["120 kW"]
+    mixed = of_bytes(WORDS.encode("gbk") + b"\n" + "für 5 kW\n".encode("latin-1") + "é\n".encode(), "t.txt")
+    assert mixed.given == f"{WORDS}\nfür 5 kW\né\n"
+    assert mixed.notes == ("mixed encodings: UTF-8, and GBK in lines 1, Western European (Windows-1252) in lines 2",)
+
+
 @pytest.mark.parametrize("data", [b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "Preis für Öl".encode("latin-1") + b"\xff\xff",
                                   b"\xff\xfe\x00"])
 def test_what_is_no_text_is_refused(data: bytes) -> None:

@@ -44,7 +44,7 @@ def of_words(words: str, notes: tuple[str, ...] = ()) -> Text:
 
 
 def of_bytes(data: bytes, name: str) -> Text:
-    """A text from a file's bytes: UTF-8, UTF-16 or GBK, also where lines differ. Raises FactError."""
+    """A text from a file's bytes: UTF-8, UTF-16, GBK or Western European, also where lines differ. Raises FactError."""
     if len(data) > MOST_BYTES:
         raise FactError(Problem(where=name, what="the text is too large", got=f"{len(data) / 1e6:.1f} MB",
                                 allowed=f"at most {MOST_BYTES / 1e6:.0f} MB"))
@@ -74,30 +74,53 @@ def _strict(data: bytes, encoding: str, name: str) -> Text:
 
 
 def _by_line(data: bytes, name: str) -> Text:
-    """Each line as UTF-8, else as GBK; the lines of the second kind are told, and one that is neither is refused."""
+    """Each line as UTF-8, else as GBK, else as Western European; lines of another kind are told, or refused."""
     lines: list[str] = []
-    other: list[int] = []
+    other: dict[str, list[int]] = {}
     for number, line in enumerate(data.split(b"\n"), 1):
-        for encoding in ("utf-8", "gb18030"):
-            try:
-                found = line.decode(encoding)
-            except UnicodeDecodeError:
-                continue
-            if encoding == "utf-8" or _chinese(found):
-                lines.append(found)
-                other += [number] if encoding != "utf-8" else []
-                break
-        else:
-            raise FactError(Problem(where=f"{name}:{number}", what="neither UTF-8 nor GBK", got=repr(line[:40]),
-                                    remedy="Save the text as UTF-8."))
+        found, kind = _line(line)
+        if found is None:
+            raise FactError(Problem(where=f"{name}:{number}", what="neither UTF-8 nor GBK nor Western European",
+                                    got=repr(line[:40]), remedy="Save the text as UTF-8."))
+        lines.append(found)
+        if kind:
+            other.setdefault(kind, []).append(number)
     seen = sum(not line.isascii() for line in lines)
-    which = "read as GBK" if len(other) == seen else (
-        f"mixed encodings: UTF-8, and GBK in lines {', '.join(map(str, other[:8]))}{', ...' if len(other) > 8 else ''}")
+    told = [f"{kind} in lines {', '.join(map(str, at[:8]))}{', ...' if len(at) > 8 else ''}"
+            for kind, at in other.items()]
+    only = len(other) == 1 and len(next(iter(other.values()))) == seen
+    which = f"read as {next(iter(other))}" if only else f"mixed encodings: UTF-8, and {', '.join(told)}"
     return of_words("\n".join(lines), (which,))
 
 
-def _chinese(text: str) -> bool:
-    """Whether what is not ASCII is mostly common Chinese, as it is not when another encoding is read as GBK."""
+def _line(line: bytes) -> tuple[str | None, str]:
+    """A line and what it is read as; "" for UTF-8, None for neither."""
+    for encoding, kind, likely in (("utf-8", "", _any), ("gb18030", "GBK", _chinese),
+                                   ("cp1252", "Western European (Windows-1252)", _western)):
+        try:
+            found = line.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        if likely(found, line):
+            return found, kind
+    return None, ""
+
+
+def _any(text: str, line: bytes) -> bool:
+    return True
+
+
+def _chinese(text: str, line: bytes) -> bool:
+    """Whether what is not ASCII is mostly common Chinese, as it is not when another encoding is read as GBK.
+
+    Common characters have two bytes beyond ASCII; an accented letter before a plain one gives a rare one.
+    """
     others = [c for c in text if not c.isascii()]
-    return sum("\u4e00" <= c <= "\u9fff" or c in "，。、；：？！“”‘’（）《》％￥　—…·" or "\uff00" <= c <= "\uffef"
-               for c in others) >= 0.9 * len(others)
+    common = sum("\u4e00" <= c <= "\u9fff" or c in "，。、；：？！“”‘’（）《》％￥　—…·" or "\uff00" <= c <= "\uffef"
+                 for c in others)
+    return common >= 0.9 * len(others) and sum(byte >= 0x80 for byte in line) >= 1.5 * len(others)
+
+
+def _western(text: str, line: bytes) -> bool:
+    """Whether a line is words with some accents: those stand alone among plain letters."""
+    return re.search(rb"[\x80-\xff]{2}", line) is None and all(c.isprintable() or c.isspace() for c in text)
