@@ -108,6 +108,8 @@ def _sheets(report: Report, language: str) -> list[Sheet]:
 def _name(title: str, taken: set[str]) -> str:
     """A name Excel takes: short, without the characters it forbids, each once."""
     plain = "".join(" " if c in "[]:*?/\\'" else c for c in _clean(title)).strip() or "-"
+    if len(plain) > _SHEET:  # rather a word less than half a word
+        plain = plain[:_SHEET + 1].rpartition(" ")[0].rstrip() or plain
     name, number = plain[:_SHEET], 2
     while name.casefold() in {t.casefold() for t in taken}:
         name, number = f"{plain[:_SHEET - 4]} {number}", number + 1
@@ -128,7 +130,7 @@ def _letter(index: int) -> str:
 def _overview(book: Workbook, forms: _Forms, report: Report, sheets: Sequence[Sheet], language: str) -> None:
     """The sentences, the large numbers (live where a sheet holds their total), and what the sheets are."""
     page = book.add_worksheet(say(said("page.overview"), language))
-    page.set_column(0, 0, 34)
+    page.set_column(0, 0, 40)
     page.set_column(1, 2, 44)
     _one_page_wide(page)
     row = _lines(page, forms, 0, [(say(report.title, language), {"bold": True, "font_size": 14}),
@@ -146,9 +148,13 @@ def _overview(book: Workbook, forms: _Forms, report: Report, sheets: Sequence[Sh
         page.write_formula(row, 1, formula, forms(num_format="#,##0.00", align="left"), number)
         row += 1
     row = _lines(page, forms, row + 1, [(say(said("page.contents"), language), {"bold": True})])
+    link = {"font_color": "#0B5CAD", "underline": 1}
     for sheet in sheets:
-        page.write_url(row, 0, f"internal:'{sheet.name}'!A1", None, sheet.name)
-        _text(page, forms, row, 1, say(sheet.table.lead, language))
+        page.write_url(row, 0, f"internal:'{sheet.name}'!A1", forms(**link), say(sheet.table.title, language))
+        lead = say(sheet.table.lead, language)
+        page.merge_range(row, 1, row, 2, "", forms(text_wrap=True))
+        page.set_row(row, 16 * (1 + _width(lead) // 96))
+        _text(page, forms, row, 1, lead, text_wrap=True)
         row += 1
     _lines(page, forms, row + 1, [(line, {"font_color": "#56616C"}) for line in report.footer(language)])
 
@@ -182,18 +188,27 @@ def _section(page: Worksheet, forms: _Forms, sheet: Sheet, language: str) -> Non
     _lead(page, forms, say(table.lead, language), widths)
     for i, text in enumerate(head):
         page.set_column(i, i, widths[i])
-        right = {"align": "right"} if table.columns[i].kind not in ("text", "month") else {}
-        _text(page, forms, _HEAD, i, text, bold=True, bg_color="#E8ECF0", text_wrap=True, bottom=1, **right)
+        _text(page, forms, _HEAD, i, text, bold=True, bg_color="#E8ECF0", text_wrap=True, bottom=1,
+              **_side(table.columns, i))
     rules = _formulas(sheet)
     for r, row in enumerate(table.rows):
         total = _is_total(table) and r == len(table.rows) - 1
         for c, (column, cell) in enumerate(zip(table.columns, row, strict=True)):
-            _cell(page, forms, (_HEAD + 1 + r, c), column, cell, rules.get((r, c), ""), language, bold=total)
+            _cell(page, forms, (_HEAD + 1 + r, c), column, cell, rules.get((r, c), ""), language,
+                  bold=total, **_side(table.columns, c))
     if table.id == "orders":
         _sums(page, forms, sheet, language)
     page.freeze_panes(_HEAD + 1, 1)
     page.repeat_rows(_HEAD)
     _one_page_wide(page)
+
+
+def _side(columns: Sequence[Column], at: int) -> dict[str, Any]:
+    """Numbers stand right, words and months left, and not at once beside the number in the column before."""
+    left = ("text", "month")
+    if columns[at].kind not in left:
+        return {"align": "right"}
+    return {"align": "left", "indent": 1} if at and columns[at - 1].kind not in left else {"align": "left"}
 
 
 def _one_page_wide(page: Worksheet) -> None:
@@ -218,15 +233,15 @@ def _head(column: Column, language: str) -> str:
 
 
 def _cell(page: Worksheet, forms: _Forms, at: tuple[int, int], column: Column, cell: Cell, formula: str, language: str,
-          *, bold: bool) -> None:
+          **properties: Any) -> None:
     """One cell: a formula with its value, a date, a number in the unit of the head, or text; absence stays empty."""
     if cell is None:
         return
     if isinstance(cell, str):
-        _text(page, forms, *at, say(cell, language), bold=bold, text_wrap=_width(cell) > _WIDEST)
+        _text(page, forms, *at, say(cell, language), text_wrap=_width(cell) > _WIDEST, **properties)
         return
     _, factor, number = FORMS[column.kind]
-    form = forms(num_format=number, bold=bold, **({"top": 1} if bold else {}))
+    form = forms(num_format=number, **properties, **({"top": 1} if properties["bold"] else {}))
     if column.kind == "month":
         page.write_datetime(*at, datetime.combine(month_start(int(cell)), time()), form)
     elif formula:
