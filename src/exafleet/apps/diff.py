@@ -121,7 +121,7 @@ def _tables(a: Opened, b: Opened, old: Mapping[str, Any], new: Mapping[str, Any]
     else:
         inputs = differences.inputs_told(old, new)
     return [inputs, differences.money(old, new), differences.orders(old, new), differences.others(old, new),
-            differences.dates(old, new)]
+            differences.dates(old, new), differences.rules(old, new)]
 
 
 def _why(a: Opened, b: Opened, old: Mapping[str, Any], new: Mapping[str, Any], *, progress: Progress, workers: int,
@@ -133,10 +133,9 @@ def _why(a: Opened, b: Opened, old: Mapping[str, Any], new: Mapping[str, Any], *
     assert a.world is not None
     assert b.world is not None
     found = difference.changes(a.world, b.world)
-    total = sum(differences.costs(new).values()) - sum(differences.costs(old).values())
     try:
         with progress.phase("why"):
             shares = difference.why(a.world, b.world, found, workers=workers, cluster=cluster, progress=progress.count)
     except KeyboardInterrupt:
         return None
-    return differences.why(shares, total)
+    return differences.why(shares, old, new)

@@ -11,10 +11,11 @@ from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any
 
 from exafleet.facts.scenario.keys import is_scenario_key
+from exafleet.plan.plan import PARTS
 from exafleet.report.table import Cell, Report, Table, column
-from exafleet.sweep.difference import Change, Why, held
+from exafleet.sweep.difference import Change, Why, held, kind_of
 from exafleet.sweep.variations import in_words
-from exafleet.terms.calendar import month
+from exafleet.terms.calendar import month, month_name
 from exafleet.terms.format import written
 from exafleet.terms.said import LANGUAGES, catalogue, joined, named, said
 
@@ -23,22 +24,29 @@ if TYPE_CHECKING:
 
 Told = Mapping[str, Any]
 _LONG = 60
+# Least relative difference of a worth, or of a part against the largest, that is told; most parts of a share.
+_WORTH, _MOST_PARTS = 0.01, 3
 # Columns of the report's tables, by their place: (what a row is known by), (its figures).
 _ORDERS, _RUNS = ((0, 1, 2, 3), 4), (0, (5, 6))
 
 
 @functools.cache
-def _parts() -> Mapping[str, str]:
-    """Names of the parts of cost by what they are called in any language."""
-    found = {row[language]: key.partition(".")[2] for key, row in catalogue().items() if key.startswith("part.")
-             for language in LANGUAGES}
-    return {**found, **{catalogue()["text.total"][language]: "" for language in LANGUAGES}}
+def _names(group: str) -> Mapping[str, str]:
+    """Names of the program in a group of the catalogue by what they are called in any language."""
+    return {row[language]: key.partition(".")[2] for key, row in catalogue().items() if key.startswith(f"{group}.")
+            for language in LANGUAGES}
 
 
-def costs(told: Told) -> dict[str, float]:
-    """Mean present cost by part; the total left out. [USD]"""
-    names = {str(row[0]): _parts().get(str(row[0]), str(row[0])) for row in told["tables"]["cost"]["rows"]}
-    return {names[str(row[0])]: float(row[1]) for row in told["tables"]["cost"]["rows"] if names[str(row[0])]}
+def _again(group: str, told: Any) -> str:
+    """A name that a report tells in its language, so that it can be said in another."""
+    return named(group, _names(group).get(str(told), str(told)))
+
+
+def costs(told: Told, *, base: bool = False) -> dict[str, float]:
+    """Mean present cost by part, or that of the base draw; the total left out. [USD]"""
+    total = {catalogue()["text.total"][language] for language in LANGUAGES}
+    return {_names("part").get(str(row[0]), str(row[0])): float(row[2 if base else 1])
+            for row in told["tables"]["cost"]["rows"] if str(row[0]) not in total}
 
 
 def numbers(told: Told) -> dict[str, tuple[Cell, ...]]:
@@ -120,6 +128,29 @@ def _lines(told: Told, name: str) -> list[str]:
     return [" · ".join(f"{c:g}" if isinstance(c, float) else str(c) for c in row if c is not None) for row in rows]
 
 
+def rules(a: Told, b: Told) -> Table:
+    """Rules that bind, of the dearest that each report names, where months or worth differ."""
+    old, new = _binding(a), _binding(b)
+    none = (0, 0.0)
+    rows: list[tuple[Cell, ...]] = []
+    for key in dict.fromkeys((*old, *new)):
+        (months, worth), (later, other) = old.get(key, none), new.get(key, none)
+        if months != later or abs(worth - other) > _WORTH * max(abs(worth), abs(other)):
+            rows.append((_again("rule", key[0]), key[1], _again("one-more-unit", key[2]), months, later, worth, other))
+    rows.sort(key=lambda row: -abs(float(str(row[5])) - float(str(row[6]))))
+    return Table(
+        id="rules", title=said("diff.rules.title"), lead=said("diff.rules.lead", n=len(rows)),
+        empty=said("diff.rules.empty"), rows=tuple(rows),
+        columns=(column("rule"), column("at"), column("one more is"), column("first months", "count"),
+                 column("second months", "count"), column("first worth", "money"), column("second worth", "money")))
+
+
+def _binding(told: Told) -> dict[tuple[str, str, str], tuple[int, float]]:
+    """Months and worth of each rule that binds, by rule, place and unit."""
+    rows = told["tables"].get("binding", {"rows": ()})["rows"]
+    return {(str(r[0]), str(r[1]), str(r[5])): (int(r[4] or 0), float(r[6] or 0.0)) for r in rows}
+
+
 def dates(a: Told, b: Told) -> Table:
     """Start and end of training runs, and where, where they differ."""
     old, new = _runs(a), _runs(b)
@@ -177,8 +208,23 @@ def _written(world: World, change: Change, words: Mapping[str, str]) -> Cell:
         return None if fact is None else written(fact.value, fact.unit)
     if change.kind in ("added", "removed"):
         return said("diff.yes") if held(world, change.key) is not None else said("diff.no")
-    text = words.get(change.key) or str(held(world, change.key))
-    return text if len(text) <= _LONG else f"{text[:_LONG]} ..."
+    if change.key in words:
+        return words[change.key]
+    return _shown(held(world, change.key), "Month" in kind_of(world, change.key))
+
+
+def _shown(value: Any, date: bool) -> Cell:
+    """What a scenario holds that is no quantity: a choice, a name, a month, a list of them."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, bool):
+        return said("diff.yes") if value else said("diff.no")
+    if isinstance(value, int) and date:
+        return month_name(value)
+    if isinstance(value, list | tuple | set | frozenset):
+        parts = sorted(value) if isinstance(value, set | frozenset) else list(value)
+        return joined([_shown(v, date) or "" for v in parts]) if parts else None
+    return text if len(text := str(value)) <= _LONG else f"{text[:_LONG]} ..."
 
 
 def _place(world: World, key: str) -> str:
@@ -189,28 +235,39 @@ def _place(world: World, key: str) -> str:
     return f"{where}: {said_}" if said_ else where
 
 
-def why(found: Why, difference: float) -> Table:
-    """Shares of the groups of inputs, and what is left: draws, whole units and the solver's gap."""
+def why(found: Why, a: Told, b: Told) -> Table:
+    """Shares of the groups of inputs, and what is left: draws; whole units, whole gangs and the solver's gap."""
+    difference, base = (sum(costs(b, base=x).values()) - sum(costs(a, base=x).values()) for x in (False, True))
     rows: list[tuple[Cell, ...]] = []
     for group in sorted(found.groups, key=lambda g: -abs(g.share)):
         shown: list[str] = [c.key for c in group.changes[:4]]
         more = len(group.changes) - len(shown)
         rows.append((joined([*shown, *([said("facts.more", more=more)] if more else [])]),
-                     group.share if group.share == group.share else None))
+                     group.share if group.share == group.share else None, _mostly(group.parts)))
     known = found.planned == found.planned
     if known:
-        rows.append((said("diff.why.rest"), difference - found.planned))
-    rows.append((said("text.total"), difference))
+        rows.append((said("diff.why.whole"), base - found.planned, ""))
+        rows.append((said("diff.why.draws"), difference - base, ""))
+    rows.append((said("text.total"), difference, ""))
     return Table(
         id="why", title=said("diff.why.title"), lead=said("diff.why.lead") if known else said("diff.why.unknown"),
-        rows=tuple(rows), columns=(column("cause"), column("share", "money")))
+        rows=tuple(rows), columns=(column("cause"), column("share", "money"), column("mostly in")))
+
+
+def _mostly(parts: Sequence[float]) -> str:
+    """The parts of the cost that a share moves most: they need not have its sign."""
+    moved = sorted((p for p in zip(PARTS, parts, strict=False) if p[1] == p[1] and p[1]), key=lambda p: -abs(p[1]))
+    shown = [said("diff.why.part", part=named("part", name), change=change) for name, change in moved[:_MOST_PARTS]
+             if abs(change) > _WORTH * abs(moved[0][1])]
+    return joined(shown) if shown else ""
 
 
 def compared(a: Told, b: Told, labels: tuple[str, str], tables: Sequence[Table], notes: Sequence[str]) -> Report:
     """The comparison as a report."""
     same = not any(t.rows for t in tables)
     change = sum(costs(b).values()) - sum(costs(a).values())
-    lead = said("diff.same") if same else said("diff.summary", change=change)
+    lead = said("diff.same") if same else (
+        said("diff.summary", change=change) if change >= 0 else said("diff.summary less", change=-change))
     return Report(title=said("diff.title"), subtitle=said("diff.subtitle", first=labels[0], second=labels[1]),
                   summary=(lead, *notes), cards=(), tables=() if same else tuple(tables),
                   meta={"data": f"{a['meta'].get('data', '')} / {b['meta'].get('data', '')}"})

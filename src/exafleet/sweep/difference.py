@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from exafleet.facts.catalogue import Facts
 from exafleet.facts.records import Scenario
 from exafleet.facts.scenario.document import ARRAY_NAMES, record_key
+from exafleet.plan.plan import PARTS
 from exafleet.sweep.attribution import Subset, shapley, subsets
 from exafleet.sweep.local import Progress, sweep
 from exafleet.terms.errors import ExafleetError
@@ -44,10 +45,15 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """Inputs that are switched together, and their share in the difference of cost. [USD]"""
+    """Inputs that are switched together, and their share in the difference of cost, by part (plan.PARTS). [P] [USD]"""
 
     changes: tuple[Change, ...]
-    share: float = float("nan")
+    parts: tuple[float, ...] = ()
+
+    @property
+    def share(self) -> float:
+        """The share in the whole difference; NaN where it cannot be said. [USD]"""
+        return sum(self.parts) if self.parts else float("nan")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,12 +110,15 @@ def _value(fact: Fact | None) -> tuple[float, float, float] | None:
 
 
 def groups(a: World, b: World, found: Sequence[Change]) -> tuple[tuple[Change, ...], ...]:
-    """Changes that are switched together: facts by subject, records that come or go with all that names them."""
+    """Changes that are switched together: facts by subject, with the numbers of the scenario that were taken from them;
+    records that come or go with all that names them.
+    """
+    taken = _taken(a, b, found)
     joined: dict[str, list[Change]] = {}
     moved = [c for c in found if c.kind in ("added", "removed")]
     names = {c.key.partition(".")[2] for c in moved}
     for change in found:
-        joined.setdefault(_group(change, names, a, b), []).append(change)
+        joined.setdefault(taken.get(change.key) or _group(change, names, a, b), []).append(change)
     many = [tuple(g) for g in joined.values()]
     if len(many) <= MOST_GROUPS:
         return tuple(many)
@@ -119,9 +128,21 @@ def groups(a: World, b: World, found: Sequence[Change]) -> tuple[tuple[Change, .
     return tuple(tuple(g) for g in coarse.values())
 
 
+def _taken(a: World, b: World, found: Sequence[Change]) -> dict[str, str]:
+    """Groups of the facts that numbers of the scenario were taken from, where both differ, by the number's key."""
+    facts = {c.key: _subject(c) for c in found if c.kind == "fact"}
+    origins = [(key, fact.key) for w in (a, b) for key, fact in sorted(w.origins.items()) if fact.key in facts]
+    return {c.key: facts[fact] for c in found if c.kind == "number" for key, fact in reversed(origins)
+            if f"{key}.".startswith(f"{c.key.removeprefix('scenario.')}.")}
+
+
+def _subject(change: Change) -> str:
+    return f"facts of {change.key.partition('@')[0].rpartition('.')[0]}"
+
+
 def _group(change: Change, names: set[str], a: World, b: World) -> str:
     if change.kind == "fact":
-        return f"facts of {change.key.partition('@')[0].rpartition('.')[0]}"
+        return _subject(change)
     if change.kind in ("added", "removed"):
         return "records"
     if change.key.partition(".")[2] in _TIME:
@@ -142,6 +163,14 @@ def held(world: World, key: str) -> Any:
         return getattr(world.scenario, key.partition(".")[2], None)
     whole = next((r for array in ARRAY_NAMES for k, r in _by_key(array, world.scenario).items() if k == key), None)
     return _record(key, world.scenario) if whole is None else whole
+
+
+def kind_of(world: World, key: str) -> str:
+    """The type of the field that the key of a change names, as it is written; "" for a whole record."""
+    if key.startswith("scenario."):
+        return next((str(f.type) for f in fields(Scenario) if f.name == key.partition(".")[2]), "")
+    every = (pair for array in ARRAY_NAMES for pair in _by_key(array, world.scenario).items())
+    return next((str(f.type) for name, record in every for f in fields(record) if key == f"{name}.{f.name}"), "")
 
 
 def _record(key: str, scenario: Scenario) -> Any:
@@ -195,15 +224,20 @@ def why(a: World, b: World, found: Sequence[Change], *, seed: int = 0, workers: 
     """
     many = groups(a, b, found)
     needed = subsets(len(many), seed)
-    costs = sweep(functools.partial(_cost, a, b, many), needed, workers=workers, cluster=cluster, progress=progress)
-    value: Mapping[Subset, float] = dict(zip(needed, costs, strict=True))
-    each = shapley(len(many), value.__getitem__, seed)
-    whole = value[tuple(range(len(many)))] - value[()]
-    return Why(groups=tuple(Group(changes=g, share=s) for g, s in zip(many, each, strict=True)), planned=whole)
+    costs = sweep(functools.partial(_parts, a, b, many), needed, workers=workers, cluster=cluster, progress=progress)
+    value: Mapping[Subset, tuple[float, ...]] = dict(zip(needed, costs, strict=True))
+    by_part = [shapley(len(many), functools.partial(_part, value, i), seed) for i in range(len(PARTS))]
+    whole = sum(value[tuple(range(len(many)))]) - sum(value[()])
+    return Why(groups=tuple(Group(changes=g, parts=each) for g, each in
+                            zip(many, zip(*by_part, strict=True), strict=True)), planned=whole)
 
 
-def _cost(a: World, b: World, many: Sequence[tuple[Change, ...]], on: Subset) -> float:
-    """Cost of one mixture on its base draw, planned with fractions of a unit; NaN where it cannot be. [USD]"""
+def _part(value: Mapping[Subset, tuple[float, ...]], part: int, on: Subset) -> float:
+    return value[on][part]
+
+
+def _parts(a: World, b: World, many: Sequence[tuple[Change, ...]], on: Subset) -> tuple[float, ...]:
+    """Cost of one mixture on its base draw, planned with fractions of a unit; NaN where it cannot be. [P] [USD]"""
     from exafleet.market.draws import draw
     from exafleet.market.market import market
     from exafleet.plan.sets import sets
@@ -216,9 +250,9 @@ def _cost(a: World, b: World, many: Sequence[tuple[Change, ...]], on: Subset) ->
         sold = market(world, rates)
         draws = draw(sold, 1, 0, rates=rates)
         case = Case(market=sold, rates=rates, sets=sets(sold, rates, draws))
-        return float(Anew(case, draws).parts_before.sum())
+        return tuple(Anew(case, draws).parts_before.tolist())
     except (ExafleetError, ValueError, KeyError):
-        return float("nan")
+        return (float("nan"),) * len(PARTS)
 
 
 _KEPT: dict[str, Rates] = {}

@@ -1,6 +1,7 @@
 """`exafleet explain` and `exafleet diff`: from a scenario, a kept run and the JSON of a report; bad input."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -78,8 +79,46 @@ def test_two_plans_differ_by_parts_that_sum_and_shares_that_sum(places):
     *causes, whole = tables["why"]["rows"]
     assert sum(c[1] for c in causes) == pytest.approx(whole[1], abs=1e-3)
     assert whole[1] == pytest.approx(total[3], abs=1e-3)
-    by_key = dict(causes)
-    assert by_key["jobs.base.value"] < 0 < by_key["sites.north.energy_price"]
+    by_key = {row[0]: row for row in causes}
+    assert by_key["jobs.base.value"][1] < 0 < by_key["sites.north.energy_price"][1]
+    assert by_key["jobs.base.value"][2].startswith("value of runs -$")
+    assert by_key["sites.north.energy_price"][2].startswith("energy $")
+    # Draws are the difference of means less that of the base draw; the two reports tell both.
+    base = json.loads((folder / "a.json").read_text(encoding="utf-8"))["tables"]["cost"]["rows"][-1][2]
+    assert causes[-1][0] == "draws other than deliveries as quoted"
+    assert tables["money"]["rows"][-1][1] != base
+
+
+def test_the_share_of_an_input_is_the_sum_of_its_parts(places):
+    """Each input's share is told by part, and numbers taken from a fact are switched with it."""
+    from exafleet.facts.world import load_world
+    from exafleet.sweep.difference import changes, groups, why
+
+    folder, _ = places
+    a, b = load_world(TINY), load_world(folder / "dear")
+    found = why(a, b, changes(a, b))
+    assert sum(g.share for g in found.groups) == pytest.approx(found.planned, rel=1e-9)
+    assert all(g.share == pytest.approx(sum(g.parts)) for g in found.groups)
+    for key in sorted(a.origins):
+        other = a.with_fact(a.origins[key].key, a.origins[key].value * 1.1)
+        both, = groups(a, other, changes(a, other))
+        assert a.origins[key].key in {c.key for c in both}
+        assert {"fact", "number"} == {c.kind for c in both}
+
+
+def test_what_is_no_quantity_reads_as_a_scenario_writes_it(places, tmp_path):
+    """Months, names and choices that differ are words, and rules that bind otherwise are told."""
+    _, store = places
+    shutil.copytree(TINY, tmp_path / "later")
+    toml = tmp_path / "later" / "scenario.toml"
+    text = toml.read_text(encoding="utf-8")
+    due = re.search(r'^due = "(\d{4}-\d{2})"', text, re.MULTILINE)
+    toml.write_text(text.replace(due[0], 'due = "2026-02"', 1), encoding="utf-8")
+    done = run("diff", "1", tmp_path / "later", "--store", store, "--no-why", "--format", "json", "--lang", "zh")
+    assert done.exit_code == 0, done.stderr
+    tables = json.loads(done.stdout)["tables"]
+    assert [row[:3] for row in tables["inputs"]["rows"]] == [["jobs.base.due", due[1], "2026-02"]]
+    assert all(row[3] != row[4] or row[5] != row[6] for row in tables["rules"]["rows"])
 
 
 def test_a_plan_does_not_differ_from_itself(places):
