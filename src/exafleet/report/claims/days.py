@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping, Sequence
 
 from exafleet.report.claims.spans import Busy, Figure
 
@@ -57,20 +58,23 @@ _DATES: tuple[tuple[re.Pattern[str], str, int], ...] = tuple(
      "bare"),
     (r"(?<![\d年])(?P<m>1[0-2]|[1-9])\s*月(?:份)?(?!\d)", "bare"),
 ))
-_HINT = re.compile(r"(?=[12年月JjFfMmAaSsOoNnDdTtLl])"  # quickly past all else
-                   rf"(?:(?<!\d)({_YEAR})|([年月])|\b({_MONTH})\b|((?:next|this|last) year))",
-                   re.IGNORECASE | re.ASCII)
+_HINT = re.compile(rf"({_YEAR})(?<!\d{{5}})|([年月])", re.ASCII)
+# Words by which a day is found: what has to stand near a day, by kind.
+KEYWORDS: dict[str, Iterable[str]] = {"month": _MONTHS, "year": ("year",)}
 _ZH_SEASON = {"中": "mid", "年中": "mid", "中期": "mid", "年中期": "mid", "初": "early", "底": "late", "末": "late",
               "夏天": "summer", "夏季": "summer", "春天": "spring", "秋天": "autumn", "秋季": "autumn",
               "fall": "autumn"}
 YEARS = {"明年": 1, "今年": 0, "去年": -1, "后年": 2, "next year": 1, "this year": 0, "last year": -1}
 
 
-def dates(plain: str) -> list[Figure]:
-    """Days, months, quarters, halves and years; one that needs the text's own year keeps it as "+1-03"."""
+def dates(plain: str, places: Mapping[str, Sequence[tuple[int, int]]]) -> list[Figure]:
+    """Days, months, quarters, halves and years; one that needs the text's own year keeps it as "+1-03".
+
+    places   where the words of KEYWORDS stand, by kind
+    """
     found: list[Figure] = []
     busy = Busy(len(plain), [])
-    windows = _windows(plain)
+    windows = _windows(plain, places)
     for pattern, kind, need in _DATES:
         for match in (m for first, last in windows[need] for m in pattern.finditer(plain, first, last)):
             said = _date(match, kind)
@@ -84,12 +88,14 @@ def dates(plain: str) -> list[Figure]:
     return found
 
 
-def _windows(plain: str) -> dict[int, list[tuple[int, int]]]:
+def _windows(plain: str, places: Mapping[str, Sequence[tuple[int, int]]]) -> dict[int, list[tuple[int, int]]]:
     """Stretches of a text in which a day can stand, by what stands in them: a year, a month or a word for one."""
+    hints = [(hint.lastindex or 0, *hint.span()) for hint in _HINT.finditer(plain)]
+    hints += [(kind, *place) for kind, name in ((_MONTH_NEAR, "month"), (_WORD_NEAR, "year")) for place in places[name]]
     found: dict[int, list[tuple[int, int]]] = {kind: [] for kind in range(1, 5)}
-    for hint in _HINT.finditer(plain):
-        spans = found[hint.lastindex or 0]
-        first, last = max(0, hint.start() - 32), hint.end() + 16
+    for kind, start, end in hints:
+        spans = found[kind]
+        first, last = max(0, start - 32), end + 16
         if spans and first <= spans[-1][1]:
             spans[-1] = (spans[-1][0], last)
         else:

@@ -23,7 +23,7 @@ from exafleet.report.claims.texts import Text
 from exafleet.report.table import Column, Report, Table
 
 # A line break ends a sentence unless the line is long, as where a text is wrapped, and the next goes on.
-_END = re.compile(r"[。！？；]|[.!?;](?=\s|$)|(?<![^\n]{50})\n|\n(?=\s*(?:[-*\u2022#]|\n|$))")
+_END = re.compile(r"[。！？；]|[.!?;](?=\s|$)|\n(?:(?<![^\n]{50}\n)|(?=\s*(?:[-*\u2022#]|\n|$)))")
 _CHINESE = re.compile(r"[\u4e00-\u9fff]")
 # A text is read in pieces of about so many characters, so that progress can be told and Ctrl-C leaves what was found.
 PIECE = 50_000

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
 
-from exafleet.report.claims.days import dates
+from exafleet.report.claims import days
+from exafleet.report.claims.keywords import Keywords
 from exafleet.report.claims.spans import Busy, Figure
 
+Places = Sequence[tuple[int, int]]
 NUMBER = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?"
 # More characters than this are no number that anybody claims.
 LONGEST = 24
@@ -21,8 +23,9 @@ LONGEST = 24
 _APART = 64
 _EN_NUMBERS: dict[str, int] = {
     "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10,
-    "eleven": 11, "twelve": 12, "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "ninety": 90,
-    "hundred": 100}
+    "eleven": 11, "twelve": 12, "thirteen": 13, "fourteen": 14, "fifteen": 15, "sixteen": 16, "seventeen": 17,
+    "eighteen": 18, "nineteen": 19, "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70,
+    "eighty": 80, "ninety": 90, "hundred": 100}
 _ZH_DIGITS = {c: i for i, c in enumerate("零一二三四五六七八九")} | {"两": 2, "〇": 0}
 _ZH_POWERS = {"十": 10, "百": 100, "千": 1000, "万": 10**4, "亿": 10**8}
 _SCALES = {"thousand": 3, "k": 3, "million": 6, "mn": 6, "m": 6, "billion": 9, "bn": 9, "b": 9, "trillion": 12,
@@ -162,22 +165,25 @@ _FOLDED = re.compile(r"\b(" + "|".join(w for w in _EN_NUMBERS ) + r")fold\b", re
 _ZH_SPELT = re.compile(r"[一二两三四五六七八九十百千万亿〇零]+")
 _COUNTED = re.compile(r"\s*(?:个|块|张|颗|枚|片|台|套)?\s*")
 _PARAMETERS = re.compile(r"参数(?:量|规模|总量)?(?:为|达到?|约|高达|超过|是)*\s*$")
-_FRACTION = re.compile(r"(?=[AaOoTtFfHh一二三四五六七八九十百千])"  # quickly past all else
-                       r"(?:\b(?P<up>an?|one|two|three|four)[ -]"
+_FRACTION = re.compile(r"\b(?:(?P<up>an?|one|two|three|four)[ -]"
                        r"(?P<down>half|third|fifth|tenth|quarter(?=s? of))s?\b"
                        r"(?! of (?:20|the year))(?=s|\s+(?:of|more|less|fewer|higher|lower|above|below|cheaper|dearer|"
                        r"faster|slower|larger|smaller|bigger|as|off|to|from|over|the)\b|\s*(?:[,.;:)]|$))|"
-                       r"\b(?P<half>half)\b(?= (?:of|the)\b(?! 20))|"
-                       r"(?<![一二三四五六七八九十百千])(?P<zd>[一二三四五六七八九十百千]{1,12})分之"
-                       r"(?P<zn>[一二两三四五六七八九十]{1,12}|\d[\d.]{0,12})|"
-                       r"(?P<zh>一半))", re.IGNORECASE | re.ASCII)
+                       r"(?P<half>half)\b(?= (?:of|the)\b(?! 20)))", re.IGNORECASE | re.ASCII)
+_ZH_FRACTION = re.compile(r"(?<![一二三四五六七八九十百千])(?P<down>[一二三四五六七八九十百千]{1,12})分之"
+                          r"(?P<up>[一二两三四五六七八九十]{1,12}|\d[\d.]{0,12})|一半", re.ASCII)
 _DOWN = {"half": 2, "third": 3, "quarter": 4, "fifth": 5, "tenth": 10}
 # Words that are a figure by themselves: (pattern, quantity, unit, as claimed).
 _ALONE = tuple((re.compile(words, re.IGNORECASE | re.ASCII), quantity, unit, said) for words, quantity, unit, said in (
-    (r"\b(?:twice|doubl(?:e|es|ed|ing))\b|翻倍|翻一番|翻了?一?番", "ratio", "x", "2 x"),
-    (r"\b(?:tripl(?:e|es|ed|ing)|thrice)\b", "ratio", "x", "3 x"),
-    (r"\b(?:halv(?:e|es|ed|ing))\b|减半|腰斩", "ratio", "x", "0.5 x"),
-    (r"\bhalf[- ]a[- ]year\b|(?<![上下年个\d一二两三四五六七八九十])半年(?!报|度)", "duration", "mo", "6 mo")))
+    (r"翻倍|翻一番|翻了?一?番", "ratio", "x", "2 x"), (r"减半|腰斩", "ratio", "x", "0.5 x"),
+    (r"半年(?<![上下年个\d一二两三四五六七八九十]半年)(?!报|度)", "duration", "mo", "6 mo")))
+_ALONE_EN = {**dict.fromkeys(("twice", "double", "doubles", "doubled", "doubling"), "2 x"),
+             **dict.fromkeys(("triple", "triples", "tripled", "tripling", "thrice"), "3 x"),
+             **dict.fromkeys(("halve", "halves", "halved", "halving"), "0.5 x")}
+_HALF_A_YEAR = re.compile(r"half[- ]a[- ]year\b", re.IGNORECASE | re.ASCII)
+KEYWORDS = Keywords({
+    "number": _EN_NUMBERS, "fold": (f"{word}fold" for word in _EN_NUMBERS), "alone": _ALONE_EN,
+    "part": ("half", *(f"{word}{s}" for word in _DOWN for s in ("", "s"))), **days.KEYWORDS})
 # "增长一倍" is twice as much, whatever a reader may think of "增长1.2倍".
 _GROWN = re.compile(r"(?:增长|增加|提高|提升|上升|上涨|扩大|快|高|多|增)(?:了|近|约|超过?|逾|将近|至少|整整|出)*\s*$")
 # A number of billions before these words is one of parameters: "a 70B model".
@@ -199,11 +205,11 @@ def figures(plain: str, named: Sequence[tuple[int, int, str]] = ()) -> list[Figu
 
     named   spans of names, whose digits are no figures, and the unit a number before one counts: "72 GB200", or ""
     """
-    found = [*dates(plain), *_folded(plain), *_fractions(plain)]
+    places = KEYWORDS.places(plain)
+    found = [*days.dates(plain, places), *_folded(plain, places["fold"]), *_fractions(plain, places["part"])]
     busy = Busy(len(plain), [*((a, b) for a, b, _ in named), *((f.start, f.end) for f in found)])
-    found += _numbers(plain, busy, {start: unit for start, _, unit in named if unit})
-    found += [Figure(start=m.start(), end=m.end(), quantity=quantity, claimed=said, unit=unit)
-              for rule, quantity, unit, said in _ALONE for m in rule.finditer(plain) if busy.free(m.start(), m.end())]
+    found += _numbers(plain, busy, {start: unit for start, _, unit in named if unit}, places["number"])
+    found += [figure for figure in _alone(plain, places) if busy.free(figure.start, figure.end)]
     return sorted(_apart(found), key=lambda f: f.start)
 
 
@@ -227,8 +233,8 @@ class _Atom(NamedTuple):
     unit: _Unit | None
 
 
-def _numbers(plain: str, busy: Busy, counted: Mapping[int, str]) -> list[Figure]:
-    atoms = sorted(_atoms(plain, busy, counted), key=lambda a: (a.start, -a.end))
+def _numbers(plain: str, busy: Busy, counted: Mapping[int, str], spelt: Places) -> list[Figure]:
+    atoms = sorted(_atoms(plain, busy, counted, spelt), key=lambda a: (a.start, -a.end))
     found: list[Figure] = []
     skip, last = -1, len(atoms) - 1
     for i, atom in enumerate(atoms):
@@ -244,11 +250,11 @@ def _numbers(plain: str, busy: Busy, counted: Mapping[int, str]) -> list[Figure]
     return found
 
 
-def _atoms(plain: str, busy: Busy, counted: Mapping[int, str]) -> Iterator[_Atom]:
+def _atoms(plain: str, busy: Busy, counted: Mapping[int, str], spelt: Places) -> Iterator[_Atom]:
     for match in _FIGURE.finditer(plain):
         if len(match["number"]) <= LONGEST and busy.free(match.start("number"), match.end("number")):
             yield _atom(plain, match, counted)
-    for match in _SPELT.finditer(plain):
+    for match in (m for start, _ in spelt if (m := _SPELT.match(plain, start)) is not None):
         value = Decimal(_EN_NUMBERS[match["word"].casefold()]).scaleb(_SCALES[match["scale"].split()[0].casefold()]
                                                                       if match["scale"] else 0)
         unit = _unit(plain, match.end(), _EN) or _of_name(plain, match.end(), match.end(), counted)
@@ -502,22 +508,39 @@ def chinese(words: str) -> Decimal:
     return Decimal(whole + part + digit)
 
 
-def _folded(plain: str) -> list[Figure]:
+def _folded(plain: str, places: Places) -> list[Figure]:
     return [Figure(start=m.start(), end=m.end(), quantity="ratio", unit="x",
-                   claimed=f"{_EN_NUMBERS[m[1].casefold()]} x") for m in _FOLDED.finditer(plain)]
+                   claimed=f"{_EN_NUMBERS[m[1].casefold()]} x")
+            for start, _ in places if (m := _FOLDED.match(plain, start)) is not None]
 
 
-def _fractions(plain: str) -> Iterator[Figure]:
+def _alone(plain: str, places: Mapping[str, Places]) -> Iterator[Figure]:
+    """Words that are a figure by themselves."""
+    for start, end in places["alone"]:
+        yield Figure(start=start, end=end, quantity="ratio", unit="x", claimed=_ALONE_EN[plain[start:end].lower()])
+    for start, _ in places["part"]:
+        match = _HALF_A_YEAR.match(plain, start)
+        if match is not None:
+            yield Figure(start=start, end=match.end(), quantity="duration", unit="mo", claimed="6 mo")
+    for rule, quantity, unit, claimed in _ALONE:
+        yield from (Figure(start=m.start(), end=m.end(), quantity=quantity, claimed=claimed, unit=unit)
+                    for m in rule.finditer(plain))
+
+
+def _fractions(plain: str, places: Places) -> Iterator[Figure]:
     """"a third", "half of", "三十分之一", "百分之五": parts of a whole."""
-    for m in _FRACTION.finditer(plain):
-        if m["zd"]:
-            above = chinese(m["zn"]) if not m["zn"][0].isdigit() else Decimal(m["zn"])
-            part = above / chinese(m["zd"])
-        elif m["down"]:
-            part = Decimal(1 if m["up"].casefold() in ("a", "an") else _EN_NUMBERS[m["up"].casefold()]) / _DOWN[
-                m["down"].casefold()]
-        else:
-            part = Decimal("0.5")
-        said = f"{float(part) * 100:.3g} %"
-        yield Figure(start=m.start(), end=m.end(), quantity="share", unit="%",
-                     claimed=_bound(plain, m.start(), m.end(), False) + said)
+    for start, end in places:
+        match = _FRACTION.search(plain, max(0, start - len("three ")), end + _APART)
+        if match is not None and match.end() >= end:
+            up, down = (match["up"] or "").casefold(), (match["down"] or "").casefold()
+            yield _share(plain, match, Decimal(_EN_NUMBERS.get(up, 1)) / _DOWN[down] if down else Decimal("0.5"))
+    for match in _ZH_FRACTION.finditer(plain) if "分之" in plain or "一半" in plain else ():
+        up = match["up"]
+        above = Decimal("0.5") if up is None else Decimal(up) if up[0].isdigit() else chinese(up)
+        yield _share(plain, match, above / chinese(match["down"]) if up is not None else above)
+
+
+def _share(plain: str, match: re.Match[str], part: Decimal) -> Figure:
+    said = f"{float(part) * 100:.3g} %"
+    return Figure(start=match.start(), end=match.end(), quantity="share", unit="%",
+                  claimed=_bound(plain, match.start(), match.end(), False) + said)
