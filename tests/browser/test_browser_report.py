@@ -11,7 +11,7 @@ from browser import Browser, browsing, chromium
 
 from exafleet.apps.inputs import facts_as_of
 from exafleet.report.build import report
-from exafleet.report.charts import tornado
+from exafleet.report.charts import against_measured, kept, spread, tornado
 from exafleet.report.claims.answer import check
 from exafleet.report.claims.document import load_claims
 from exafleet.report.claims.page import page as verdicts
@@ -127,6 +127,18 @@ def test_the_title_of_an_axis_fits_a_phone(tab, told, tmp_path):
     tab.open(file)
     assert faults(tab, SCREEN) == {}
     assert tab.ask("[...document.querySelectorAll('.chart tspan')].length") >= 2
+
+
+def test_pictures_of_a_validation_show_well(tab, told, tmp_path):
+    rows = [{"measured": 10.0 * i, "predicted": 11.0 * i, "kind": f"kind {i % 3}"} for i in range(1, 30)]
+    errors = [{"group": f"group {i % 4}", "error": 3.0 * (i % 7) - 9.0} for i in range(40)]
+    sizes = [{"chips": 8 * 2**i, "share": 100.0 - i, "kind": kind}
+             for i in range(8) for kind in ("measured", "predicted")]
+    specs = (against_measured(rows), spread(errors, [f"group {i}" for i in range(4)], "error, %"),
+             kept(sizes, "kept of the throughput per accelerator, %"))
+    made = dataclasses.replace(told, tables=(dataclasses.replace(
+        told.table("power"), charts=tuple((f"picture {i}", spec) for i, spec in enumerate(specs))),))
+    assert looked_at(tab, made, tmp_path) == {}
 
 
 def test_verdicts_on_claims_show_well(tab, tmp_path):

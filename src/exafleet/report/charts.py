@@ -159,8 +159,8 @@ def spread(rows: Rows, order: Sequence[str], title: str) -> Spec:
     return _spec(rows, height=_lines(len(order), 26), encoding={
         "y": {"field": "group", "type": "nominal", "sort": list(order), "title": None, "axis": {"labelLimit": 180}}},
         layer=[
-            {"mark": {"type": "rule", "color": "#888888"}, "encoding": {"x": {"datum": 0}, "y": {}}},
-            {"mark": {"type": "tick", "color": PALETTE[0], "opacity": 0.5, "tooltip": {"content": "data"}},
+            {"mark": {"type": "rule", "color": "#888888"}, "encoding": {"x": {"datum": 0}, "y": None}},
+            {"mark": {"type": "tick", "color": PALETTE[0], "opacity": 0.7, "tooltip": {"content": "data"}},
              "encoding": {"x": {"field": "error", "type": "quantitative", "title": title}}},
             {"mark": {"type": "point", "filled": True, "color": PALETTE[5], "size": 60},
              "encoding": {"x": {"field": "error", "type": "quantitative", "aggregate": "median"}}}])
