@@ -58,7 +58,8 @@ def backtest(
         typer.Option("--seed", min=0, max=2**31 - 1, metavar="N", help="Seed of the futures. Default: the scenario's."),
     ] = None,
     gap: Annotated[
-        float, typer.Option("--gap", min=0.0, max=0.5, metavar="SHARE", help="Gap each plan is proven to.")] = 0.02,
+        float, typer.Option("--gap", min=0.0, max=0.5, metavar="SHARE",
+                            help="Gap each plan is proven to; hindsight to a quarter of it.")] = 0.02,
     form: Form = Format.table,
 ) -> None:
     """Plan with what was known on a day, live through what really happened, plan again, and compare.

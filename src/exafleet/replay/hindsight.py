@@ -54,9 +54,6 @@ def hindsight(truth: Truth, lives: Sequence[Life], *, gap: float = 0.01, stop: S
     """The least cost of the window, to within `gap`; never more than the best of the lives."""
     placed = sorted({run for life in lives for run in life.lived.placements()})
     p = _programme(truth, placed)
-    best = min(lives, key=lambda life: float(life.cost.total), default=None)
-    if best is not None:
-        p = replace(p, start=first_names(p.build).vector(best.lived.first))
     answer = choose(p)(p, gap, stop or _never, None)[1]
     if answer.status == "nothing" or (stop is not None and stop()):
         raise KeyboardInterrupt
@@ -70,6 +67,7 @@ def hindsight(truth: Truth, lives: Sequence[Life], *, gap: float = 0.01, stop: S
                   second=second_names(p.build).values(y, range(months)))
     found = Hindsight(lived=lived, cost=Parts(names=PARTS, values=cost, unit="USD"), status=answer.status,
                       bound=answer.bound * p.build.money)
+    best = min(lives, key=lambda life: float(life.cost.total), default=None)
     if best is None or float(best.cost.total) >= float(found.cost.total):
         return found
     return replace(found, lived=best.lived, cost=best.cost, bound=min(found.bound, float(best.cost.total)))
