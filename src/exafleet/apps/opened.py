@@ -94,7 +94,7 @@ def _file(path: Path, store: str | None, progress: Progress, where: str, draws: 
     risk = world.scenario.risk
     plan = _solved(world, rates, draws or risk.draws, risk.seed, None, progress, gap=ROUGH if draws == 1 else 0.005)
     return Opened(label=str(path), world=world, rates=rates, plan=plan,
-                  notes=(said("explain.note made"),) if draws == 1 else ())
+                  notes=(said("explain.note made", gap=plan.gap),) if draws == 1 else ())
 
 
 def report_file(path: Path, where: str) -> Mapping[str, Any]:
@@ -207,7 +207,8 @@ def _solved(world: World, rates: Rates, draws: int, seed: int, first: Floats | N
     with progress.phase("solving"):
         sold = market(world, rates)
         futures = planned(sold, draws, seed, rates)
-        plan, short = stoppable(lambda stop: solve_market(sold, rates, futures, stop=stop, first=first, gap=gap))
+        plan, short = stoppable(lambda stop: solve_market(
+            sold, rates, futures, stop=stop, first=first, gap=gap, method="started" if gap >= ROUGH else ""))
     if short:
         raise KeyboardInterrupt(short)
     return plan

@@ -20,7 +20,7 @@ from exafleet.plan.relax import no_plan
 from exafleet.plan.rules import RULES, Rule
 from exafleet.plan.sets import Sets, sets
 from exafleet.plan.twostage import TwoStage, two_stage
-from exafleet.plan.writtenout import Answer, solve_written_out
+from exafleet.plan.writtenout import Answer, solve_started, solve_written_out
 from exafleet.terms.errors import NoPlan, Problem
 
 if TYPE_CHECKING:
@@ -52,7 +52,8 @@ def solve_market(given: Market, rates: Rates, draws: Draws, *, rules: tuple[Rule
                  first: Floats | None = None) -> Plan:
     """The same for a Market already built.
 
-    method  "written out", "decomposed", "ortools" (written out, by the second solver), or "" to let the size decide
+    method  "written out", "decomposed", "ortools" (written out, by the second solver), "started" (written out where
+            that is small enough, from a point near the relaxed one: for rough answers), or "" to let the size decide
     first   decisions that are taken already, by first-stage column (`Plan.first`, or TwoStage.build.x by name); NaN
             where the plan is free. They must keep the rules of the first stage.                          [X]
     """
@@ -129,7 +130,9 @@ def choose(problem: TwoStage, method: str = "") -> Way:
         return _nothing
     if method == "ortools":
         return _ortools
-    return _decomposed if method == "decomposed" or (not method and not small) else _written_out
+    if method == "started" and small:
+        return _started
+    return _decomposed if method in ("decomposed", "started") or (not method and not small) else _written_out
 
 
 def _nothing(problem: TwoStage, gap: float, stop: Stop, progress: Progress | None) -> tuple[str, Answer]:
@@ -140,6 +143,10 @@ def _nothing(problem: TwoStage, gap: float, stop: Stop, progress: Progress | Non
 
 def _written_out(problem: TwoStage, gap: float, stop: Stop, progress: Progress | None) -> tuple[str, Answer]:
     return "written out", solve_written_out(problem, gap, stop)
+
+
+def _started(problem: TwoStage, gap: float, stop: Stop, progress: Progress | None) -> tuple[str, Answer]:
+    return "written out", solve_started(problem, gap, stop)
 
 
 def _ortools(problem: TwoStage, gap: float, stop: Stop, progress: Progress | None) -> tuple[str, Answer]:
