@@ -78,7 +78,7 @@ def plan(
     quick: Annotated[bool, typer.Option("--quick", help="Leave out what would change the answer.")] = False,
     solver: Annotated[
         Solver,
-        typer.Option("--solver", help="What solves the plan. ortools: OR-tools, an extra, to check HiGHS by; slower."),
+        typer.Option("--solver", help="What solves the plan. ortools: OR-tools, an extra, to check HiGHS by."),
     ] = Solver.highs,
     cluster: Cluster = None,
     no_store: Annotated[bool, typer.Option("--no-store", help="Do not keep this run.")] = False,

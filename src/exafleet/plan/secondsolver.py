@@ -1,7 +1,7 @@
 """A second solver for the programme written out: OR-tools, an extra, with SCIP for whole units and GLOP for without.
 
 It shares no code with HiGHS, so that where the two agree neither a fault of a solver nor one of the decomposition is
-behind it. It is slower, and it is here to check.
+behind it. It takes the whole programme at once, so it is for plans of some ten thousand columns.
 """
 
 from __future__ import annotations
