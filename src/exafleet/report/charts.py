@@ -60,9 +60,10 @@ def _month(months: Sequence[str]) -> Spec:
             "axis": {"labelAngle": -60, "labelOverlap": "greedy", "title": None}}
 
 
-def _names(field: str, order: Sequence[str], title: str) -> Spec:
+def _names(field: str, order: Sequence[str], title: str, room: int = 0) -> Spec:
+    """Names at the left; `room` is the least width they take, for a slanted label that stands below them. [px]"""
     return {"field": field, "type": "nominal", "sort": list(order), "title": title,
-            "axis": {"title": None, "labelExpr": _TWO_LINES, "labelFontSize": 11}}
+            "axis": {"title": None, "labelExpr": _TWO_LINES, "labelFontSize": 11, "minExtent": room}}
 
 
 def _colour(rows: Rows, field: str) -> Spec:
@@ -98,10 +99,10 @@ def against_limit(rows: Rows, months: Sequence[str], title: str) -> Spec:
 
 def gantt(rows: Rows, order: Sequence[str]) -> Spec:
     """Bars from `start` to `end` (YYYY-MM), one line per `task`. rows: task, detail, owner, start, end, from, to."""
-    return _spec(rows, height=_lines(len(order), 26),
+    return _spec(rows, height=_lines(len(order), 26), padding={"left": 5, "top": 5, "bottom": 5, "right": 10},
                  mark={"type": "bar", "tooltip": True, "height": 16, "cornerRadius": 3},
                  encoding={
-                     "y": _names("task", order, said("column.run")),
+                     "y": _names("task", order, said("column.run"), room=44),
                      "x": {"field": "start", "type": "temporal", "timeUnit": "utcyearmonthdate",
                            "title": said("column.starts"), "scale": {"type": "utc"}, "axis": {
                                "format": "%Y-%m", "title": None, "labelAngle": -60, "labelOverlap": "greedy",
