@@ -235,6 +235,16 @@ def test_older_dates_know_less_but_still_answer() -> None:
     assert 0.5 < old.tokens_per_s[0] / new.tokens_per_s[0] < 2
 
 
+def test_what_was_known_in_may_2023_predicts_runs_of_then_that_were_not_fitted() -> None:
+    """A plan of June 2023 has the operator curves, software and memory of then; nothing published later is read."""
+    known = fit_training.known_by(fit_training.EARLY)
+    rows = [row for row in ROWS if row.role == "held_out" and day(row.date) <= fit_training.EARLY]
+    found = ready(compare(rows, known), lambda c, row: True)
+    assert len(found) >= 25
+    assert np.median(apart(found)) <= 0.09, told(found)
+    assert abs(bias(found)) <= 0.05, told(found)
+
+
 def test_runs_that_ran_are_mostly_thought_to_fit(compared: list[Compared]) -> None:
     """A run that was published did fit. Offloading and recomputation that sources do not state explain the rest."""
     gpus = ready(compared, lambda c, row: not row.chip.startswith("tpu"))
