@@ -284,6 +284,19 @@ def test_a_table_of_many_proposals_shows_the_first(facts: Facts) -> None:
     assert f"of {rules.MOST_ROWS + 3}" in table.lead
 
 
+@pytest.mark.parametrize("unit", ["<p><script ", "<p><!-- ", "<p><style>", "<a <"])
+def test_markup_that_is_never_closed_costs_no_square(unit: str, facts: Facts) -> None:
+    """Looking for each end anew took minutes for a megabyte."""
+    text = of_words("<html>" + unit * 100_000 + " 5 kW ")
+    assert len(text.plain) == len(text.given)
+    assert [p.claimed for p in extract(text, facts.subjects)] == ["5 kW"]
+
+
+def test_comments_scripts_and_styles_hide_their_figures(facts: Facts) -> None:
+    page = "<html><!-- 1 kW --><style>a { 2 kW }</style><SCRIPT>3 kW</Script ><p>4 kW<br>5 kW <!-- 6 kW <b>7 kW</b>"
+    assert [p.claimed for p in extract(of_words(page), facts.subjects)] == ["4 kW", "5 kW", "6 kW", "7 kW"]
+
+
 def test_a_large_text_keeps_every_figure(facts: Facts) -> None:
     one = "The hall that opened in the north of the county draws 120 kW and cost $3.0 million in March 2025.\n"
     found = extract(of_words(one * 2000), facts.subjects)

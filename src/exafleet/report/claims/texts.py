@@ -13,7 +13,10 @@ from exafleet.terms.errors import FactError, Problem
 
 MOST_BYTES = 20_000_000
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
-_TAGS = re.compile(r"<(script|style)\b.*?</\1\s*>|<!--.*?-->|<[a-zA-Z/!][^<>]{0,2000}>", re.DOTALL | re.IGNORECASE)
+_OPEN = re.compile(r"<(?:(?P<comment>!--)|(?P<raw>script|style)\b|[a-zA-Z/!])", re.IGNORECASE)
+_TAG = re.compile(r"<[^<>]{1,2000}>")
+_CLOSE = {"comment": re.compile("-->"), "script": re.compile(r"</script\s*>", re.IGNORECASE),
+          "style": re.compile(r"</style\s*>", re.IGNORECASE)}
 _HTML = re.compile(r"<(?:html|body|p|div|span|br|table|article)\b", re.IGNORECASE)
 # Full-width forms, digits of other scripts, blanks of every width, and marks that only turn the writing direction.
 _PLAIN = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
@@ -38,9 +41,28 @@ def of_words(words: str, notes: tuple[str, ...] = ()) -> Text:
     """A text with its characters made plain, markup blanked."""
     plain = words.translate(_PLAIN)
     if _HTML.search(plain):
-        plain = _TAGS.sub(lambda m: " " * len(m[0]), plain)
+        plain = _without_markup(plain)
         notes = (*notes, "read as HTML: tags, scripts and styles are left out")
     return Text(given=words, plain=plain, notes=notes)
+
+
+def _without_markup(plain: str) -> str:
+    """A text with tags, comments, scripts and styles as blanks; what is opened and never closed stays."""
+    parts: list[str] = []
+    at = 0
+    endless: set[str] = set()  # kinds that are never closed from here on: looking again would cost the square
+    for opened in _OPEN.finditer(plain):
+        if opened.start() < at:
+            continue
+        kind = "comment" if opened["comment"] else (opened["raw"] or "").casefold()
+        closed = _CLOSE[kind].search(plain, opened.end()) if kind and kind not in endless else None
+        if kind and closed is None:
+            endless.add(kind)
+        found = closed or _TAG.match(plain, opened.start())
+        if found is not None:
+            parts += [plain[at:opened.start()], " " * (found.end() - opened.start())]
+            at = found.end()
+    return "".join((*parts, plain[at:]))
 
 
 def of_bytes(data: bytes, name: str) -> Text:
