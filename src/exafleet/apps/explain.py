@@ -175,7 +175,7 @@ class _Work:
              target: float | None) -> tuple[Report, str]:
         """The explanation, and the part Ctrl-C cut short."""
         from exafleet.report.explained import row_of, told
-        from exafleet.sweep.whatif import known, meant, only_in_draws
+        from exafleet.sweep.whatif import known, meant
         from exafleet.terms.said import said
 
         self.key, over = meant(self.asked.world, self.key), tuple(meant(self.asked.world, key) for key in over)
@@ -191,10 +191,7 @@ class _Work:
             tornado = tornado or 10
         else:
             tables += self._number(target)
-            if not self.asked.world.value(self.key):
-                notes.append(said("explain.note zero", name=self.key))
-            if only_in_draws(self.key):
-                notes.append(said("explain.note draws", name=self.key))
+            notes += self._limits()
         tables += self._many(tornado, over, shares, samples)
         if self.short:
             counts = {"done": self.done_of, "all": self.of_all}
@@ -234,6 +231,19 @@ class _Work:
         # Where the search was cut short, that nothing was found says nothing.
         known = turns is not None and (turns or not self.short)
         return [*tables, explained.turns(self.asked.world, self.key, turns or ())] if known else tables
+
+    def _limits(self) -> list[str]:
+        """What a reader must know of a number that cannot be varied like others."""
+        from math import isfinite
+
+        from exafleet.sweep.passage import step
+        from exafleet.sweep.whatif import only_in_draws
+        from exafleet.terms.said import said
+
+        value, factor = self.asked.world.value(self.key), step(self.asked, self.key)
+        told = {"zero": value == 0, "endless": not isfinite(value), "draws": only_in_draws(self.key),
+                "smaller": isfinite(value) and factor is not None and factor < 1.0}
+        return [said(f"explain.note {name}", name=self.key) for name, holds in told.items() if holds]
 
     def _tables(self, moves: bool) -> list[str]:
         """Tables of the report with a row that rests on the number; what it moves, it moves in the cost."""

@@ -239,6 +239,16 @@ def test_a_number_that_acts_on_draws_alone_is_told_so(places):
     assert all(v in (0.0, None) for row in told["tables"]["effect"]["rows"] for v in row[2:4])
 
 
+@pytest.mark.parametrize(("key", "said"), [
+    ("rentals.cloud-spot.take", "cannot be a tenth larger"), ("uncertainty.rent_half_life", "is endless"),
+])
+def test_a_number_at_the_end_of_its_range_is_explained_as_far_as_it_goes(places, key, said):
+    _, store = places
+    done = run("explain", key, "--in", "last", "--store", store)
+    assert done.exit_code == 0, done.stderr
+    assert said in " ".join(done.stdout.split())
+
+
 def test_workers_give_the_same_bytes(places):
     """Tornado and shares in two processes, and the reasons of a difference: the same output as in one."""
     folder, store = places

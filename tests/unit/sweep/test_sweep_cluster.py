@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 
 from exafleet.sweep.cluster import ClusterError, sweep_on
+from exafleet.sweep.explain import tornado
 from exafleet.sweep.local import sweep
 from exafleet.sweep.sameness import sameness
 from exafleet.sweep.sensitivity import sensitivity
+from exafleet.sweep.whatif import WhatIf
 from exafleet.terms.errors import MissingFact, Problem
 
 # Read when Ray is imported: nodes on 127.0.0.1 listen there alone, and a driver looks for them there.
@@ -87,6 +89,15 @@ def test_what_a_plan_hangs_on_is_the_same_to_the_byte(cluster, tiny):
     here = sensitivity(tiny.world, tiny.rates, tiny.plan, most=2)
     there = sensitivity(tiny.world, tiny.rates, tiny.plan, most=2, cluster=cluster)
     assert len(here) == 2
+    _same(here, there)
+
+
+def test_the_bars_of_a_tornado_are_the_same_to_the_byte(cluster, tiny):
+    """A world, a plan and what was worked out from them travel with the function; facts are rated again there."""
+    asked = WhatIf(tiny.world, tiny.rates, tiny.plan)
+    keys = ("jobs.base.value", "scenario.discount", "h100-sxm.hbm_bw", "sites.north.energy_price")
+    here, there = tornado(asked, keys), tornado(asked, keys, cluster=cluster)
+    assert len(here) == len(keys)
     _same(here, there)
 
 

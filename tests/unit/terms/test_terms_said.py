@@ -20,7 +20,8 @@ CALLS = {"said": "", "named": "", "column": "column.", "word": "page."}
 # Groups whose names the program makes at run time: parts of cost, rules, statuses, reasons, ...
 MADE = (
     "amount.", "change.", "claims.agreement.", "claims.axis.", "claims.column.", "claims.hedge.", "claims.option.",
-    "claims.verdict.", "decision.", "demand.unit.", "explain.stop.", "explain.turn.", "form.", "market-table.",
+    "claims.verdict.", "decision.", "demand.unit.", "explain.note ", "explain.stop.", "explain.turn.", "form.",
+    "market-table.",
     "operator.", "pass.", "rate.", "step-part.", "step-phase.",
     "finance.", "kind.", "lever.", "lever-unit.", "meta.", "method.", "one-more-unit.", "owning.", "page.", "part.",
     "picture.", "regret.", "rule.", "sensitivity.changes ", "sensitivity.stays ", "status.", "summary.renting.",
