@@ -3,8 +3,9 @@
 Each recourse problem, solved at a trial point, gives a cut for every draw (see `recourse`), so only the base draw and a
 few others are solved in a round, and all of them only where a whole point is costed. The trial point lies between the
 master's answer (out) and the best point known (in), which keeps early cuts from being wasted far away (in-out
-separation, Ben-Ameur and Neto 2007). When the relaxed master has converged, whole points come from diving in it; the
-integer master is solved, with the same cuts, only where they do not close the gap.
+separation, Ben-Ameur and Neto 2007). A whole point is the one nearest to the best point, as soon as what the cuts did
+not foresee of the draws solved lately leaves hope that it closes the gap. Where it does not, whole points come from
+diving in the relaxed master; the integer master is solved, with the same cuts, only where they do not close it either.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from exafleet.market.market import Floats, Ints
 from exafleet.plan.fixed import FixedRecourse
 from exafleet.plan.highs import Stop
 from exafleet.plan.master import Infeasible, Master
+from exafleet.plan.nearest import nearest_whole
 from exafleet.plan.order import alike, signature
 from exafleet.plan.recourse import Recourse, Stopped
 from exafleet.plan.space import Space, space
@@ -27,6 +29,11 @@ Progress = Callable[[str, int, float, float], None]
 STEP = 0.5          # how far from the best point towards the master's answer a trial point lies
 FEW = 4             # draws besides the base that are solved in a round
 GOLDEN = 0.6180339887498949   # of the draws, from one round's to the next: soon each has a neighbour that was solved
+RARE = 6            # rounds from one solve of the base draw to the next, where others are solved in turn
+MOST_INNER = 10     # times in a round that the cuts known are offered to the master's answer before a draw is solved
+TIGHT = 5e-5        # of the bound: what they may still add
+LATELY = 8          # draws whose surprises tell how far the cuts are from the truth
+HOPE = 1.6          # of the gap asked: a centre that seems so near (it is nearer) has its whole neighbour costed
 GROUPS = 10         # of like draws, each with a cost column and a cut of its own
 BATCH = 50          # draws costed together at a whole point
 MOST_DIVES = 40     # whole points tried before the integer master is solved
@@ -34,7 +41,7 @@ WORTH = 0.2         # share of the gap left that a dive must close to be worth i
 MOST_DULL = 5       # dives in a row that were not, before the integer master is solved: each leaves cuts to the next
 MOST_IDLE = 2       # integer masters that may tell nothing new before the best plan so far is returned
 MOST_ROUNDS = 400   # of either phase; a plan that needs more is returned with the gap it has
-MOST_CUTS = 1500    # in the master; beyond, those that bind least are dropped
+MOST_CUTS = 600     # in the master; beyond, those that bind least are dropped
 MOST_DUALS = 400    # kept for sharing among draws
 SHARP = 1e-3       # a gap below which every draw is solved in every round before whole points are sought
 SLOW = 8            # rounds in which a bound that hardly rises asks for more draws in a round
@@ -90,6 +97,8 @@ class _State:
         self.bound, self.value, self.relaxed_value = -np.inf, np.inf, np.inf
         self.best: Floats | None = None
         self.rounds, self._next = 0, 0
+        self._surprises: list[float] = []
+        self._rounded: Floats | None = None
         # Many draws: the base and one more show where to look, then a few, then more.
         self.few = p.draws - 1 if p.draws <= FEW + 1 else 1
         self.order = alike(signature(p.build.draws))
@@ -100,13 +109,14 @@ class _State:
         self.recourse = Recourse(p, self.space, ear)
 
     def turn(self) -> Ints:
-        """The base and the next few draws, spread over the order in which neighbours are alike."""
+        """The next few draws, spread over the order in which neighbours are alike; now and then the base too."""
         others = self.order[self.order > 0]
         if self.few >= len(others):
             return self.order
         at = (int(self._next * GOLDEN * len(others)) + np.arange(self.few) * len(others) // self.few) % len(others)
+        base = self.order[:1] if self.few > 1 or self._next % RARE == 0 else self.order[:0]
         self._next += 1
-        return np.concatenate([[0], others[np.sort(at)]])
+        return np.concatenate([base, others[np.sort(at)]])
 
     def widen(self) -> bool:
         """Solve more draws in a round; False where that is as many as this gap is worth."""
@@ -119,12 +129,14 @@ class _State:
     def cost(self, z: Floats, which: Ints, *, exact_at: bool = True) -> Floats:
         """Some draws solved at z, and cuts from what that says about all. Least cost of every draw. [N]"""
         exact = np.full(self.p.draws, -np.inf)
+        before = self.recourse.values(z).max(axis=0) if self.recourse.pool else exact
         for n in which.tolist():
             if exact_at:
                 exact[n], _ = self.recourse.solve(n, z)
             else:
                 self.recourse.learn(n, z)
         least = self.recourse.values(z)
+        self._surprises += [float(least[:, n].max() - before[n]) for n in which.tolist() if n]
         while not np.isfinite(least.max(axis=0)).all():   # a draw about which the others say nothing
             n = int(np.argmin(least.max(axis=0)))
             exact[n], _ = self.recourse.solve(n, z)
@@ -146,24 +158,58 @@ class _State:
             self.recourse.forget(np.union1d(late, which))
 
     def relax(self) -> Floats:
-        """The relaxed master: its bound is kept, its point returned."""
-        bound, z = self.master.relaxed()
-        self.bound = max(self.bound, bound)
+        """The relaxed master: its bound is kept, its point returned.
+
+        What is known of other draws may say more about its point than the cuts made elsewhere: that is cheap to ask.
+        """
+        for _ in range(MOST_INNER):
+            bound, z = self.master.relaxed()
+            self.bound = max(self.bound, bound)
+            least = self.recourse.values(z)
+            known = self.p.risk(least.max(axis=0))
+            if not np.isfinite(known) or known - bound <= TIGHT * max(1.0, abs(bound)):
+                break
+            self._cut(z, least)
         return z
+
+    def expected(self) -> float:
+        """What the centre may really cost: what the cuts say, and what they did not foresee of draws solved lately."""
+        if self.few >= self.p.draws - 1:
+            return self.relaxed_value
+        return self.relaxed_value + (float(np.mean(self._surprises[-LATELY:])) if self._surprises else np.inf)
+
+    def look_near(self) -> bool:
+        """The whole point nearest to the centre, if it may close the gap or much of it; whether it was a better one."""
+        expected = self.expected()
+        if not np.isfinite(expected) or expected - self.bound > HOPE * self.gap * abs(expected):
+            return False
+        if np.isfinite(self.value) and self.value - expected < WORTH * (self.value - self.bound):
+            return False
+        return self.go_near()
+
+    def go_near(self) -> bool:
+        """The whole point nearest to the centre, costed; whether it is better than the best."""
+        if self._rounded is self.centre:
+            return False
+        self._rounded, before = self.centre, self.value
+        z = nearest_whole(self.space, self.centre, self.ear)
+        if z is not None:
+            self.try_whole(z)
+            self.tell("whole")
+        return self.value < before
 
     def try_whole(self, z: Floats) -> None:
         """Cost of a whole point in every draw, if it may be better than the best; its cuts go to the master."""
         z = np.clip(np.where(self.space.whole, np.round(z), z), self.space.lower, self.space.upper)
         self.master.admit(z)
-        solved = self.turn()
-        least = self.cost(z, solved)
-        if self.p.risk(least) >= self.value:
-            return
-        cost = least
-        if len(solved) < self.p.draws:
+        if self.few >= self.p.draws - 1:
+            cost = self.cost(z, self.turn())
+        else:
+            least = self.cost(z, self.order[:0])
+            if self.p.risk(least) >= self.value:
+                return
             cost = self._exact(z)
-            worst = np.argsort(least - cost, kind="stable")[:self.few]
-            self.cost(z, np.sort(worst))
+            self.cost(z, np.sort(np.argsort(least - cost, kind="stable")[:self.few + 1]))
         value = self.p.risk(cost)
         if value < self.value:
             self.value, self.best = value, z.copy()
@@ -208,8 +254,12 @@ def _relaxed_rounds(state: _State) -> None:
     history: list[float] = []
     while state.rounds < MOST_ROUNDS:
         out = state.relax()
+        if state.look_near():
+            out = state.relax()
+        if state.close(state.value, 1.0):
+            return
         history.append(state.bound)
-        if state.close(state.relaxed_value, 0.25) or _slow(state, history):
+        if state.close(state.expected(), 0.25) or _slow(state, history):
             if not state.widen():
                 break
             history = []
@@ -219,6 +269,7 @@ def _relaxed_rounds(state: _State) -> None:
         if value < state.relaxed_value:
             state.relaxed_value, state.centre = value, trial
         state.tell("relaxed")
+    state.go_near()
 
 
 def _slow(state: _State, history: list[float]) -> bool:

@@ -150,8 +150,7 @@ class Master:
         """Keep the cuts that are nearest to binding at z, when there are more than `most`."""
         if self.cuts <= most:
             return
-        value = np.array(self._slopes) @ z + np.array(self._intercepts)
-        groups = np.array(self._groups)
+        value, groups = self._values(z), np.array(self._groups)
         top = np.full(len(self._weight), -np.inf)
         np.maximum.at(top, groups, value)
         keep = np.sort(np.argsort(top[groups] - value, kind="stable")[:most // 2])
@@ -224,10 +223,13 @@ class Master:
 
     def _costs(self, z: Floats) -> Floats:
         """Least cost of each group at z by the cuts. [G]"""
-        value = np.array(self._slopes) @ z + np.array(self._intercepts)
         top = np.full(len(self._weight), -np.inf)
-        np.maximum.at(top, np.array(self._groups), value)
+        np.maximum.at(top, np.array(self._groups), self._values(z))
         return top
+
+    def _values(self, z: Floats) -> Floats:
+        """Every cut at z, one by one: put together they would be as large again. [cuts]"""
+        return np.asarray(np.array([slope @ z for slope in self._slopes]) + np.array(self._intercepts))
 
 
 def _fixings(upper: Floats, v: Floats, loose: Bools) -> tuple[dict[int, float], dict[int, float]]:

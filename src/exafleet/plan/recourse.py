@@ -72,6 +72,7 @@ class Recourse:
         self._link_cost = cost if (cost != cost[:1]).any() else cost[:1]
         self._unit = np.asarray(self._links.max(axis=1).toarray()).ravel() if len(p.link_column) else np.zeros(0)
         self.pool: list[Duals] = []
+        self._row_duals: Floats = np.zeros((0, len(self._rows)))
         self._solver: Solver | None = None
 
     @property
@@ -178,14 +179,20 @@ class Recourse:
         p = self.p
         taken = np.array([t @ z for t in self._couple])
         links = np.maximum(self._links @ z, 0.0)
-        rows = np.array([d.row for d in self.pool])
-        found = np.array([d.fixed for d in self.pool]) - rows @ taken.T
+        found = np.array([d.fixed for d in self.pool]) - self._stacked() @ taken.T
         live = np.flatnonzero(links)
         charge = np.array([d.linked[:, live] for d in self.pool])                 # [pool, 1 or N, live]
         found += charge @ links[live]
         found[:, 0] -= charge[:, 0] @ np.where(self._free[live], 0.0, links[live])
         found[:, 0] += self._part @ z
         return np.asarray(found + (self._cost1 @ z + p.constant)[None, :])
+
+    def _stacked(self) -> Floats:
+        """Row duals of the pool, put together once: it grows at the end. [pool, M]"""
+        known = len(self._row_duals)
+        if known < len(self.pool):
+            self._row_duals = np.concatenate([self._row_duals, np.array([d.row for d in self.pool[known:]])])
+        return self._row_duals
 
     def cut(self, weight: Floats, which: Ints) -> tuple[Floats, float]:
         """sum over draws of weight x cost >= slope . z + intercept, from one dual of the pool per draw. [Z]"""
@@ -201,7 +208,7 @@ class Recourse:
 
     def forget(self, keep: Ints) -> dict[int, int]:
         """Keep some of the pool; returns the new positions by the old."""
-        self.pool = [self.pool[i] for i in keep]
+        self.pool, self._row_duals = [self.pool[i] for i in keep], self._stacked()[keep]
         return {int(old): new for new, old in enumerate(keep)}
 
 

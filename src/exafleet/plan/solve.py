@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 # Up to this many columns, all draws counted, one programme closed its gap sooner in the examples measured: cuts find
 # out slowly what whole gangs cost (docs/models/plan.md).
-WRITTEN_OUT_COLUMNS = 20_000
+WRITTEN_OUT_COLUMNS = 12_000
 # Placements (run x place x size x month of start). They come into the master as they pay; what grows with all of them
 # is memory and the pricing of each round.
 MOST_CHOICES = 50_000

@@ -28,6 +28,7 @@ class Space:
     lower, upper      bounds                                                 [Z]
     whole             integrality                                            [Z]
     start             the columns that are starts of runs                    [Z]
+    run               the run each start is of; -1 for other columns         [Z]
     """
 
     spread: csr_matrix
@@ -39,6 +40,7 @@ class Space:
     upper: Floats
     whole: Bools
     start: Bools
+    run: Ints
 
 
 def space(p: TwoStage) -> Space:
@@ -54,7 +56,8 @@ def _as_it_is(p: TwoStage) -> Space:
 
     same = identity(len(p.x_lower), format="csr")
     return Space(spread=same, gather=same, rows=p.first, low=p.first_lower, high=p.first_upper, lower=p.x_lower,
-                 upper=p.x_upper, whole=p.whole, start=np.zeros(len(p.x_lower), dtype=bool))
+                 upper=p.x_upper, whole=p.whole, start=np.zeros(len(p.x_lower), dtype=bool),
+                 run=np.full(len(p.x_lower), -1))
 
 
 def _with_starts(p: TwoStage, started: Ints, begun: Ints, blocks: dict[str, Ints]) -> Space:
@@ -83,7 +86,8 @@ def _with_starts(p: TwoStage, started: Ints, begun: Ints, blocks: dict[str, Ints
         lower=np.concatenate([p.x_lower[others], np.zeros(starts)]),
         upper=np.concatenate([p.x_upper[others], np.ones(starts)]),
         whole=np.concatenate([p.whole[others], np.ones(starts, dtype=bool)]),
-        start=np.arange(len(others) + starts) >= len(others))
+        start=np.arange(len(others) + starts) >= len(others),
+        run=np.concatenate([np.full(len(others), -1), p.build.sets.option_job[np.nonzero(able)[0]]]))
 
 
 def _maps(p: TwoStage, started: Ints, begun: Ints, others: Ints, able: Bools) -> tuple[csr_matrix, csr_matrix]:
