@@ -18,6 +18,7 @@ from exafleet.facts.records import Scenario
 from exafleet.facts.steps import Steps
 from exafleet.market.resale import resale_values
 from exafleet.terms.calendar import DAYS_PER_MONTH, SECONDS_PER_DAY, month_seconds
+from exafleet.terms.said import said
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -160,6 +161,7 @@ def market_of(scenario: Scenario, systems: Mapping[str, System], unit_power: Map
     seconds = np.array([month_seconds(int(m)) for m in months])
     names = tuple(systems)
     held = [systems[name] for name in names]
+    offers = _offers(scenario, months)
     return Market(
         scenario=scenario, systems=names, start=scenario.start, seconds=seconds, discount=_discount(scenario),
         chips=np.array([float(s.chips) for s in held]), racks=np.array([float(s.racks) for s in held]),
@@ -174,10 +176,10 @@ def market_of(scenario: Scenario, systems: Mapping[str, System], unit_power: Map
         cooled=np.array([[("liquid" if s.liquid else "air") in site.cooling for s in held] for site in scenario.sites],
                         dtype=bool).reshape(len(scenario.sites), len(held)),
         may_install=_allowed([s.owners for s in scenario.sites], scenario).T, holdings=_holdings(scenario, names),
-        **_offers(scenario, months), **_rentals(scenario, months),
+        **offers, **_rentals(scenario, months),
         demand=_steps([getattr(job, "demand", Steps.constant(0.0)) for job in scenario.jobs], months),
         loan_most=_steps([loan.most for loan in scenario.loans], months), budget=_budget(scenario, months),
-        notes=tuple(notes))
+        notes=(*notes, *_never_arriving(scenario, offers)))
 
 
 def _steps(steps: Sequence[Steps], months: Ints) -> Floats:
@@ -235,6 +237,15 @@ def _offers(scenario: Scenario, months: Ints) -> dict[str, Any]:
         "promised": np.array([q.promised - scenario.start for q in orders], dtype=np.int64),
         "slip": np.array([_months_of(q.slip) for q in orders]).reshape(-1, 3),
     }
+
+
+def _never_arriving(scenario: Scenario, offers: Mapping[str, Any]) -> tuple[str, ...]:
+    """A note on offers that take orders but from which nothing can arrive in the plan, at the shortest lead time."""
+    least = np.floor(np.maximum(offers["lead"][:, 0] - offers["sooner"], 0.0))
+    month, opened = np.arange(scenario.months), offers["can_order"]
+    arrives = (opened & (month + least[:, None] < scenario.months)).any(axis=1)
+    never = [scenario.offers[f].id for f in np.flatnonzero(opened.any(axis=1) & ~arrives)]
+    return (said("note.never arrives", offers=never),) if never else ()
 
 
 def _banned(scenario: Scenario, months: Ints) -> Bools:

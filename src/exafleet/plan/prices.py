@@ -19,6 +19,8 @@ from exafleet.plan.plan import Binding
 from exafleet.plan.twostage import TwoStage
 from exafleet.terms.said import said
 
+NEAR = 1e-6   # of a limit: the solver's tolerance
+
 # rule -> (unit of its limit, names of its axes before the month)
 RECOURSE_UNITS = {
     "power": ("MW", ("sites",)), "quota": ("MW", ("owners", "sites")),
@@ -85,7 +87,11 @@ def _block(p: TwoStage, rule: str, values: Floats, shape: tuple[int, ...]) -> Fl
 
 
 def _first_prices(p: TwoStage, x: Floats, slope: Floats) -> Floats:
-    """Worth of one more of each first-stage limit, put to its best use within a unit of the plan. [M1] [USD]"""
+    """Worth of one more of each first-stage limit, put to its best use within a unit of the plan. [M1] [USD]
+
+    A limit that the plan stays away from by more than one unit of any order has no price, whatever many units at once
+    would be worth at the margin of the first.
+    """
     if not len(x) or not p.first.shape[0]:
         return np.zeros(p.first.shape[0])
     amount = p.whole & (p.x_upper > 1.0)
@@ -96,7 +102,10 @@ def _first_prices(p: TwoStage, x: Floats, slope: Floats) -> Floats:
                           cost=slope)).solve()
     if found.status != "optimal":
         return np.zeros(p.first.shape[0])
-    return -found.row_dual * p.build.money
+    unit = abs(p.first.tocsc()[:, amount])
+    most = unit.max(axis=1).toarray().ravel() if amount.any() else np.zeros(len(p.first_upper))
+    near = p.first_upper - p.first @ x <= most + NEAR * np.maximum(1.0, np.abs(p.first_upper))
+    return np.where(near, -found.row_dual * p.build.money, 0.0)
 
 
 def _binding(p: TwoStage, worth: Floats, first: Floats) -> tuple[Binding, ...]:

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from benchmarks.plan_instance import START, instance
+from exafleet.facts.deals import Queue
 from exafleet.facts.records import Owner
-from exafleet.facts.steps import Steps
+from exafleet.facts.steps import Spread, Steps
 from exafleet.market.draws import base, draw, spread_quantile
-from exafleet.market.market import market_of
+from exafleet.market.market import MEAN_MONTH, market_of
 from exafleet.market.resale import resale_values
 
 CASE = instance(months=6, systems=3, sites=2, owners=2, jobs=4, scale=0.01)
@@ -33,6 +34,18 @@ def test_budget_is_what_has_become_available_and_none_is_unlimited() -> None:
     market = market_of(replace(scenario, owners=owners), systems, dict.fromkeys(systems, 1.0))
     assert market.budget[0].tolist() == [1, 1, 3, 3, 3, 3]
     assert np.isinf(market.budget[1]).all()
+
+
+@pytest.mark.parametrize(("months", "sooner", "named"), [(3.4, 0.0, False), (6.0, 0.0, True), (6.0, 1.0, False)])
+def test_an_offer_that_can_never_arrive_is_named(months: float, sooner: float, named: bool) -> None:
+    """Six months, ordered in the first: the shortest lead time decides, less what the best place in the queue saves."""
+    scenario = CASE.market.scenario
+    lead = Spread(low=months * MEAN_MONTH, mid=9 * MEAN_MONTH, high=12 * MEAN_MONTH)
+    queue = Queue(premium=0.1, sooner=sooner * MEAN_MONTH, units=1.0) if sooner else None
+    offer = replace(scenario.offers[0], id="slow", first=START, last=START + 5, lead=lead, queue=queue)
+    systems = {k: s for k, s in _systems().items() if k in CASE.market.systems}
+    market = market_of(replace(scenario, offers=(offer,)), systems, dict.fromkeys(systems, 1.0))
+    assert any("slow" in note for note in market.notes) == named
 
 
 def _systems() -> dict[str, object]:
