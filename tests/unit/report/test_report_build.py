@@ -3,6 +3,7 @@
 import html
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from exafleet.report import charts
 from exafleet.report.build import report
 from exafleet.report.html import TEMPLATES, page
+from exafleet.report.sections.worth import headline
 from exafleet.report.table import Column, Report, Table
 from exafleet.report.terminal import text
 
@@ -169,3 +171,14 @@ def test_the_same_plan_gives_the_same_bytes(tiny, told):
 def test_worth_is_never_negative(told):
     binding = told.table("binding").rows
     assert all(np.isfinite(row[-1]) and row[-1] >= 0 for row in binding)
+
+
+def test_where_no_rule_binds_the_headline_looks_at_the_money(tiny):
+    value = np.zeros_like(tiny.plan.budget_value)
+    plan = replace(tiny.plan, binding=(), budget_value=value)
+    assert headline(plan) == "No rule of the scenario binds."
+    scarce = value.copy()
+    scarce[0, 1] = 0.4
+    said = headline(replace(plan, budget_value=scarce))
+    assert plan.market.scenario.owners[0].id in said
+    assert "saves 0.4 USD" in said

@@ -14,6 +14,7 @@ from exafleet.report.table import Cell, Table, column
 from exafleet.terms.said import named, said
 
 FEW_MW = 5.0   # sites below this many MW think in kW
+LEAST_WORTH = 0.01   # of one more USD [USD]: below, money is not what holds a plan back
 
 
 def binding(plan: Plan, most: int = 12) -> Table:
@@ -114,9 +115,18 @@ def queue(plan: Plan) -> Table:
 
 
 def headline(plan: Plan) -> str:
-    """One sentence on the dearest rule."""
+    """One sentence on the dearest rule; on money where no rule binds but there is not enough of it."""
     table = binding(plan, most=1)
     if not table.rows:
-        return said("binding.none")
+        return _scarce_money(plan)
     rule, place, *_, more, worth = table.rows[0]
     return said("binding.dearest", rule=rule, place=place, more=more, worth=float(worth or 0))
+
+
+def _scarce_money(plan: Plan) -> str:
+    value = plan.budget_value
+    if not value.size or value.max() < LEAST_WORTH:
+        return said("binding.none")
+    owner, month = np.unravel_index(int(np.argmax(value)), value.shape)
+    return said("binding.money", owner=plan.market.scenario.owners[int(owner)].id, month=plan.market.start + int(month),
+                worth=float(value[owner, month]))
