@@ -12,7 +12,9 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from exafleet.report.claims import days
+from exafleet.report.claims.bounds import bound_of
 from exafleet.report.claims.keywords import Keywords
+from exafleet.report.claims.numerals import ZH_DIGITS, chinese
 from exafleet.report.claims.spans import Busy, Figure
 
 Places = Sequence[tuple[int, int]]
@@ -26,8 +28,6 @@ _EN_NUMBERS: dict[str, int] = {
     "eleven": 11, "twelve": 12, "thirteen": 13, "fourteen": 14, "fifteen": 15, "sixteen": 16, "seventeen": 17,
     "eighteen": 18, "nineteen": 19, "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70,
     "eighty": 80, "ninety": 90, "hundred": 100}
-_ZH_DIGITS = {c: i for i, c in enumerate("零一二三四五六七八九")} | {"两": 2, "〇": 0}
-_ZH_POWERS = {"十": 10, "百": 100, "千": 1000, "万": 10**4, "亿": 10**8}
 _SCALES = {"thousand": 3, "k": 3, "million": 6, "mn": 6, "m": 6, "billion": 9, "bn": 9, "b": 9, "trillion": 12,
            "tn": 12, "t": 12, "万亿": 12, "千亿": 11, "百亿": 10, "十亿": 9, "亿": 8, "千万": 7, "百万": 6,
            "十万": 5, "万": 4,
@@ -134,26 +134,6 @@ _OF: dict[str, tuple[str, int]] = {
         ("thousand", 3), ("1000", 3), ("1,000", 3), ("1k", 3), ("million", 0), ("1m", 0), ("百万", 0), ("billion", -3),
         ("1b", -3))},
 }
-# Words that bound a figure, as they end before it; "no more than" stands before "more than".
-_BOUND_BEFORE: tuple[tuple[tuple[str, ...], str], ...] = (
-    (("no more than", "not more than", "at most", "不超过", "不高于", "不大于", "不多于"), "at most"),
-    (("up to", "as much as", "as many as", "as high as", "a maximum of", "最高", "最高可达", "最高达", "高达", "多达",
-      "最多"), "up to"),
-    (("at least", "no fewer than", "no less than", "not less than", "a minimum of", "至少", "不少于", "不低于", "起码"),
-     "at least"),
-    (("more than", "over", "above", "exceed", "exceeds", "exceeded", "exceeding", "in excess of", "greater than",
-      "超过", "超过了", "逾", "超", "高于", "大于"), "more than"),
-    (("less than", "fewer than", "under", "below", "不到", "低于", "少于", "不足"), "less than"),
-    (("about", "around", "roughly", "approximately", "nearly", "almost", "some", "an estimated", "circa", "close to",
-      "~", "大约", "约", "约为", "近", "将近", "接近", "大概", "差不多"), "about"),
-)
-_BOUNDING = {last: tuple((word, name) for words, name in _BOUND_BEFORE for word in words if word[-1] == last)
-             for last in {word[-1] for words, _ in _BOUND_BEFORE for word in words}}
-_BOUND_AFTER = ((r"\s*(?:左右|上下)", "about"), (r"\s*(?:以上|or more\b)", "at least"),
-                (r"\s*(?:以下|or less\b)", "less than"))
-_AFTER = re.compile("|".join(f"(?P<b{i}>{words})" for i, (words, _) in enumerate(_BOUND_AFTER)),
-                    re.IGNORECASE | re.ASCII)
-_AFTER_FIRST = frozenset("左上以oO")
 _TO = re.compile(r"\s*(?:to|or|and|-|~|至|到|或)\s*")
 _NEXT = re.compile(r"\s*(?:to|or|-)\s*(?:\d|" + "|".join(_EN_NUMBERS) + ")", re.ASCII)
 _FIGURE = re.compile(
@@ -272,7 +252,7 @@ def _atoms(plain: str, busy: Busy, counted: Mapping[int, str], spelt: Places) ->
                 unit.quantity == "count" and match[0] == "一"):
             continue
         if pair:  # "两三个月": two to three months
-            low, high = (Decimal(_ZH_DIGITS[c]) for c in pair.groups())
+            low, high = (Decimal(ZH_DIGITS[c]) for c in pair.groups())
             yield _Atom(start=match.start(), end=match.start() + 1, value=low, more=False, unit=None)
             yield _Atom(start=match.start() + 1, end=match.end(), value=high, more=False, unit=unit)
         else:
@@ -420,7 +400,7 @@ def _range(plain: str, first: _Atom, second: _Atom) -> Figure | None:
                                                              else 1))
     if not low < high:
         return None
-    bound = _bound(plain, first.start, second.unit.end, False, only_about=True)
+    bound = bound_of(plain, first.start, second.unit.end, False, only_about=True)
     return Figure(start=first.start, end=second.unit.end, quantity=unit.quantity, unit=unit.unit,
                   claimed=f"{bound}{written(low, unit)} to {written(high, unit)}", counted=unit.counted)
 
@@ -436,28 +416,9 @@ def _single(plain: str, atom: _Atom) -> Figure | None:
         value = Decimal(2)
     if unit.unit == "quarters":
         value, unit = value * 3, _Unit(end=unit.end, quantity="duration", unit="mo", counted=unit.counted)
-    bound = _bound(plain, atom.start, unit.end, atom.more)
+    bound = bound_of(plain, atom.start, unit.end, atom.more)
     return Figure(start=atom.start, end=unit.end, quantity=unit.quantity, unit=unit.unit, counted=unit.counted,
                   claimed=f"{bound}{written(value, unit)}")
-
-
-def _bound(plain: str, start: int, end: int, more: bool, only_about: bool = False) -> str:
-    """Words before or behind a figure that bound it or say that it is near."""
-    before = _bound_before(plain[max(0, start - 24):start])
-    after = _AFTER.match(plain, end) if plain[end:end + 3].strip()[:1] in _AFTER_FIRST else None
-    for name in (before, _BOUND_AFTER[int(str(after.lastgroup)[1:])][1] if after is not None else ""):
-        if name and (name == "about" or not only_about):
-            return f"{name} "
-    return "more than " if more else ""
-
-
-def _bound_before(window: str) -> str:
-    """The bound whose words a stretch of text ends with; "" where none does."""
-    said = window.rstrip().casefold().removesuffix(" the").removesuffix(" a").rstrip()
-    for word, name in _BOUNDING.get(said[-1:], ()):
-        if said.endswith(word) and not (word[0].isascii() and said[:-len(word)][-1:].isalnum()):
-            return name
-    return ""
 
 
 def written(value: Decimal, unit: _Unit) -> str:
@@ -486,26 +447,6 @@ def _money_words(value: Decimal, unit: str) -> str:
 def _plain(value: Decimal) -> str:
     """Digits without an exponent, thousands apart, zeros behind the point kept."""
     return f"{value:,f}"
-
-
-def chinese(words: str) -> Decimal:
-    """A number in Chinese characters.
-
-    >>> chinese("三十"), chinese("两百五十"), chinese("十二"), chinese("一万")
-    (Decimal('30'), Decimal('250'), Decimal('12'), Decimal('10000'))
-    """
-    whole = part = digit = 0
-    for c in words:
-        power = _ZH_POWERS.get(c)
-        if power is None:
-            digit = digit * 10 + _ZH_DIGITS[c] if digit and part == 0 else _ZH_DIGITS[c]
-        elif power >= 10**4:
-            whole += (part + digit or 1) * power
-            part = digit = 0
-        else:
-            part += (digit or 1) * power
-            digit = 0
-    return Decimal(whole + part + digit)
 
 
 def _folded(plain: str, places: Places) -> list[Figure]:
@@ -543,4 +484,4 @@ def _fractions(plain: str, places: Places) -> Iterator[Figure]:
 def _share(plain: str, match: re.Match[str], part: Decimal) -> Figure:
     said = f"{float(part) * 100:.3g} %"
     return Figure(start=match.start(), end=match.end(), quantity="share", unit="%",
-                  claimed=_bound(plain, match.start(), match.end(), False) + said)
+                  claimed=bound_of(plain, match.start(), match.end(), False) + said)
