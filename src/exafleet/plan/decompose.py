@@ -41,7 +41,8 @@ WORTH = 0.2         # share of the gap left that a dive must close to be worth i
 MOST_DULL = 5       # dives in a row that were not, before the integer master is solved: each leaves cuts to the next
 MOST_IDLE = 2       # integer masters that may tell nothing new before the best plan so far is returned
 MOST_ROUNDS = 400   # of either phase; a plan that needs more is returned with the gap it has
-MOST_CUTS = 600     # in the master; beyond, those that bind least are dropped
+MOST_CUTS = (600, 3000)   # in the master; beyond, those that bind least are dropped: fewer where a cut is long
+LONG = 15_000_000   # numbers in all cuts
 MOST_DUALS = 400    # kept for sharing among draws
 SHARP = 1e-3       # a gap below which every draw is solved in every round before whole points are sought
 SLOW = 8            # rounds in which a bound that hardly rises asks for more draws in a round
@@ -227,7 +228,7 @@ class _State:
 
     def tell(self, phase: str) -> None:
         self.rounds += 1
-        self.master.drop_idle(self.centre, MOST_CUTS)
+        self.master.drop_idle(self.centre, int(np.clip(LONG / len(self.space.lower), *MOST_CUTS)))
         if self.progress is not None:
             self.progress(phase, self.rounds, self.bound, self.value if phase == "whole" else self.relaxed_value)
 

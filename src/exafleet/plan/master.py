@@ -40,6 +40,7 @@ class Master:
         self._groups: list[int] = []
         self._intercepts: list[float] = []
         self._solver: Solver | None = None
+        self._dual: Floats = np.zeros(0)   # of the cuts there were at the last relaxed answer
         self.reduced: Floats = np.zeros(0)
 
     @property
@@ -79,7 +80,7 @@ class Master:
         """Lower bound and point of the relaxed master; raises Stopped, or Infeasible when the first stage is."""
         while True:
             found = self._solve()
-            self.reduced = self._priced(found.row_dual)
+            self.reduced, self._dual = self._priced(found.row_dual), found.row_dual[self._s.rows.shape[0]:]
             out = self._s.start.copy()
             out[self._in] = False
             better = np.flatnonzero(out & (self.reduced < -PRICED))
@@ -147,17 +148,23 @@ class Master:
             cost=np.concatenate([self._weight, np.zeros(len(which))]))
 
     def drop_idle(self, z: Floats, most: int) -> None:
-        """Keep the cuts that are nearest to binding at z, when there are more than `most`."""
+        """Keep the cuts that are nearest to binding at z, when there are more than `most`.
+
+        Those that hold the last relaxed answer, and newer ones, stay: without them nothing may bound it any more.
+        """
         if self.cuts <= most:
             return
         value, groups = self._values(z), np.array(self._groups)
         top = np.full(len(self._weight), -np.inf)
         np.maximum.at(top, groups, value)
-        keep = np.sort(np.argsort(top[groups] - value, kind="stable")[:most // 2])
+        slack = top[groups] - value
+        held = np.concatenate([self._dual != 0, np.ones(self.cuts - len(self._dual), dtype=bool)])
+        slack[held] = -1.0
+        keep = np.sort(np.argsort(slack, kind="stable")[:max(most // 2, int(held.sum()))])
         self._slopes = [self._slopes[i] for i in keep]
         self._groups = [self._groups[i] for i in keep]
         self._intercepts = [self._intercepts[i] for i in keep]
-        self._solver = None
+        self._solver, self._dual = None, np.zeros(0)
 
     def dive(self) -> Floats | None:
         """A whole point near the relaxed one: decisions are fixed a few at a time and the rest solved again.
