@@ -2,6 +2,8 @@
 
 import dataclasses
 import os
+import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -179,6 +181,20 @@ def test_nothing_that_can_be_read_waits_for_the_charts(tab, told, tmp_path):
     assert sorted(order) == sorted(places)
     assert order[0] == places[0]
     assert tab.ask("[...document.querySelectorAll('.chart')].every((c) => c.style.minHeight === '')")
+
+
+def test_pictures_are_drawn_where_no_frame_is_painted(tab, told, tmp_path):
+    """Without a window and at one go, as a script prints a report."""
+    file = tmp_path / "report.html"
+    file.write_text(page(told), encoding="utf-8")
+    program = chromium()
+    assert program
+    done = subprocess.run(
+        [program, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}",
+         "--virtual-time-budget=20000", "--dump-dom", file.as_uri()], capture_output=True, timeout=120, check=True)
+    dom = done.stdout.decode()
+    places, drawn = dom.count('class="chart'), len(re.findall(r'<svg[^>]*class="marks"', dom))
+    assert drawn == places > 3
 
 
 def test_a_column_in_which_nothing_stands_is_left_out(told):

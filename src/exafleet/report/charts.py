@@ -106,7 +106,7 @@ def gantt(rows: Rows, order: Sequence[str]) -> Spec:
                      "x": {"field": "start", "type": "temporal", "timeUnit": "utcyearmonthdate",
                            "title": said("column.starts"), "scale": {"type": "utc"}, "axis": {
                                "format": "%Y-%m", "title": None, "labelAngle": -60, "labelOverlap": "greedy",
-                               "labelSeparation": 4}},
+                               "labelSeparation": 4, "tickCount": {"interval": "month", "step": 1}}},
                      "x2": {"field": "end", "timeUnit": "utcyearmonthdate"},
                      "color": _colour(rows, "owner"),
                      "tooltip": [{"field": f, "title": said(f"picture.{f}")}
