@@ -109,9 +109,7 @@ def _named(members: Members, b: Build, labels: Labels) -> Named:
     keys: list[Key] = [()] * members.count
     month, unit = np.full(members.count, -1, dtype=np.int64), np.ones(members.count)
     for name, block in members.blocks().items():
-        if name in DERIVED or not block.size:
-            continue
-        if not (block >= 0).any():
+        if name in DERIVED or not (block >= 0).any():
             continue
         if name not in labels:
             raise RuntimeError(f"no names for the columns {name!r}: nothing could be carried over in them")

@@ -10,6 +10,7 @@ diving in the relaxed master; the integer master is solved, with the same cuts, 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
 import numpy as np
@@ -98,7 +99,7 @@ class _State:
         self.bound, self.value, self.relaxed_value = -np.inf, np.inf, np.inf
         self.best: Floats | None = None
         self.rounds, self._next = 0, 0
-        self._surprises: list[float] = []
+        self._surprises: deque[float] = deque(maxlen=LATELY)
         self._rounded: Floats | None = None
         # Many draws: the base and one more show where to look, then a few, then more.
         self.few = p.draws - 1 if p.draws <= FEW + 1 else 1
@@ -109,10 +110,15 @@ class _State:
         self.centre = self.master.first_point(p.probability @ (p.cost1 @ self.space.spread))
         self.recourse = Recourse(p, self.space, ear)
 
+    @property
+    def in_full(self) -> bool:
+        """Whether every draw is solved in a round."""
+        return self.few >= self.p.draws - 1
+
     def turn(self) -> Ints:
         """The next few draws, spread over the order in which neighbours are alike; now and then the base too."""
         others = self.order[self.order > 0]
-        if self.few >= len(others):
+        if self.in_full:
             return self.order
         at = (int(self._next * GOLDEN * len(others)) + np.arange(self.few) * len(others) // self.few) % len(others)
         base = self.order[:1] if self.few > 1 or self._next % RARE == 0 else self.order[:0]
@@ -130,14 +136,14 @@ class _State:
     def cost(self, z: Floats, which: Ints, *, exact_at: bool = True) -> Floats:
         """Some draws solved at z, and cuts from what that says about all. Least cost of every draw. [N]"""
         exact = np.full(self.p.draws, -np.inf)
-        before = self.recourse.values(z).max(axis=0) if self.recourse.pool else exact
+        known = self.recourse.values(z) if self.recourse.pool else exact[None]
         for n in which.tolist():
             if exact_at:
                 exact[n], _ = self.recourse.solve(n, z)
             else:
                 self.recourse.learn(n, z)
-        least = self.recourse.values(z)
-        self._surprises += [float(least[:, n].max() - before[n]) for n in which.tolist() if n]
+        least = self.recourse.values(z) if len(which) else known
+        self._surprises.extend(float(least[:, n].max() - known[:, n].max()) for n in which.tolist() if n)
         while not np.isfinite(least.max(axis=0)).all():   # a draw about which the others say nothing
             n = int(np.argmin(least.max(axis=0)))
             exact[n], _ = self.recourse.solve(n, z)
@@ -175,9 +181,9 @@ class _State:
 
     def expected(self) -> float:
         """What the centre may really cost: what the cuts say, and what they did not foresee of draws solved lately."""
-        if self.few >= self.p.draws - 1:
+        if self.in_full:
             return self.relaxed_value
-        return self.relaxed_value + (float(np.mean(self._surprises[-LATELY:])) if self._surprises else np.inf)
+        return self.relaxed_value + (float(np.mean(self._surprises)) if self._surprises else np.inf)
 
     def look_near(self) -> bool:
         """The whole point nearest to the centre, if it may close the gap or much of it; whether it was a better one."""
@@ -201,9 +207,9 @@ class _State:
 
     def try_whole(self, z: Floats) -> None:
         """Cost of a whole point in every draw, if it may be better than the best; its cuts go to the master."""
-        z = np.clip(np.where(self.space.whole, np.round(z), z), self.space.lower, self.space.upper)
+        z = self.space.rounded(z)
         self.master.admit(z)
-        if self.few >= self.p.draws - 1:
+        if self.in_full:
             cost = self.cost(z, self.turn())
         else:
             least = self.cost(z, self.order[:0])
@@ -265,7 +271,7 @@ def _relaxed_rounds(state: _State) -> None:
                 break
             history = []
         trial = STEP * out + (1.0 - STEP) * state.centre
-        value = state.p.risk(state.cost(trial, state.turn(), exact_at=state.few >= state.p.draws - 1))
+        value = state.p.risk(state.cost(trial, state.turn(), exact_at=state.in_full))
         state.relaxed_value = state.p.risk(state.recourse.values(state.centre).max(axis=0))
         if value < state.relaxed_value:
             state.relaxed_value, state.centre = value, trial

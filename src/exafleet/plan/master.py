@@ -85,7 +85,7 @@ class Master:
             out[self._in] = False
             better = np.flatnonzero(out & (self.reduced < -PRICED))
             if not len(better):
-                return found.value, self._point(found.v)
+                return found.value, self._s.point(self._in, found.v[len(self._weight):])
             self._enter(better[np.argsort(self.reduced[better], kind="stable")[:MOST_NEW]])
 
     def _solve(self) -> Solved:
@@ -106,12 +106,6 @@ class Master:
         for i in np.flatnonzero(cuts):
             found += cuts[i] * self._slopes[i]
         return found
-
-    def _point(self, v: Floats) -> Floats:
-        z = self._s.lower.copy()
-        z[~np.isfinite(z)] = 0.0
-        z[self._in] = v[len(self._weight):]
-        return np.clip(z, self._s.lower, self._s.upper)
 
     def _enter(self, which: Ints) -> None:
         """Let columns in, at the end."""
@@ -154,10 +148,8 @@ class Master:
         """
         if self.cuts <= most:
             return
-        value, groups = self._values(z), np.array(self._groups)
-        top = np.full(len(self._weight), -np.inf)
-        np.maximum.at(top, groups, value)
-        slack = top[groups] - value
+        value = self._values(z)
+        slack = self._tops(value)[self._groups] - value
         held = np.concatenate([self._dual != 0, np.ones(self.cuts - len(self._dual), dtype=bool)])
         slack[held] = -1.0
         keep = np.sort(np.argsort(slack, kind="stable")[:max(most // 2, int(held.sum()))])
@@ -182,8 +174,7 @@ class Master:
                 if fixed is None:
                     return None
                 lower, upper, v = fixed
-            z = self._point(np.concatenate([self._weight, v]))
-            return np.where(s.whole, np.round(z), z)
+            return s.rounded(s.point(held, v))
         finally:
             self._bounds(s.lower[held], s.upper[held])
             self._solver.start_from(basis)
@@ -217,21 +208,18 @@ class Master:
         solver = Solver(self._linear(which, whole=True), stop=self._stop, mip_rel_gap=gap, mip_abs_gap=1e-9,
                         mip_max_nodes=MOST_NODES)
         if best is not None:
-            solver.suggest(np.concatenate([self._costs(best), best[which]]))
+            solver.suggest(np.concatenate([self._tops(self._values(best)), best[which]]))
         found = solver.solve()
         if found.status == "infeasible":
             raise Infeasible
         if not len(found.v):
             raise Stopped
-        z = s.lower.copy()
-        z[~np.isfinite(z)] = 0.0
-        z[which] = found.v[len(self._weight):]
-        return found.bound, np.clip(np.where(s.whole, np.round(z), z), s.lower, s.upper)
+        return found.bound, s.rounded(s.point(which, found.v[len(self._weight):]))
 
-    def _costs(self, z: Floats) -> Floats:
-        """Least cost of each group at z by the cuts. [G]"""
+    def _tops(self, values: Floats) -> Floats:
+        """Least cost of each group by the values of the cuts. [G]"""
         top = np.full(len(self._weight), -np.inf)
-        np.maximum.at(top, np.array(self._groups), self._values(z))
+        np.maximum.at(top, np.array(self._groups), values)
         return top
 
     def _values(self, z: Floats) -> Floats:

@@ -44,6 +44,4 @@ def nearest_whole(s: Space, z: Floats, stop: Stop | None = None) -> Floats | Non
         stop=stop, mip_rel_gap=0.01, mip_max_nodes=MOST_NODES).solve()
     if not len(found.v):
         return None
-    near = np.where(np.isfinite(s.lower), s.lower, 0.0)
-    near[kept] = found.v[:count]
-    return np.clip(np.where(s.whole, np.round(near), near), s.lower, s.upper)
+    return s.rounded(s.point(kept, found.v[:count]))

@@ -357,8 +357,9 @@ def full_strength(b: Build) -> None:
     quoted must hold it; other draws may be late and shrink it.
     """
     sets, started = b.sets, b.x["started"]
-    options = np.flatnonzero(~settled(sets, b.job_owner))
-    row = _base_only(b, "full strength", ~settled(sets, b.job_owner)[:, None] & (started >= 0))
+    open_whose = ~settled(sets, b.job_owner)
+    options = np.flatnonzero(open_whose)
+    row = _base_only(b, "full strength", open_whose[:, None] & (started >= 0))
     b.recourse.put(row[sets.gang_option], b.acts.column[len(sets.pair_job):], 1.0)
     b.recourse.put(row, b.y["missing"][sets.option_job], 1.0)
     one = {int(option): g for g, option in reversed(list(enumerate(sets.gang_option.tolist())))}

@@ -42,6 +42,16 @@ class Space:
     start: Bools
     run: Ints
 
+    def point(self, which: Ints, v: Floats) -> Floats:
+        """z with some columns at v, within their bounds, and the others as low as they may be, or at zero. [Z]"""
+        z = np.where(np.isfinite(self.lower), self.lower, 0.0)
+        z[which] = v
+        return np.clip(z, self.lower, self.upper)
+
+    def rounded(self, z: Floats) -> Floats:
+        """z with whole numbers where they must be. [Z]"""
+        return np.clip(np.where(self.whole, np.round(z), z), self.lower, self.upper)
+
 
 def space(p: TwoStage) -> Space:
     """Starts in place of `started` and `begun` where the programme has the rows that define them; else as it is."""

@@ -95,12 +95,7 @@ def fixed_cost(p: TwoStage) -> float:
 
 def solve_written_out(p: TwoStage, gap: float, stop: Stop | None = None) -> Answer:
     """One mixed-integer programme. Practical for a few draws; `solve_decomposed` is for many."""
-    problem = write_out(p)
-    solver = Solver(problem, stop=stop, mip_rel_gap=gap, mip_abs_gap=1e-9 if gap == 0 else 1e-7)
-    if p.start is not None:
-        known = np.flatnonzero(np.isfinite(p.start))
-        solver.suggest(p.start[known], known)
-    return told(p, problem, solver.solve())
+    return _solved(p, write_out(p), gap, stop, p.start)
 
 
 def solve_started(p: TwoStage, gap: float, stop: Stop | None = None) -> Answer:
@@ -110,10 +105,15 @@ def solve_started(p: TwoStage, gap: float, stop: Stop | None = None) -> Answer:
     within the same gap; which of the answers within it comes out may be another.
     """
     problem = write_out(p)
+    return _solved(p, problem, gap, stop, _near_relaxed(problem, gap, stop))
+
+
+def _solved(p: TwoStage, problem: Linear, gap: float, stop: Stop | None, start: Floats | None) -> Answer:
+    """The answer of HiGHS from a point, or the first columns of one; NaN where it says nothing. start [<= V]"""
     solver = Solver(problem, stop=stop, mip_rel_gap=gap, mip_abs_gap=1e-9 if gap == 0 else 1e-7)
-    start = _near_relaxed(problem, gap, stop)
     if start is not None:
-        solver.suggest(start)
+        known = np.flatnonzero(np.isfinite(start))
+        solver.suggest(start[known], known)
     return told(p, problem, solver.solve())
 
 
