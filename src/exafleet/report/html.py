@@ -122,7 +122,7 @@ def _section(table: Table, language: str, links: list[list[Link]], anchors: list
     kept = [i for i in range(len(table.columns)) if not rows or any(row[i] for row in rows)]
     columns = [table.columns[i] for i in kept]
     return Section(table=table, columns=columns, rows=[[row[i] for i in kept] for row in rows],
-                   pictures=_pictures(table), numeric=[c.kind not in ("text", "month") for c in columns],
+                   pictures=_pictures(table), numeric=[c.numeric for c in columns],
                    links=links, anchors=anchors)
 
 

@@ -32,7 +32,7 @@ def _section(table: Table, language: str) -> Iterator[str]:
                 _text(say(table.lead if table.rows else table.empty, language)))
     if not table.rows:
         return
-    right = [i for i, c in enumerate(table.columns) if c.kind not in ("text", "month")]
+    right = [i for i, c in enumerate(table.columns) if c.numeric]
     yield ""
     yield from _grid([say(c.title, language) for c in table.columns], table.written(language), right)
     if table.how:

@@ -50,6 +50,11 @@ class Column:
         """Stable name in every language; empty where the title is a name of the scenario."""
         return self.title.key if isinstance(self.title, Said) else ""
 
+    @property
+    def numeric(self) -> bool:
+        """Whether it holds numbers, which stand right; words and months stand left."""
+        return self.kind not in ("text", "month")
+
     def written(self, cell: Cell, language: str = ENGLISH) -> str:
         """A cell as a person reads it; absence is a dash, never a zero."""
         if cell is None:

@@ -41,8 +41,8 @@ def _section(console: object, table: Table, language: str) -> None:
         return
     grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column in table.columns:
-        right = column.kind not in ("text", "month")
-        grid.add_column(_plain(say(column.title, language)), justify="right" if right else "left", overflow="fold")
+        grid.add_column(_plain(say(column.title, language)), overflow="fold",
+                        justify="right" if column.numeric else "left")
     for row in table.written(language):
         grid.add_row(*(_plain(cell) for cell in row))
     console.print(grid)

@@ -205,10 +205,9 @@ def _section(page: Worksheet, forms: _Forms, sheet: Sheet, language: str) -> Non
 
 def _side(columns: Sequence[Column], at: int) -> dict[str, Any]:
     """Numbers stand right, words and months left, and not at once beside the number in the column before."""
-    left = ("text", "month")
-    if columns[at].kind not in left:
+    if columns[at].numeric:
         return {"align": "right"}
-    return {"align": "left", "indent": 1} if at and columns[at - 1].kind not in left else {"align": "left"}
+    return {"align": "left", "indent": 1} if at and columns[at - 1].numeric else {"align": "left"}
 
 
 def _one_page_wide(page: Worksheet) -> None:

@@ -197,8 +197,7 @@ def _chunk(task: TrainTask, at: Setting, lay: Layouts, here: Mapping[str, Floats
     rows = np.flatnonzero(hopeful.any(axis=1) | _cut_off(at))
     if rows.size:
         few = {name: v[rows] for name, v in here.items()}
-        code[rows] = _timed(task, at, lay.rows(rows), few, memory[rows], code[rows], front,
-                            number)
+        code[rows] = _timed(task, at, lay.rows(rows), few, memory[rows], code[rows], front, number)
     return np.bincount(code.reshape(-1), minlength=len(Why))
 
 

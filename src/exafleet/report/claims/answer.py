@@ -203,32 +203,27 @@ def ours(answer: Answer) -> str:
 
 def way(one: Mapping[str, Sequence[str]]) -> str:
     """Options by axis in words."""
-    parts = [said("claims.way", axis=named("claims.axis", axis), options=_or([_option(o) for o in options]))
+    parts = [said("claims.way", axis=named("claims.axis", axis),
+                  options=_chain([_option(o) for o in options], lambda a, b: said("claims.or", first=a, rest=b)))
              for axis, options in one.items()]
-    return _and(parts) if parts else ""
+    return _chain(parts, lambda a, b: said("claims.and", first=a, rest=b)) if parts else ""
 
 
-def _and(parts: Sequence[str]) -> str:
-    return parts[0] if len(parts) == 1 else said("claims.and", first=parts[0], rest=_and(parts[1:]))
+def _chain(parts: Sequence[str], both: Callable[[str, str], str]) -> str:
+    """Parts one after another; `both` joins the first and the rest."""
+    return parts[0] if len(parts) == 1 else both(parts[0], _chain(parts[1:], both))
 
 
 def _option(option: str) -> str:
     return named("claims.hedge", option) if option in (ESTIMATE, MODEL) else named("claims.option", option)
 
 
-def _or(parts: Sequence[str]) -> str:
-    return parts[0] if len(parts) == 1 else said("claims.or", first=parts[0], rest=_or(parts[1:]))
-
-
 def ways(every: Sequence[Mapping[str, Sequence[str]]]) -> str:
     """Several of them, the first few in full."""
     shown = [way(one) for one in every[:MOST_WAYS]]
     more = len(every) - MOST_WAYS
-    return _either([*shown, said("claims.ways more", n=more)] if more > 0 else shown)
-
-
-def _either(parts: Sequence[str]) -> str:
-    return parts[0] if len(parts) == 1 else said("claims.ways", first=parts[0], rest=_either(parts[1:]))
+    return _chain([*shown, said("claims.ways more", n=more)] if more > 0 else shown,
+                  lambda a, b: said("claims.ways", first=a, rest=b))
 
 
 def reading(judged: Judged) -> str:

@@ -20,7 +20,7 @@ _BEFORE: tuple[tuple[tuple[str, ...], str], ...] = (
 _BOUNDING = {last: tuple((word, name) for words, name in _BEFORE for word in words if word[-1] == last)
              for last in {word[-1] for words, _ in _BEFORE for word in words}}
 _BEHIND = ((r"\s*(?:左右|上下)", "about"), (r"\s*(?:以上|or more\b)", "at least"),
-                (r"\s*(?:以下|or less\b)", "less than"))
+           (r"\s*(?:以下|or less\b)", "less than"))
 _AFTER = re.compile("|".join(f"(?P<b{i}>{words})" for i, (words, _) in enumerate(_BEHIND)),
                     re.IGNORECASE | re.ASCII)
 _AFTER_FIRST = frozenset("左上以oO")
