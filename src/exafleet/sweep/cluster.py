@@ -3,7 +3,8 @@
 The cluster is the user's: nothing is started here, and nothing listens. Results come back in the order of the items and
 are those of a run on this machine, because a worker whose code, data or libraries differ from the driver's refuses to
 work. A worker or node that dies costs time: its items are asked for again, one by one, up to `tries` times. Small items
-travel in chunks that take about a second. Ctrl-C cancels what runs and keeps what is finished.
+travel in chunks that take about a second. Ctrl-C keeps what is finished, and ends what runs by closing the connection.
+One open before the sweep stays open: what was asked for there, at most two chunks a processor, runs to its end.
 
 Whoever can reach the port of a Ray cluster can run any program on it: keep it on loopback or in a network of your own.
 """
@@ -116,11 +117,9 @@ class _Sweep:
                 self._ask()
                 self._land(1.0)
         except KeyboardInterrupt as error:
+            # No task is cancelled by itself: in Ray 2.60 one that ends in that moment takes the driver with it.
             self._land(0.0)
             raise Interrupted(sorted(self._results.items()), of) from error
-        finally:
-            for task in self._flying:
-                self._ray.cancel(task, force=True)
         if self._failed:
             raise self._failed[self._end]
         return [self._results[p] for p in range(of)]
@@ -268,7 +267,7 @@ def _seen_from_here(ray: Any, cluster: str) -> str:
 
 @contextmanager
 def _connected(ray: Any, cluster: str) -> Iterator[None]:
-    """A connection for the length of a sweep; one that is there already is left open."""
+    """A connection for the length of a sweep, which ends its tasks with it; one that is there already is left open."""
     if ray.is_initialized():
         there = ray.get_runtime_context().gcs_address
         if cluster not in (AUTO, there):

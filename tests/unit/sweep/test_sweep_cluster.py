@@ -69,7 +69,15 @@ def _same(one, two):
     assert [pickle.dumps(a) for a in one] == [pickle.dumps(b) for b in two]
 
 
-def test_the_bytes_are_those_of_a_run_here_and_both_nodes_worked(cluster):
+def _wait_for_processors(many):
+    """Until so many are free, as they are when nothing runs."""
+    until = time.monotonic() + 20.0
+    while ray.available_resources().get("CPU", 0.0) < many:
+        assert time.monotonic() < until, ray.available_resources()
+        time.sleep(0.1)
+
+
+def test_the_bytes_are_those_of_a_run_here_and_both_nodes_worked(cluster, tmp_path):
     items = list(range(40))
     seen = []
     found = sweep(_work(), items, cluster=cluster, progress=lambda done, total: seen.append((done, total)))
@@ -77,9 +85,16 @@ def test_the_bytes_are_those_of_a_run_here_and_both_nodes_worked(cluster):
     assert seen == sorted(seen)
     assert seen[-1] == (40, 40)
 
+    seen_there = str(tmp_path)
+
     def where(item):
-        time.sleep(0.2)
-        return ray.get_runtime_context().get_node_id()
+        """The node it runs on, told when another node has begun too: a busy machine may start its worker late."""
+        node = ray.get_runtime_context().get_node_id()
+        (Path(seen_there) / node).touch()
+        until = time.monotonic() + 60.0
+        while len(os.listdir(seen_there)) < 2 and time.monotonic() < until:
+            time.sleep(0.05)
+        return node
 
     assert len(set(sweep_on(cluster, where, range(8)))) == 2
 
@@ -125,6 +140,23 @@ def test_the_first_failure_in_order_is_raised_as_it_was_raised_there(cluster):
     with pytest.raises(MissingFact) as caught:
         sweep_on(cluster, fails, range(8))
     assert str(caught.value.problems[0]) == "prices.csv: no price; got gb300"
+
+
+def test_what_a_failed_sweep_had_asked_for_harms_nothing(cluster):
+    """Tasks that waited when it failed run to their end, beside the next sweeps and after them."""
+
+    def fails_first(item):
+        time.sleep(0.0 if item == 0 else 0.1)
+        if item == 0:
+            raise ValueError("the first of all")
+        return item
+
+    for _ in range(5):
+        with pytest.raises(ValueError, match="the first of all"):
+            sweep_on(cluster, fails_first, range(8))
+    assert sweep_on(cluster, abs, range(-4, 0)) == [4, 3, 2, 1]
+    _wait_for_processors(2)
+    assert sweep_on(cluster, abs, range(-4, 0)) == [4, 3, 2, 1]
 
 
 def test_an_error_that_cannot_travel_still_says_what_it_was(cluster):
@@ -181,7 +213,7 @@ def test_work_a_worker_cannot_load_is_told(cluster):
         sweep_on(cluster, abs, [Absent()])
 
 
-def test_ctrl_c_cancels_what_runs_and_keeps_what_is_finished(nodes, tmp_path):
+def test_ctrl_c_ends_what_runs_and_keeps_what_is_finished(nodes, cluster, tmp_path):
     """A driver of its own, stopped as from a terminal; afterwards its tasks hold no processor any more."""
     script = tmp_path / "sweeping.py"
     script.write_text(
@@ -205,6 +237,7 @@ def test_ctrl_c_cancels_what_runs_and_keeps_what_is_finished(nodes, tmp_path):
     said, _ = process.communicate(timeout=30)
     assert said == "kept ((0, 0.0),)\n"
     assert process.returncode == 0
+    _wait_for_processors(2)
 
 
 def test_a_node_killed_in_the_middle_costs_no_result(nodes, cluster, tmp_path):
