@@ -27,7 +27,7 @@ from exafleet.plan.sets import sets
 from exafleet.plan.twostage import TwoStage, two_stage
 from exafleet.terms.parts import Parts
 
-BATCH = 50    # draws built together: a batch of the largest fleets measured takes about half a gigabyte
+BATCH = 100    # draws built together: a batch of the largest fleets measured takes about half a gigabyte
 STREAMS = 2   # independent halves; fixed, so that one worker and two give the same bytes
 
 Counted = Callable[[int, int], None]

@@ -11,6 +11,9 @@ from exafleet.plan.highs import Linear, Solver, Stop
 from exafleet.plan.lean import Lean, Range, lean
 from exafleet.plan.twostage import TwoStage
 
+# Hundreds of short iterations from one draw's basis to the next: exact steepest edges cost more than they save there.
+DEVEX = 1
+
 
 class FixedRecourse:
     """The recourse at one first-stage point: small, because what was not ordered can be nowhere."""
@@ -43,7 +46,7 @@ class FixedRecourse:
         self._solver = Solver(
             Linear(rows=p.recourse[rows][:, columns], lower=p.lower[0][rows], upper=p.upper[0][rows],
                    v_lower=p.y_lower[columns], v_upper=p.y_upper[0][columns], cost=p.cost2[0][columns]),
-            solver="simplex")
+            solver="simplex", simplex_dual_edge_weight_strategy=DEVEX)
         if before is not None and basis is not None:
             self._solver.start_from_part(basis, np.flatnonzero(before.rows), rows, np.flatnonzero(before.columns),
                                          columns)
