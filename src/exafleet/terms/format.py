@@ -209,12 +209,26 @@ def written(value: float, name: str) -> str:
     """
     if name == "date":
         return date.fromordinal(round(value)).isoformat()
-    number = _exact(value / unit(name).to_base)
+    number = exact(value / unit(name).to_base)
     return number if name == "1" else f"{number} {name}"
 
 
-def _exact(value: float) -> str:
+def figure(value: float) -> str:
+    """A plain number: in full below a million, in words of a headline above.
+
+    >>> figure(25920), figure(3.22e6), figure(4.9e19)
+    ('25,920', '3.22M', '4.9e+19')
+    """
+    if math.isfinite(value) and abs(value) >= 1e15:
+        return f"{value:.3g}"
+    return significant(value) if abs(value) < 1e6 else short(value)
+
+
+def exact(value: float) -> str:
     """Every digit a person wrote, and none that only floating point added.
+
+    >>> exact(7.265e9), exact(0.1 + 0.2)
+    ('7,265,000,000', '0.3')
 
     The float format prints thousands with commas up to 1e15; above that only an exponent is readable.
     """

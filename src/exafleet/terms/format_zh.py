@@ -34,6 +34,36 @@ def count(value: float) -> str:
     return f"{value:,.0f}" if math.isfinite(value) else significant(value)
 
 
+def short(value: float) -> str:
+    """A large number in words of a headline.
+
+    >>> short(7.86e9), short(1200)
+    ('78.6亿', '1,200')
+    """
+    return _large(value, 1e4)
+
+
+def figure(value: float) -> str:
+    """A plain number: in full below a million, with 万 or 亿 above.
+
+    >>> figure(25920), figure(3.22e6)
+    ('25,920', '322万')
+    """
+    return english.figure(value) if math.isfinite(value) and abs(value) >= 1e15 else _large(value, 999_500)
+
+
+def exact(value: float) -> str:
+    """Every digit a person wrote, from 10,000 on with 万, 亿 or 万亿.
+
+    >>> exact(7.265e9), exact(507e3), exact(2629)
+    ('72.65亿', '50.7万', '2,629')
+    """
+    for name, factor in _LARGE:
+        if math.isfinite(value) and abs(value) >= factor:
+            return english.exact(value / factor) + name
+    return english.exact(value) if math.isfinite(value) else significant(value)
+
+
 def money(value: float) -> str:
     """US dollars.
 

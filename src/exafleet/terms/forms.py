@@ -20,6 +20,9 @@ FORMS: Mapping[str, Mapping[str, Form]] = {
         "tokens": english.tokens, "token_rate": english.token_rate, "number": english.significant,
         "rent": english.rent, "time": english.duration, "bytes": english.data, "energy_price": english.energy_price,
         "energy_per_token": lambda v: f"{english.significant(v)} J/token",
+        "short": english.short, "exact": english.exact, "figure": english.figure,
+        "flop": lambda v: english.si(v, "FLOP"), "flop_rate": lambda v: english.si(v, "FLOP/s"),
+        "byte_rate": lambda v: english.si(v, "B/s"),
     },
     "zh": {
         "money": chinese.money, "power": english.power, "energy": english.energy, "count": chinese.count,
@@ -27,5 +30,8 @@ FORMS: Mapping[str, Mapping[str, Form]] = {
         "month": lambda v: chinese.month(int(v)), "tokens": chinese.tokens, "token_rate": chinese.token_rate,
         "number": chinese.significant, "rent": chinese.rent, "time": chinese.duration, "bytes": english.data,
         "energy_price": chinese.energy_price, "energy_per_token": lambda v: f"{chinese.significant(v)} J/token",
+        "short": chinese.short, "exact": chinese.exact, "figure": chinese.figure,
+        "flop": lambda v: english.si(v, "FLOP"), "flop_rate": lambda v: english.si(v, "FLOP/s"),
+        "byte_rate": lambda v: english.si(v, "B/s"),
     },
 }

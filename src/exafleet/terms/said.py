@@ -45,6 +45,22 @@ class Said(str):
         return Said, (str(self), self.key, dict(self.values))
 
 
+class Texts(str):
+    """Text that its author gave by language: English, or the first there is, and the others by `say`."""
+
+    texts: Mapping[str, str]
+
+    def __new__(cls, texts: Mapping[str, str]) -> Texts:
+        """One text in at least one language."""
+        made = super().__new__(cls, texts.get(ENGLISH) or next(iter(texts.values())))
+        made.texts = MappingProxyType(dict(texts))
+        return made
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies and other processes keep every language."""
+        return Texts, (dict(self.texts),)
+
+
 @functools.cache
 def catalogue() -> Mapping[str, Mapping[str, str]]:
     """Text by key and language."""
@@ -67,6 +83,8 @@ def say(text: str, language: str) -> str:
     """A text in a language; plain text, such as a name, stays as it is."""
     if isinstance(text, Said):
         return str(text) if language == ENGLISH else _filled(text.key, text.values, language)
+    if isinstance(text, Texts):
+        return text.texts.get(language) or str(text)
     return text
 
 
@@ -91,4 +109,4 @@ def _written(value: Any, form: str, language: str) -> str:
     return FORMS[language][form or "count"](value)
 
 
-__all__ = ["ENGLISH", "LANGUAGES", "Said", "catalogue", "joined", "named", "said", "say"]
+__all__ = ["ENGLISH", "LANGUAGES", "Said", "Texts", "catalogue", "joined", "named", "said", "say"]

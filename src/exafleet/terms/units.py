@@ -75,11 +75,16 @@ CURRENCIES = ("USD", "CNY", "EUR")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quantity:
-    """A parsed amount in base units, and the currency it was written in ("USD" when no money is involved)."""
+    """A parsed amount in base units.
+
+    currency   the one it was written in; "USD" when no money is involved
+    unit       name of the unit it was written in, money in dollars
+    """
 
     value: float
     dimension: str
     currency: str = "USD"
+    unit: str = ""
 
 
 def parse(text: str, *dimensions: str) -> Quantity:
@@ -117,7 +122,7 @@ def parse(text: str, *dimensions: str) -> Quantity:
     value = number * factor * known.to_base
     if not math.isfinite(value):
         raise UnitError(Problem(what="not a finite number", got=repr(text), allowed=_allowed(dimensions)))
-    return Quantity(value=value, dimension=known.dimension, currency=currency)
+    return Quantity(value=value, dimension=known.dimension, currency=currency, unit=known.name)
 
 
 def _unit_name(sign: str, scale: str, rest: str) -> tuple[str, str, float]:

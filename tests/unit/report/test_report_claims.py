@@ -5,6 +5,7 @@ import io
 import json
 import re
 from datetime import date
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,14 @@ from exafleet.facts.catalogue import Facts
 from exafleet.facts.scenario.document import parse_text
 from exafleet.facts.scenario.tables import Folder
 from exafleet.report.claims import amount, vocabulary
-from exafleet.report.claims.answer import Checked, as_json, because, check, report
+from exafleet.report.claims.answer import Checked, as_json, because, check, report, used
 from exafleet.report.claims.claimed import QUANTITIES, claimed
 from exafleet.report.claims.document import CLAIM_KEYS, load_claims, names, read_claims
 from exafleet.report.claims.judge import Verdict
 from exafleet.report.claims.page import page
 from exafleet.terms.errors import FactError
-from exafleet.terms.said import say
+from exafleet.terms.said import catalogue, say
+from exafleet.terms.term import terms
 
 NAME = "gb200-2024-12"
 ROOT = Path(__file__).resolve().parents[3]
@@ -98,6 +100,102 @@ def test_the_known_figures_come_out(checked: Checked) -> None:
     assert {"event": ("design at the foundry",)} in found["C41"].beyond
     training = [j.reading.amount.value for j in found["C19"].judged if j.reading.amount]
     assert 2.0 < min(training) < max(training) < 4.0
+
+
+# What stays in Latin letters in Chinese: units, formats, currencies in brackets, and names the trade uses.
+KEPT = {"GPU", "CPU", "IT", "token", "W", "kW", "MW", "nm", "PFLOP", "TFLOP", "s", "GB", "NVL", "bf", "fp", "FP", "CNY",
+        "USD", "B", "FLOP", "MLPerf", "PUE", "AI", "exafleet", "data", "hash"}
+NAMES = ("NVIDIA", "Meta", "Grok", "Grace", "Blackwell", "Rubin", "Ultra", "MLPerf", "Training", "GB", "H", "xAI", "C")
+
+
+class _Seen(HTMLParser):
+    """Text that a reader of a page sees, without what is marked as English."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+        self.stack: list[bool] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in ("meta", "br"):
+            other = any(name == "lang" and value == "en" for name, value in attrs)
+            self.stack.append(other or tag in ("style", "script") or (bool(self.stack) and self.stack[-1]))
+
+    def handle_endtag(self, tag: str) -> None:
+        self.stack.pop()
+
+    def handle_data(self, data: str) -> None:
+        if self.stack[-1:] != [True]:
+            self.texts.append(data)
+
+
+def _latin(html: str, names: str) -> set[str]:
+    """Words in Latin letters of a Chinese page that are no names, keys, commands or units."""
+    seen = _Seen()
+    seen.feed(re.sub("[0-9a-f]{40,}", "", html))
+    known = {*re.findall(r"[A-Za-z]+", names), *KEPT, *NAMES}
+    return {word for text in seen.texts for word in re.findall(r"[A-Za-z]+", text)} - known
+
+
+def _names(checked: Checked) -> str:
+    """Keys, sources and ids of facts and subjects, the claims' own Chinese, and commands."""
+    every = [f for a in checked.answers for f in used(a)]
+    return " ".join([*(f"{f.key} {f.source}" for f in every), *checked.facts.subjects.by_id, checked.claims.source,
+                     *(f.unit for f in every), *(a.claim.text["zh"] for a in checked.answers),
+                     *(w for a in checked.answers for w in a.decides if "." in w for w in re.findall(r"\S+\.\S+", w)),
+                     "exafleet train system gpus dtype"])
+
+
+def test_in_chinese_only_names_and_units_are_in_latin_letters(checked: Checked) -> None:
+    """The whole page: names of parts, steps, notes, readings, units and what was claimed."""
+    assert sorted(_latin(page(checked, "zh"), _names(checked))) == []
+    data = json.dumps([[c[k] for k in ("because", "steps", "decided_by", "also", "note", "claimed_written")]
+                       for c in as_json(checked, "zh")["claims"]], ensure_ascii=False)
+    assert not re.search(r"(?:about|more than|ratio of|rate this|later than|racks) ", data)
+
+
+def test_a_word_that_nobody_translated_would_be_found(checked: Checked) -> None:
+    worse = page(checked, "zh").replace("<footer>", "<footer>Nobody translated this.")
+    assert {"Nobody", "translated", "this"} <= _latin(worse, _names(checked))
+
+
+@pytest.mark.parametrize(("said", "quantity", "wanted"), [
+    ("about 7.265B CNY", "money", "约72.65亿元"), ("1.08B USD", "money", "10.8亿美元"),
+    ("€1.5M", "money", "150万欧元"), ("up to 70,000 USD/superchip", "price", "高达7万美元/超级芯片"),
+    ("3.0 MUSD/rack", "price", "300万美元/机柜"),
+    ("65,000 to 70,000 USD/superchip", "price", "6.5万美元/超级芯片～7万美元/超级芯片"),
+    ("$2.65/GPU-h", "price", "2.65美元/GPU小时"), ("700 W to 1200 W", "power", "700 W～1,200 W"),
+    ("1.2 GW", "power", "1.2 GW"), ("more than 50 %", "share", "超过50%"), ("about 5 x", "speed-up", "约5倍"),
+    ("100,000 GPUs", "count", "10万块GPU"), (208e9, "count", "2,080亿"), (72, "count", "72"),
+    ("at least 12 mo", "duration", "至少12个月"), ("19 d", "duration", "19天"), ("4 racks/d", "rate", "4个机柜/天"),
+    ("not before 2025-03", "date", "不早于2025年3月"), ("2025-H2", "date", "2025年下半年"),
+    ("2024-Q4", "date", "2024年第4季度"), ("summer 2023", "date", "2023年夏"), ("mid 2025", "date", "2025年年中"),
+    ("2025", "date", "2025年"), ("by 2024-12-19", "date", "不晚于2024-12-19"),
+    ("2024-11 to 2025-01", "date", "2024年11月～2025年1月"), ("yes", "yes or no", "是"),
+])
+def test_what_is_claimed_is_said_in_chinese_with_every_digit(said: object, quantity: str, wanted: str) -> None:
+    found = claimed(said, QUANTITIES[quantity])
+    assert say(found.written, "zh") == wanted
+    assert say(found.written, "en") == (said if isinstance(said, str) else f"{said:,.15g}")
+
+
+@pytest.mark.parametrize(("value", "dimension", "english", "chinese"), [
+    (4 / 86400, "install_rate", "4 racks/d", "4个机柜/天"),
+    (2.5e-6, "token_price", "$2.50/Mtoken", "2.50美元/百万token"),
+    (1.0, "chips", "1 GPU", "1块GPU"), (7.863e9, "money", "$7.86B", "78.6亿美元"),
+    (19 * 86400, "time", "19 d", "19天"),
+    (4e-9, "length", "4 nm", "4 nm"), (5e15, "flop_rate", "5 PFLOP/s", "5 PFLOP/s"),
+])
+def test_figures_are_spoken_in_units_that_people_use(value: float, dimension: str, english: str, chinese: str) -> None:
+    found = amount.spoken(value, amount.dims_of(dimension))
+    assert (str(found), say(found, "zh")) == (english, chinese)
+
+
+def test_every_term_of_the_claims_has_chinese_words() -> None:
+    text = (ROOT / "src/exafleet/data/claims" / f"{NAME}.toml").read_text(encoding="utf-8")
+    named = {name for name in re.findall(r'"[a-z0-9.-]+\.([a-z_]+)(?:@[^"]*)?"', text) if name in terms()}
+    assert len(named) > 30
+    assert {f"term.{name}" for name in named} <= set(catalogue())
 
 
 def test_no_verdict_is_written_in_the_file() -> None:
@@ -414,27 +512,23 @@ def test_stopping_keeps_what_was_done(facts: Facts) -> None:
 
 
 # ---------------------------------------------------------------------------------------------------------- languages
-def test_in_chinese_no_label_stays_english(checked: Checked) -> None:
-    """What is left in Latin letters comes from the file of claims, from facts, or is a step of the computation."""
-    html = re.sub(r"<style>.*?</style>|<ol>.*?</ol>", "", page(checked, "zh"), flags=re.DOTALL)
+def test_the_chinese_words_of_a_claim_stand_first(checked: Checked) -> None:
+    html = page(checked, "zh")
     assert '<html lang="zh-CN">' in html
-    for english in ("verdict", "claimed", "ours", "true", "false", "not decidable", "true under conditions", "reading",
-                    "figure", "fact", "kind", "source", "published", "agrees", "differs", "open", "computed"):
-        assert not re.search(rf">\s*{english}\s*<", html), english
-    for chinese in ("成立", "有条件成立", "不成立", "无法判定", "宣称值", "本程序所得", "事实与来源", "全部读法"):
-        assert chinese in html
-    assert "True where" not in html
-    assert "Would be decided" not in html
-    assert "However its words" not in html
-    assert html.index("马斯克将以10.8亿美元") < html.index("xAI pre-orders")  # the Chinese text of a claim stands first
+    assert html.index("马斯克将以10.8亿美元") < html.index("xAI pre-orders")
 
 
 def test_verdicts_are_the_same_in_both_languages(checked: Checked) -> None:
     english, chinese = as_json(checked), as_json(checked, "zh")
-    said = {"verdict_written", "value_written", "because", "also"}
+    said = {"verdict_written", "value_written", "claimed_written", "because", "also", "steps", "decided_by", "note",
+            "readings"}
     for one, other in zip(english["claims"], chinese["claims"], strict=True):
+        assert [{**r, "lacks": bool(r["lacks"])} for r in one["readings"]] == [
+            {**r, "lacks": bool(r["lacks"])} for r in other["readings"]]
+        assert [len(one[k]) for k in ("steps", "decided_by", "also")] == [
+            len(other[k]) for k in ("steps", "decided_by", "also")]
         assert {k: v for k, v in one.items() if k not in said} == {k: v for k, v in other.items() if k not in said}
-        assert re.findall(r"\d[\d.,]*", one["value_written"]) == re.findall(r"\d[\d.,]*", other["value_written"])
+        assert len({len(re.findall(r"\d[\d.,]*", c["value_written"])) for c in (one, other)}) == 1
         assert one["verdict_written"] == one["verdict"]
         assert not other["verdict_written"].isascii()
     table = report(checked, "zh").table("verdicts")
@@ -446,3 +540,32 @@ def test_facts_without_a_day_are_all_of_them_and_the_newest_is_named() -> None:
     assert every.told == f"all facts of the package, the newest of {max(f.as_of for f in every)}"
     assert then.told == "facts as of 2024-12-19"
     assert say(then.told, "zh") == "截至2024-12-19的事实"
+
+
+def test_a_file_gives_its_words_by_language(facts: Facts) -> None:
+    text = ('title = { en = "On racks", zh = "关于机柜" }\nas_of = 2024-12-19\n[[claims]]\nid = "A"\n'
+            'subject = "gb200-nvl72"\ntext = { zh = "七十二块" }\nquantity = "count"\nclaimed = 72\n'
+            'note = { fr = "une note" }\n'
+            'compute = { by = { axis = { en = "what of", zh = "何物" }, of = ['
+            '{ when = { en = "all", zh = "全部" }, take = 72 }, { when = "half", take = 36 }] } }\n'
+            'conditions = { "what of" = "all" }\n'
+            'also = [{ name = { en = "twice", zh = "两倍" }, compute = { product = [2, 72] } }]\n')
+    found = claims_of(text, facts)
+    html = page(found, "zh")
+    assert all(words in html for words in ("关于机柜", "七十二块", "une note", "何物：全部", "两倍"))
+    assert not any(words in html for words in ("On racks", "what of", "twice"))
+    assert "what of: all" in page(found, "en")
+    assert as_json(found)["claims"][0]["words_fix"] == {"what of": ["all"]}
+
+
+def test_words_by_language_that_make_no_sense_are_told(facts: Facts) -> None:
+    text = ('title = 3\nas_of = 2024-12-19\n[[claims]]\nid = "A"\nsubject = "gb200-nvl72"\ntext = { en = "" }\n'
+            'quantity = "count"\nclaimed = 72\nnote = ["x"]\nalso = [{ name = { en = 1 }, compute = 2 }]\n'
+            'compute = { by = { axis = { en = 2 }, of = ['
+            '{ when = "a", take = 1 }, { when = { en = "a" }, take = 2 }] } }\n')
+    with pytest.raises(FactError) as caught:
+        claims_of(text, facts)
+    said = sorted(str(p) for p in caught.value.problems)
+    for line in (1, 6, 9, 10, 11):
+        assert any(s.startswith(f"mine.toml:{line} ") and "not a text, or texts by language" in s for s in said), said
+    assert any('two ways are called "a"' in s for s in said)

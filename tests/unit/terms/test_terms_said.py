@@ -13,19 +13,22 @@ import pytest
 from exafleet.plan.plan import PARTS
 from exafleet.plan.prices import FIRST_UNITS, RECOURSE_UNITS
 from exafleet.terms.forms import FORMS
-from exafleet.terms.said import CATALOGUE, HOLE, LANGUAGES, Said, catalogue, joined, named, said, say
+from exafleet.terms.said import CATALOGUE, HOLE, LANGUAGES, Said, Texts, catalogue, joined, named, said, say
+from exafleet.terms.term import term
 
 SOURCE = Path(__file__).parents[3] / "src" / "exafleet"
 CALLS = {"said": "", "named": "", "column": "column.", "word": "page."}
 # Groups whose names the program makes at run time: parts of cost, rules, statuses, reasons, ...
 MADE = (
-    "amount.", "change.", "claims.agreement.", "claims.axis.", "claims.column.", "claims.hedge.", "claims.option.",
-    "claims.verdict.", "decision.", "demand.unit.", "explain.note ", "explain.stop.", "explain.turn.", "form.",
+    "amount.", "change.", "claims.agreement.", "claims.amount.", "claims.axis.", "claims.bound.", "claims.column.",
+    "claims.figure ", "claims.hedge.", "claims.option.", "claims.per.", "claims.reckoned.", "claims.season.",
+    "claims.time.", "claims.unit.", "claims.verdict.", "decision.", "demand.unit.", "explain.note ",
+    "explain.stop.", "explain.turn.", "form.",
     "market-table.",
     "operator.", "pass.", "rate.", "step-part.", "step-phase.",
     "finance.", "kind.", "lever.", "lever-unit.", "meta.", "method.", "one-more-unit.", "owning.", "page.", "part.",
     "picture.", "regret.", "rule.", "sensitivity.changes ", "sensitivity.stays ", "status.", "summary.renting.",
-    "summary.run.", "way.", "why.",
+    "summary.run.", "term.", "way.", "why.",
 )
 
 
@@ -99,9 +102,11 @@ def test_what_the_plan_names_has_words():
 
 def test_chinese_holds_no_english_words():
     """Letters that stay are ids of the trade (GPU, IT, CO2e, MW, token), not words somebody forgot."""
-    kept = {"GPU", "IT", "PUE", "token", "MW", "kW", "CO", "t", "e", "exafleet", "EVPI", "VSS", "FP", "OR", "tools"}
+    kept = {"GPU", "IT", "PUE", "token", "MW", "kW", "CO", "t", "e", "exafleet", "EVPI", "VSS", "FP", "OR", "tools",
+            "W", "MWh", "m", "nm"}
     for row in rows():
-        words = set(re.findall(r"[A-Za-z]+", re.sub(r"`[^`]*`", "", HOLE.sub("", row["zh"]))))  # but for commands
+        words = set(re.findall(r"[A-Za-z]+", re.sub(r"`[^`]*`|[a-z]+(?:_[a-z]+)+", "", HOLE.sub(
+            "", row["zh"]))))  # but for commands and terms
         assert words <= kept, (row["key"], words - kept)
 
 
@@ -144,3 +149,17 @@ def test_a_sentence_survives_copies_and_other_processes(again):
     made = again(said("orders.lead", n=3, total=1e6))
     assert isinstance(made, Said)
     assert say(made, "zh").startswith("共3份订单")
+
+
+def test_the_english_of_a_term_is_that_of_the_table_of_terms():
+    for key, row in catalogue().items():
+        if key.startswith("term."):
+            assert row["en"] == term(key.removeprefix("term.")).meaning, key
+
+
+def test_texts_by_language_are_said_in_each_and_else_in_english():
+    text = Texts({"zh": "机柜", "en": "rack"})
+    assert (text, say(text, "zh"), say(Texts({"en": "rack"}), "zh"), Texts({"fr": "baie"})) == (
+        "rack", "机柜", "rack", "baie")
+    assert say(said("claims.way", axis=text, options=text), "zh") == "机柜：机柜"
+    assert say(pickle.loads(pickle.dumps(copy.copy(text))), "zh") == "机柜"

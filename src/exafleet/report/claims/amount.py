@@ -13,11 +13,10 @@ from datetime import date
 from itertools import product as every
 
 from exafleet.facts.fact import KINDS, Fact
-from exafleet.terms import format as words
 from exafleet.terms.calendar import SECONDS_PER_DAY
-from exafleet.terms.said import said
+from exafleet.terms.said import catalogue, said
 from exafleet.terms.term import term
-from exafleet.terms.units import base_unit
+from exafleet.terms.units import base_unit, unit
 
 Dims = tuple[tuple[str, int], ...]
 PURE: Dims = ()
@@ -37,6 +36,9 @@ BASES: dict[str, dict[str, int]] = {
     "tokens": {"token": 1}, "token_rate": {"token": 1, "s": -1}, "date": {"date": 1},
 }
 CURRENCIES = ("USD", "CNY", "EUR")
+# Units of figures whose base unit nobody writes; the rows claims.amount.* of the catalogue name them.
+_QUOTED = {"install_rate": "racks/d", "token_price": "USD/Mtoken", "power_rent": "USD/kW/mo", "money_rate": "USD/mo",
+           "rent_per_superchip": "USD/superchip-h", "rate": "1/d"}
 COUNTED = ("GPU", "superchip", "rack", "token")
 
 
@@ -64,9 +66,11 @@ class Amount:
         """The number in words people use, its band where it has one."""
         return self.told()
 
-    def told(self, times: str = "") -> str:
-        """The same, with a sign behind the middle: "5x (4 to 6)"."""
-        middle = spoken(self.value, self.dims) + times
+    def told(self, *, times: bool = False) -> str:
+        """The same, as so many times: "5x (4 to 6)"."""
+        middle = spoken(self.value, self.dims)
+        if times:
+            middle = said("claims.times", middle=middle)
         if self.low == self.high:
             return middle
         low, high = spoken(self.low, self.dims), spoken(self.high, self.dims)
@@ -220,10 +224,19 @@ def dimension_of(dims: Dims) -> str:
 
 
 def name(dims: Dims) -> str:
-    """A dimension in words: "price per unit", "a number", or its base quantities."""
+    """A dimension in words: "price per unit", "a number", or its base quantities.
+
+    >>> name(_sorted({"FLOP": 1, "s": -1, "W": -1})), name(dims_of("price_per_unit"))
+    ('FLOP/W/s', 'price per unit')
+    """
     if dims == PURE:
         return "number"
-    return dimension_of(dims).replace("_", " ") or " ".join(f"{n}^{p}" if p != 1 else n for n, p in dims)
+    above = " ".join(_power(n, p) for n, p in dims if p > 0) or "1"
+    return dimension_of(dims).replace("_", " ") or above + "".join(f"/{_power(n, -p)}" for n, p in dims if p < 0)
+
+
+def _power(base: str, power: int) -> str:
+    return base if power == 1 else f"{base}^{power}"
 
 
 def unit_of(dims: Dims) -> str:
@@ -237,19 +250,13 @@ def unit_of(dims: Dims) -> str:
 
 
 def spoken(value: float, dims: Dims) -> str:
-    """A number of a dimension in words people use."""
+    """A number of a dimension in words people use, in the unit its market quotes it in."""
     if dims == DAY:
         return date.fromordinal(round(value)).isoformat()
-    dimension = dimension_of(dims)
-    if dimension in CURRENCIES:
-        return f"{words.short(value)} {dimension}"
-    if dims == PURE:
-        return words.significant(value) if abs(value) < 1e6 else words.short(value)
-    if dimension == "length":
-        return f"{words.significant(value * 1e9)} nm" if value < 1e-6 else f"{words.significant(value)} m"
-    ends = {"chips": " GPUs", "superchips": " superchips", "system_units": " racks", "price_per_unit": "/rack",
-            "price_per_chip": "/GPU", "price_per_superchip": "/superchip"}
-    if dimension in ends:
-        said = words.money(value) if dimension.startswith("price") else words.count(value)
-        return said + ends[dimension]
-    return words.quantity(value, dimension) if dimension else f"{words.significant(value)} {name(dims)}"
+    dimension = "number" if dims == PURE else dimension_of(dims)
+    if dimension == "length" and value < 1e-6:
+        return said("claims.amount.small length", value=value / 1e-9)
+    key = f"claims.amount.{dimension}"
+    if key in catalogue():
+        return said(key, value=value / unit(_QUOTED[dimension]).to_base if dimension in _QUOTED else value, n=value)
+    return said("claims.amount.other", value=value, unit=unit_of(dims))

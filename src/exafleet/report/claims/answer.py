@@ -83,7 +83,8 @@ def as_json(checked: Checked, language: str = ENGLISH) -> dict[str, Any]:
     """Every verdict as plain data, figures in base units and days as ISO dates; sentences are in a language."""
     return {
         "claims": [_claim_json(a, checked.facts, language) for a in checked.answers],
-        "title": checked.claims.title, "source": checked.claims.source, "as_of": checked.facts.as_of.isoformat(),
+        "title": say(checked.claims.title, language), "source": checked.claims.source,
+        "as_of": checked.facts.as_of.isoformat(),
         "facts": say(checked.facts.told, language), "language": language,
         "verdicts": checked.counts, "computed": sum(a.computed for a in checked.answers), **meta(checked),
     }
@@ -109,7 +110,7 @@ def _claim_json(answer: Answer, facts: Facts, language: str) -> dict[str, Any]:
         "high": None if best is None else _value(best.high, best, claim.quantity.name),
         "value_written": say(ours(answer), language),
         "verdict_written": say(verdict(answer.verdict), language),
-        "claimed_written": claim.claimed.written,
+        "claimed_written": say(claim.claimed.written, language),
         "bound": claim.claimed.bound,
         "text": dict(claim.text),
         "quantity": claim.quantity.name,
@@ -118,13 +119,13 @@ def _claim_json(answer: Answer, facts: Facts, language: str) -> dict[str, Any]:
         "made_on": claim.day.isoformat(),
         "words_fix": _plain(claim.conditions),
         "because": because(answer, language),
-        "steps": list(answer.shown.reading.steps),
-        "readings": [_reading_json(j, claim.quantity.name) for j in answer.judged],
+        "steps": [say(s, language) for s in answer.shown.reading.steps],
+        "readings": [_reading_json(j, claim.quantity.name, language) for j in answer.judged],
         "would_hold": [_plain(one) for one in answer.beyond],
         "left_open": [_plain(one) for one in answer.maybe],
-        "decided_by": list(answer.decides),
-        "also": [_part_json(p) for p in answer.also],
-        "note": claim.note,
+        "decided_by": [say(one, language) for one in answer.decides],
+        "also": [_part_json(p, language) for p in answer.also],
+        "note": say(claim.note, language),
     }
 
 
@@ -145,24 +146,24 @@ def _claimed_json(claimed: Claimed, quantity: str) -> Any:
     return ends[0] if claimed.low == claimed.high else ends
 
 
-def _reading_json(judged: Judged, quantity: str) -> dict[str, Any]:
+def _reading_json(judged: Judged, quantity: str, language: str) -> dict[str, Any]:
     best = judged.reading.amount
     return {
         "chosen": dict(judged.reading.chosen),
         **{end: None if best is None else _value(getattr(best, end), best, quantity)
            for end in ("value", "low", "high")},
-        "agreement": judged.agreement.value, "evidence": judged.hedge, "lacks": judged.why,
+        "agreement": judged.agreement.value, "evidence": judged.hedge, "lacks": say(judged.why, language),
     }
 
 
-def _part_json(part: PartAnswer) -> dict[str, Any]:
+def _part_json(part: PartAnswer, language: str) -> dict[str, Any]:
     best = part.judged[0].reading.amount
     return {
-        "name": part.name, "claimed": part.claimed.written if part.claimed else None,
+        "name": say(part.name, language), "claimed": say(part.claimed.written, language) if part.claimed else None,
         "verdict": part.verdict.value if part.verdict else None,
         "unit": None if best is None else amount.unit_of(best.dims),
-        "readings": [_reading_json(j, "") | {"written": figure(j)} for j in part.judged],
-        "steps": list(part.judged[0].reading.steps),
+        "readings": [_reading_json(j, "", language) | {"written": say(figure(j), language)} for j in part.judged],
+        "steps": [say(s, language) for s in part.judged[0].reading.steps],
     }
 
 
@@ -197,7 +198,7 @@ def ours(answer: Answer) -> str:
         banded = best.low != best.high
         return said("claims.share band" if banded else "claims.share", middle=best.value, low=best.low, high=best.high)
     if name in ("speed-up", "ratio"):
-        return best.told("x")
+        return best.told(times=True)
     return best.written
 
 

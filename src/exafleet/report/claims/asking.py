@@ -11,7 +11,7 @@ from exafleet.facts.catalogue import Facts
 from exafleet.facts.fact import Fact, split_key
 from exafleet.report.claims.amount import Amount, of_fact
 from exafleet.report.claims.claimed import Claimed
-from exafleet.terms.said import said
+from exafleet.terms.said import catalogue, named, said
 from exafleet.terms.term import term
 
 
@@ -78,14 +78,15 @@ class Asking:
         """A fact by key; raises NotKnown."""
         found = self.facts.try_get(key)
         if found is None:
-            raise NotKnown(said("claims.why fact", fact=key, meaning=term(split_key(key)[1]).meaning))
+            raise NotKnown(said("claims.why fact", fact=key, meaning=_meaning(split_key(key)[1])))
         return self.take(found)
 
     def take(self, found: Fact) -> Amount:
         """A fact that is used, with a step that says so."""
         self.used[found.key] = found
         amount = of_fact(found)
-        self.say(f"{found.key} = {amount.written} ({found.kind}, {found.source}, {found.as_of.isoformat()})")
+        self.say(said("claims.step.fact", fact=found.key, value=amount.written, kind=named("kind", found.kind),
+                      source=found.source, day=found.as_of.isoformat()))
         return amount
 
     def say(self, step: str) -> None:
@@ -98,3 +99,8 @@ class Asking:
         if key not in self.kept:
             self.kept[key] = make()
         return self.kept[key]
+
+
+def _meaning(name: str) -> str:
+    """What a term means, from the catalogue where it has the term."""
+    return named("term", name) if f"term.{name}" in catalogue() else term(name).meaning

@@ -14,6 +14,7 @@ import re
 from dataclasses import dataclass, replace
 from datetime import date
 
+from exafleet.report.claims import claimed_words
 from exafleet.report.claims.amount import DAY, PURE, Dims, dims_of, spoken
 from exafleet.terms.calendar import month_end
 from exafleet.terms.errors import ExafleetError, Problem
@@ -119,7 +120,7 @@ def claimed(said: object, quantity: Quantity) -> Claimed:
         return _yes(text)
     rest, bound, about = _unbound(text)
     if quantity.dimensions == ("date",):
-        return _dates(rest, text, bound)
+        return _dates(rest, text, bound, about)
     return _figures(rest, text, bound, about, quantity)
 
 
@@ -129,7 +130,7 @@ def _text(said: object) -> str:
     if isinstance(said, date):
         return said.isoformat()
     if isinstance(said, int | float):
-        return f"{said:.15g}"
+        return f"{said:,.15g}"
     return " ".join(str(said).split())
 
 
@@ -137,7 +138,7 @@ def _yes(text: str) -> Claimed:
     if text not in ("yes", "no"):
         raise ExafleetError(Problem(what="neither yes nor no", got=repr(text), allowed='"yes" or "no"'))
     value = float(text == "yes")
-    return Claimed(low=value, high=value, slack=(0.0, 0.0), dims=PURE, text=text)
+    return Claimed(low=value, high=value, slack=(0.0, 0.0), dims=PURE, text=claimed_words.yes(text))
 
 
 def _unbound(text: str) -> tuple[str, str, bool]:
@@ -157,12 +158,13 @@ def _unbound(text: str) -> tuple[str, str, bool]:
 
 
 # ------------------------------------------------------------------------------------------------------------ days
-def _dates(rest: str, text: str, bound: str) -> Claimed:
+def _dates(rest: str, text: str, bound: str, about: bool = False) -> Claimed:
     parts = re.split(r"\s+to\s+", rest)
     spans = [_span(part) for part in parts]
     first, last = min(s[0] for s in spans), max(s[1] for s in spans)
     return Claimed(low=float(first.toordinal()), high=float(last.toordinal()), slack=(0.0, 0.0), dims=DAY, bound=bound,
-                   text=text)
+                   text=claimed_words.whole(text, [claimed_words.time(p, _months(p)) for p in parts], bound=bound,
+                                            about=about, day=True))
 
 
 def _span(text: str) -> tuple[date, date]:
@@ -205,7 +207,8 @@ def _figures(rest: str, text: str, bound: str, about: bool, quantity: Quantity) 
     low, high = read[0], read[-1]
     if len(parts) > 2 or low.dims != high.dims or low.low > high.high:
         raise ExafleetError(Problem(what="not a range from low to high", got=repr(text), allowed='"700 W to 1200 W"'))
-    return replace(high, low=low.low, slack=(low.slack[0], high.slack[1]), bound=bound, text=text, about=about)
+    words = claimed_words.whole(text, [one.text for one in read], bound=bound, about=about)
+    return replace(high, low=low.low, slack=(low.slack[0], high.slack[1]), bound=bound, text=words, about=about)
 
 
 def _figure(text: str, quantity: Quantity, about: bool) -> Claimed:
@@ -214,7 +217,8 @@ def _figure(text: str, quantity: Quantity, about: bool) -> Claimed:
     if found.currency != "USD":
         dims = tuple(sorted((found.currency if name == "USD" else name, power) for name, power in dims))
     slack = abs(found.value) * tolerance(text, about)
-    return Claimed(low=found.value, high=found.value, slack=(slack, slack), dims=dims, text=text, about=about)
+    return Claimed(low=found.value, high=found.value, slack=(slack, slack), dims=dims, about=about,
+                   text=claimed_words.figure(found))
 
 
 def tolerance(text: str, about: bool) -> float:

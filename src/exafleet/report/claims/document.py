@@ -41,7 +41,8 @@ class Key:
 
 
 FILE_KEYS = (
-    Key(name="title", meaning="what the claims are of", needed=True, example='"A report on GB200, December 2024"'),
+    Key(name="title", meaning="what the claims are of, in one language or by language", needed=True,
+        example='"A report on GB200, December 2024"'),
     Key(name="source", meaning="where they can be read", example='"m.zhuocaishang.com/news/show-83535"'),
     Key(name="as_of", meaning="the day they were made on", needed=True, example="2024-12-19"),
 )
@@ -128,7 +129,7 @@ class _Reader:
         for i, name in enumerate(self.ids):
             if isinstance(name, str) and name and name in self.ids[:i]:
                 self.wrong(("claims", i, "id"), f'the id "{name}" is used twice')
-        return Claims(title=str(raw.get("title", "")), source=str(raw.get("source", "")), day=day,
+        return Claims(title=self.words(raw.get("title"), ("title",)), source=str(raw.get("source", "")), day=day,
                       claims=tuple(c for c in claims if c is not None), file=self.document.file)
 
     def keys(self, row: Mapping[str, Any], known: Iterable[Key], path: tuple[str | int, ...]) -> None:
@@ -163,22 +164,31 @@ class _Reader:
         parts = self.parts(row.get("also", []), quantity, (*path, "also"))
         conditions = self.conditions(row.get("conditions", {}), row, (*path, "conditions"))
         made = self.day(row.get("as_of"), (*path, "as_of")) if "as_of" in row else day
-        text = self.text(row.get("text"), (*path, "text"))
+        text, note = self.text(row.get("text"), (*path, "text")), self.words(row.get("note"), (*path, "note"))
         if len(self.problems) > before or quantity is None or said is None:
             return None
         places = {name: self.document.place((*path, name)) for name in ("compute", "conditions", "claimed")}
         return Claim(id=str(row["id"]), text=text, quantity=quantity, subject=subject, baseline=baseline, claimed=said,
                      day=made or day, conditions=conditions, compute=row["compute"], also=tuple(parts),
-                     source=str(row.get("source", "")), note=str(row.get("note", "")), places=places)
+                     source=str(row.get("source", "")), note=note, places=places)
 
     # -------------------------------------------------------------------------------------------------- single keys
+    def words(self, value: Any, path: tuple[str | int, ...]) -> str:
+        """A text, or one by language; "" where none is given or it is neither."""
+        if value in (None, "", {}):
+            return ""
+        if not _is_words(value):
+            self.wrong(path, "not a text, or texts by language", value, '"..." or { en = "...", zh = "..." }')
+            return ""
+        return vocabulary.text_of(value)
+
     def text(self, value: Any, path: tuple[str | int, ...]) -> dict[str, str]:
-        if isinstance(value, str):
+        if isinstance(value, str) and value:
             return {"en": value}
-        if isinstance(value, dict) and value and all(isinstance(v, str) for v in value.values()):
+        if vocabulary.is_texts(value):
             return dict(value)
         if value not in (None, "", {}):
-            self.wrong(path, "not a text, or texts by language", value, '{ en = "...", zh = "..." }')
+            self.wrong(path, "not a text, or texts by language", value, '"..." or { en = "...", zh = "..." }')
         return {}
 
     def day(self, value: Any, path: tuple[str | int, ...]) -> date | None:
@@ -231,8 +241,8 @@ class _Reader:
             kind = self.quantity(row["quantity"], (*here, "quantity")) if "quantity" in row else quantity
             self.computation(row.get("compute"), (*here, "compute"))
             said = self.claimed(row.get("claimed"), kind, (*here, "claimed"))
-            found.append(Part(name=str(row.get("name", "")), compute=row.get("compute"), claimed=said,
-                              place=self.document.place(here)))
+            found.append(Part(name=self.words(row.get("name"), (*here, "name")), compute=row.get("compute"),
+                              claimed=said, place=self.document.place(here)))
         return found
 
     def conditions(self, value: Any, row: Mapping[str, Any], path: tuple[str | int, ...]) -> dict[str, tuple[str, ...]]:
@@ -314,8 +324,11 @@ class _Reader:
             self.key(value, path)
         elif form == vocabulary.CLAIM and value not in self.ids:
             self.wrong(path, "no such claim in this file", value, remedy=nearest(str(value), map(str, self.ids)))
-        elif form == vocabulary.TEXT and not (isinstance(value, str) and value):
+        elif (form == vocabulary.TEXT and not (isinstance(value, str) and value)) or (
+                form == vocabulary.WORD and value in ("", {})):
             self.wrong(path, "not a name", value)
+        elif form == vocabulary.WORD:
+            self.words(value, path)
         elif form == vocabulary.TEXT:
             self.named(word, str(path[-1]), value, path)
         elif form == vocabulary.NODES and not (isinstance(value, list) and len(value) >= vocabulary.LEAST.get(
@@ -342,8 +355,11 @@ class _Reader:
             self.wrong(path, "not a list of ways", value, "at least two of { when = ..., take = ... }")
             return
         for i, way in enumerate(value):
-            if not isinstance(way, dict) or set(way) != {"when", "take"} or not isinstance(way["when"], str):
+            if not isinstance(way, dict) or set(way) != {"when", "take"} or not _is_words(way["when"]):
                 self.wrong((*path, i), "not a way", way, '{ when = "GPU", take = { fact = ... } }')
+        names = [vocabulary.text_of(way["when"]) for way in value if isinstance(way, dict) and "when" in way]
+        for twice in dict.fromkeys(name for i, name in enumerate(names) if name in names[:i]):
+            self.wrong(path, f'two ways are called "{twice}"', remedy="Name each by what sets it apart.")
 
     def key(self, value: Any, path: tuple[str | int, ...]) -> None:
         """A key whose subject or term is unknown is a mistake; a fact that is not known by a day is not."""
@@ -353,3 +369,8 @@ class _Reader:
                        remedy=nearest(subject, self.facts.subjects.by_id))
         if name not in terms():
             self.wrong(path, f'no fact has the term "{name}"', value, remedy=nearest(name, terms()))
+
+
+def _is_words(value: Any) -> bool:
+    """Whether a value is a text, or texts by language."""
+    return (isinstance(value, str) and bool(value)) or vocabulary.is_texts(value)

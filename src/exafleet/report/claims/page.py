@@ -45,6 +45,7 @@ def page(checked: Checked, language: str = ENGLISH) -> str:
 def _words(checked: Checked) -> Mapping[str, Said]:
     """Words of the page that are the same for every claim."""
     return {"computed": said("claims.computed"), "contents": said("claims.contents"),
+            "recorded": said("claims.recorded"),
             "small": said("claims.computed small", n=len(checked.answers))}
 
 

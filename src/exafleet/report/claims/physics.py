@@ -14,6 +14,7 @@ from exafleet.report.claims.amount import Amount, plain
 from exafleet.report.claims.asking import Asking, NotKnown
 from exafleet.report.claims.purchase import superchip
 from exafleet.terms.errors import FactError, NoAnswer
+from exafleet.terms.said import named, said
 
 UNITS = ("GPU", "superchip", "rack")
 SIDES = ("GPU against GPU", "superchip against GPU", "rack against server")
@@ -40,7 +41,7 @@ def peak(given: Mapping[str, Any], asking: Asking) -> Amount:
     dense = rate != RATES[0] or asking.choose("density", DENSITIES) == "dense"
     chip = _rate(machine, dtype, rate == RATES[0], dense, asking)
     found = amount.multiplied([chip, _in_unit(machine, asking.choose("unit", UNITS), asking)])
-    asking.say(f"{machine.id}: {found.written}")
+    asking.say(said("claims.step.peak", system=machine.id, found=found.written))
     return found
 
 
@@ -59,7 +60,7 @@ def _in_unit(machine: System, unit: str, asking: Asking) -> Amount:
         return asking.fact(f"{machine.id}.chips")
     pair = superchip(asking.facts, asking.facts.subjects.by_id[machine.id])
     if not pair:
-        raise NotKnown(f"a superchip with the chip of {machine.id}")
+        raise NotKnown(said("claims.lacks.superchip", system=machine.id))
     return asking.fact(f"{pair}.chips")
 
 
@@ -85,7 +86,8 @@ def speedup(given: Mapping[str, Any], asking: Asking) -> Amount:
                  formats=(formats, formats) if " over " not in formats else tuple(formats.split(" over ")))  # type: ignore[arg-type]
     each = _SPEEDS[work](pair, asking)
     found = amount.multiplied([each, _sides(pair, asking)])
-    asking.say(f"{work}, {formats}: {over.id} over {base.id}, {found.written}")
+    asking.say(said("claims.step.speedup", work=named("claims.option", work), formats=named("claims.option", formats),
+                    over=over.id, base=base.id, found=found.written))
     return found
 
 
@@ -143,8 +145,9 @@ def _trained(machine: System, model: str, dtype: str, asking: Asking) -> Amount:
     rate = asking.keep(("train", machine.id, model, dtype, chips),
                        lambda: _search(machine, model, dtype, chips, asking))
     if rate is None:
-        raise NotKnown(f"a layout of {model} that trains on {chips:,} of {machine.id} in {dtype}")
-    asking.say(f"exafleet train {model} --system {machine.id} --gpus {chips} --dtype {dtype}: {rate.written} a GPU")
+        raise NotKnown(said("claims.lacks.layout", model=model, chips=chips, system=machine.id, dtype=dtype))
+    command = f"exafleet train {model} --system {machine.id} --gpus {chips} --dtype {dtype}"
+    asking.say(said("claims.step.train", command=command, rate=rate.written))
     return rate  # type: ignore[no-any-return]
 
 
@@ -171,11 +174,11 @@ def _serving(pair: _Pair, asking: Asking) -> Amount:
                                                                                           tpot, asking))
              for s, d in zip((pair.over, pair.base), pair.formats, strict=True)]
     for machine, dtype, (rate, chips, _) in zip((pair.over, pair.base), pair.formats, sides, strict=True):
-        asking.say(f"serving {pair.model} on {chips} of {machine.id} in {dtype}, {INPUT:,} tokens in, {OUTPUT:,} out, "
-                   f"latency {latency}: {rate:,.3g} output tokens/s a GPU")
+        asking.say(said("claims.step.serve", model=pair.model, chips=chips, system=machine.id, dtype=dtype, input=INPUT,
+                        output=OUTPUT, latency=named("claims.option", latency), rate=rate))
     (above, _, over), (below, _, base) = sides
     if below == 0 or above == 0:
-        raise NotKnown(f"a deployment of {pair.model} that meets this latency on both systems")
+        raise NotKnown(said("claims.lacks.deployment", model=pair.model))
     from exafleet.service.curve import ratio_band, shared_error
 
     low, high = ratio_band(over[:, 0], base[:, 0], shared_error(asking.facts))
@@ -210,7 +213,7 @@ def power(given: Mapping[str, Any], asking: Asking) -> Amount:
             COUNTED[3]: f"{machine.chip.id}.it_power"}
     known = {way: key for way, key in keys.items() if asking.facts.try_get(key) is not None}
     if not known:
-        raise NotKnown(f"a power of {machine.id}")
+        raise NotKnown(said("claims.lacks.power", system=machine.id))
     return asking.fact(known[asking.choose("counted", tuple(known))])
 
 
@@ -228,5 +231,5 @@ def _known_by(asking: Asking) -> Iterator[None]:
     try:
         yield
     except (FactError, NoAnswer) as error:
-        missing = "; ".join(p.what for p in error.problems[:3])
-        raise NotKnown(f"figures a model needs as of {asking.facts.as_of.isoformat()}: {missing}") from None
+        raise NotKnown(said("claims.lacks.figures", day=asking.facts.as_of.isoformat(),
+                            missing=[p.what for p in error.problems[:3]])) from None

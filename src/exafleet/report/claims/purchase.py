@@ -13,6 +13,7 @@ from exafleet.report.claims import amount
 from exafleet.report.claims.amount import Amount, plain
 from exafleet.report.claims.asking import Asking, NotKnown
 from exafleet.terms.calendar import month_of
+from exafleet.terms.said import said
 
 BARE, NETWORKED, SUPERCHIP, GPU = "bare rack", "rack with network", "superchip", "GPU, mean of the year"
 PRICES = (BARE, NETWORKED, SUPERCHIP, GPU)
@@ -27,7 +28,8 @@ def bought(evaluate: Evaluate) -> Compute:
         price, gpus = _price(given, asking)
         units = amount.divided(money, price)
         found = amount.multiplied([units, gpus])
-        asking.say(f"{money.written} / {price.written} = {units.written}; {found.written}")
+        asking.say(said("claims.step.bought", money=money.written, price=price.written, units=units.written,
+                        found=found.written))
         return found
     return compute
 
@@ -39,7 +41,8 @@ def cost(evaluate: Evaluate) -> Compute:
         price, gpus = _price(given, asking)
         units = amount.divided(number, gpus)
         found = amount.multiplied([units, price])
-        asking.say(f"{number.written} = {units.written}; x {price.written} = {found.written}")
+        asking.say(said("claims.step.cost", number=number.written, price=price.written, units=units.written,
+                        found=found.written))
         return found
     return compute
 
@@ -49,7 +52,7 @@ def _price(given: Mapping[str, Any], asking: Asking) -> tuple[Amount, Amount]:
     system = asking.facts.subjects.resolve(given.get("system") or asking.subject, "system")
     known = _known(system, asking)
     if not known:
-        raise NotKnown(f"a price of {system.id} (unit_price, unit_price_all_in, or of its superchip or chip)")
+        raise NotKnown(said("claims.lacks.price", system=system.id))
     way = asking.choose("price", tuple(known))
     price = asking.take(known[way])
     inside = {"price_per_unit": f"{system.id}.chips",

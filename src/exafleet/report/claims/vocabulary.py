@@ -19,13 +19,16 @@ from exafleet.report.claims.amount import Amount, plain
 from exafleet.report.claims.asking import Asking, NotKnown
 from exafleet.report.claims.claimed import any_amount, tolerance
 from exafleet.terms.calendar import SECONDS_PER_DAY, month_of
+from exafleet.terms.said import Texts, named, said
 
 # What an argument is. NODES are computations themselves; the others are checked before anything is computed.
-NODE, NODES, KEY, SERIES, CLAIM, TEXT, WAYS = "node", "nodes", "key", "series", "claim", "text", "ways"
+NODE, NODES, KEY, SERIES, CLAIM, TEXT, WORD, WAYS = (
+    "node", "nodes", "key", "series", "claim", "text", "word", "ways")
 MEANING = {
     NODE: "a computation", NODES: "a list of computations", KEY: "the key of a fact",
     SERIES: "subject.term of facts by day or month", CLAIM: "the id of another claim", TEXT: "a name",
-    WAYS: "a list of { when = \"...\", take = computation }",
+    WORD: "a name, or one by language",
+    WAYS: "a list of { when = a name, or one by language, take = computation }",
 }
 
 # How many computations a list needs, where one is too few.
@@ -93,7 +96,7 @@ def _latest(given: Mapping[str, Any], asking: Asking) -> Amount:
     dated = asking.facts.find(subject, term)
     known = [fact for at, fact in sorted(dated.items()) if at <= asking.day.isoformat()]
     if not known:
-        raise NotKnown(f"a fact {given['']} by {asking.day.isoformat()}")
+        raise NotKnown(said("claims.lacks.latest", fact=given[""], day=asking.day.isoformat()))
     return asking.take(known[-1])
 
 
@@ -103,15 +106,15 @@ def _total(given: Mapping[str, Any], asking: Asking) -> Amount:
     first, last = given["from"], given["until"]
     known = [f for at, f in sorted(asking.facts.find(subject, term).items()) if first <= at <= last]
     if not known:
-        raise NotKnown(f"facts {given['of']} from {first} to {last}")
+        raise NotKnown(said("claims.lacks.total", fact=given["of"], first=first, last=last))
     total = amount.added([asking.take(fact) for fact in known])
-    asking.say(f"{given['of']} from {first} to {last}: {total.written}")
+    asking.say(said("claims.step.total", fact=given["of"], first=first, last=last, total=total.written))
     return total
 
 
 def _claim(given: Mapping[str, Any], asking: Asking) -> Amount:
     found = asking.claims[given[""]]
-    asking.say(f"claim {given['']} says {found.written}")
+    asking.say(said("claims.step.claim", id=given[""], found=found.written))
     return Amount(value=found.middle, low=found.low, high=found.high, dims=found.dims)
 
 
@@ -119,7 +122,7 @@ def _confirmed(given: Mapping[str, Any], asking: Asking) -> Amount:
     """1 where the best row of a fact is more than hearsay; a rumour leaves it open."""
     found = asking.fact(given[""])
     best = asking.used[given[""]]
-    asking.say(f"best evidence for {given['']}: {best.kind} ({best.source})")
+    asking.say(said("claims.step.confirmed", fact=given[""], kind=named("kind", best.kind), source=best.source))
     return plain(1.0 if KINDS.index(best.kind) <= KINDS.index("price") else 0.0, kind=found.kind)
 
 
@@ -131,13 +134,13 @@ def _slips(given: Mapping[str, Any], asking: Asking) -> Amount:
     subject, term, _ = split_key(given["expected"])
     rows = [f for _, f in sorted(asking.facts.find(subject, term).items()) if f.kind != "rumour"]
     real = asking.facts.try_get(given["actual"]) if "actual" in given else None
-    said = [asking.take(f) for f in (*rows, *([real] if real is not None else []))]
-    if len(said) < 2:
-        raise NotKnown(f"two statements of {given['expected']} that are no rumours")
-    moved = [later.value - earlier.value for earlier, later in pairwise(said)]
+    stated = [asking.take(f) for f in (*rows, *([real] if real is not None else []))]
+    if len(stated) < 2:
+        raise NotKnown(said("claims.lacks.slips", fact=given["expected"]))
+    moved = [later.value - earlier.value for earlier, later in pairwise(stated)]
     number = sum(days >= 14 for days in moved)
-    asking.say("moved by " + ", ".join(f"{days:+,.0f} d" for days in moved) + f": later {number} times")
-    return plain(float(number), kind=amount.weakest(said))
+    asking.say(said("claims.step.slips", n=number, moved=[said("claims.moved", days=f"{d:+,.0f}") for d in moved]))
+    return plain(float(number), kind=amount.weakest(stated))
 
 
 # ------------------------------------------------------------------------------------------------------ arithmetic
@@ -145,7 +148,8 @@ def _reckoned(word: str, reckon: Callable[[list[Amount]], Amount]) -> Callable[[
     def compute(given: Mapping[str, Any], asking: Asking) -> Amount:
         parts = _all(given[""], asking)
         found = reckon(parts)
-        asking.say(f"{word} of {', '.join(p.written for p in parts)} = {found.written}")
+        asking.say(said("claims.step.reckoned", word=named("claims.reckoned", word), parts=[p.written for p in parts],
+                        found=found.written))
         return found
     return compute
 
@@ -166,7 +170,7 @@ def _whole(given: Mapping[str, Any], asking: Asking) -> Amount:
 
     found = evaluate(given[""], asking)
     down = plain(float(math.floor(found.value + 1e-9)), found.dims, found.kind)
-    asking.say(f"whole ones of {found.written} = {down.written}")
+    asking.say(said("claims.step.whole", found=found.written, whole=down.written))
     return Amount(value=down.value, low=float(math.floor(found.low + 1e-9)), dims=found.dims, kind=found.kind,
                   high=float(math.floor(found.high + 1e-9)) if math.isfinite(found.high) else found.high,
                   predicted=found.predicted)
@@ -190,14 +194,14 @@ def _same(given: Mapping[str, Any], asking: Asking) -> Amount:
         raise amount.Mismatch(f"{amount.name(one.dims)} and {amount.name(other.dims)} are not of one kind")
     slack = abs(other.value) * tolerance(second if isinstance(second, str) else f"{other.value:.15g}", False)
     agree = one.low - slack <= other.high and other.low <= one.high + slack
-    asking.say(f"{one.written} and {other.written} {'agree' if agree else 'differ'}")
+    asking.say(said("claims.step.agree" if agree else "claims.step.differ", one=one.written, other=other.written))
     return plain(float(agree), kind=amount.weakest([one, other]))
 
 
 def _rank(given: Mapping[str, Any], asking: Asking) -> Amount:
     own, others = evaluate(given["of"], asking), _all(given["among"], asking)
     place = 1 + sum(o.value > own.value for o in others)
-    asking.say(f"{own.written} against {', '.join(o.written for o in others)}: number {place}")
+    asking.say(said("claims.step.rank", own=own.written, others=[o.written for o in others], place=place))
     return plain(float(place), kind=amount.weakest([own, *others]))
 
 
@@ -210,13 +214,13 @@ def _gaps(given: Mapping[str, Any], asking: Asking) -> Amount:
     between = [(later - earlier) * SECONDS_PER_DAY for earlier, later in pairwise(days)]
     found = Amount(value=sum(between) / len(between), low=min(between), high=max(between), dims=amount.dims_of("time"),
                    kind=amount.weakest(parts))
-    asking.say(f"{len(between)} gaps, {found.written}")
+    asking.say(said("claims.step.gaps", n=len(between), found=found.written))
     return found
 
 
 def _by(given: Mapping[str, Any], asking: Asking) -> Amount:
-    ways = {way["when"]: way["take"] for way in given["of"]}
-    return evaluate(ways[asking.choose(given["axis"], tuple(ways))], asking)
+    ways = {text_of(way["when"]): way["take"] for way in given["of"]}
+    return evaluate(ways[asking.choose(text_of(given["axis"]), tuple(ways))], asking)
 
 
 def _convert(given: Mapping[str, Any], asking: Asking) -> Amount:
@@ -227,10 +231,10 @@ def _convert(given: Mapping[str, Any], asking: Asking) -> Amount:
         raise amount.Mismatch(f"only US dollars are converted, this is {amount.name(money.dims)}")
     rate = newest(asking.facts, currency.casefold(), "fx", month_of(asking.day))
     if rate is None:
-        raise NotKnown(f"the fact {currency.casefold()}.fx@{asking.day:%Y-%m} (units of the currency for one dollar)")
+        raise NotKnown(said("claims.lacks.fx", fact=f"{currency.casefold()}.fx@{asking.day:%Y-%m}"))
     taken = asking.take(rate)
     found = amount.multiplied([money, taken, plain(1.0, ((currency, 1), ("USD", -1)))])
-    asking.say(f"{money.written} x {taken.value:.4f} = {found.written}")
+    asking.say(said("claims.step.convert", money=money.written, rate=f"{taken.value:.4f}", found=found.written))
     return found
 
 
@@ -282,7 +286,7 @@ WORDS: dict[str, Word] = {w.name: w for w in (
     Word(name="gaps", meaning="mean time between days, with the shortest and longest gap", takes=_LIST, compute=_gaps,
          example='{ gaps = ["2023-11-03", "2024-03-28", "2024-08-13"] }'),
     Word(name="by", meaning="one computation for each way the words can be meant; every way is tried", compute=_by,
-         takes={"axis": TEXT, "of": WAYS}, needs=("axis", "of"),
+         takes={"axis": WORD, "of": WAYS}, needs=("axis", "of"),
          example='{ by = { axis = "unit", of = [{ when = "GPU", take = 1 }, { when = "superchip", take = 2 }] } }'),
     Word(name="convert", meaning="dollars in another currency, at the rate of the claim's month", compute=_convert,
          takes={"money": NODE, "to": TEXT}, needs=("money", "to"),
@@ -332,11 +336,21 @@ def axes_of(node: Any) -> dict[str, tuple[str, ...]]:
         fixed = node[here] if isinstance(node[here], Mapping) else {}
         found.update({axis: ways for axis, ways in (WORDS[here].axes or {}).items() if axis not in fixed})
         if here == "by" and isinstance(node[here], Mapping) and isinstance(node[here].get("of"), list):
-            found[str(node[here].get("axis"))] = tuple(str(_argument(w, "when")) for w in node[here]["of"])
+            found[text_of(node[here].get("axis"))] = tuple(text_of(_argument(w, "when")) for w in node[here]["of"])
     for _, child in children(node):
         for axis, options in axes_of(child).items():
             found[axis] = tuple(dict.fromkeys((*found.get(axis, ()), *options)))
     return found
+
+
+def text_of(value: Any) -> str:
+    """Words of a file as one text: as they stand, or by language, `{ en = "...", zh = "..." }`."""
+    return Texts(value) if is_texts(value) else str(value)
+
+
+def is_texts(value: Any) -> bool:
+    """Whether a value is texts by language."""
+    return isinstance(value, Mapping) and bool(value) and all(isinstance(v, str) and v for v in value.values())
 
 
 def _argument(value: Any, name: str) -> Any:
