@@ -63,7 +63,7 @@ class FixedRecourse:
         taken = self._taken[n][self._rows]
         solver.change_rows(p.lower[n][self._rows] - taken, p.upper[n][self._rows] - taken)
         least, most = (bound[self._columns] for bound in self._bounds[n])
-        solver.change_columns(np.arange(len(self._columns)), least, most)
+        solver.change_columns(least, most)
         solver.change_cost(p.cost2[n][self._columns])
         found: Any = solver.solve()
         if found.status != "optimal":

@@ -181,7 +181,7 @@ class Master:
 
     def _bounds(self, lower: Floats, upper: Floats) -> None:
         assert self._solver is not None
-        self._solver.change_columns(len(self._weight) + np.arange(len(lower)), lower, upper)
+        self._solver.change_columns(lower, upper, first=len(self._weight))
 
     def _first_feasible(self, lower: Floats, upper: Floats,
                         tries: tuple[dict[int, float], ...]) -> tuple[Floats, Floats, Floats] | None:

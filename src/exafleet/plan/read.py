@@ -101,7 +101,7 @@ def _in_full(p: TwoStage, x: Floats) -> tuple[Floats, Floats, Floats]:
                                    v_upper=most, cost=p.cost2[n]), solver="simplex")
         else:
             solver.change_rows(p.lower[n] - taken, p.upper[n] - taken)
-            solver.change_columns(np.arange(len(least)), least, most)
+            solver.change_columns(least, most)
             solver.change_cost(p.cost2[n])
         found = solver.solve()
         if found.status != "optimal":

@@ -124,7 +124,7 @@ class Recourse:
         solver = self._open(n, np.flatnonzero(self._linked & (most > 0)))
         at = self._live
         solver.change_rows(p.lower[n][rows] - taken, p.upper[n][rows] - taken)
-        solver.change_columns(np.arange(len(at)), self._lower[at], np.maximum(most, self._lower)[at])
+        solver.change_columns(self._lower[at], np.maximum(most, self._lower)[at])
         if self._costs:
             solver.change_cost(self._cost[n][at])
         found = solver.solve()
