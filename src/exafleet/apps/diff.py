@@ -138,4 +138,10 @@ def _why(a: Opened, b: Opened, old: Mapping[str, Any], new: Mapping[str, Any], *
             shares = difference.why(a.world, b.world, found, workers=workers, cluster=cluster, progress=progress.count)
     except KeyboardInterrupt:
         return None
-    return differences.why(shares, old, new)
+    return differences.why(shares, old, new, (_gap(a), _gap(b)))
+
+
+def _gap(side: Opened) -> float:
+    """How far the objective of a plan may be from the best one. [USD]"""
+    assert side.plan is not None
+    return side.plan.gap * abs(side.plan.objective)

@@ -103,7 +103,10 @@ class World:
         """Every file the scenario was read from, by its name in the folder; {} for one made in Python."""
         if self.document is None:
             return {}
-        return {self.document.file: self.document.data, **self.document.folder.used}
+        from exafleet.facts.scenario.later import FILE as HISTORY
+
+        later = {HISTORY: self.document.history} if self.document.history else {}
+        return {self.document.file: self.document.data, **later, **self.document.folder.used}
 
     def keys(self) -> tuple[ScenarioKey, ...]:
         """Every number of the scenario with its value, unit, place and source."""

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any
 
+from exafleet.facts.scenario.document import UNREAD
 from exafleet.facts.scenario.keys import is_scenario_key
 from exafleet.plan.plan import PARTS
 from exafleet.report.table import Cell, Report, Table, column
@@ -51,7 +52,8 @@ def costs(told: Told, *, base: bool = False) -> dict[str, float]:
 
 def numbers(told: Told) -> dict[str, tuple[Cell, ...]]:
     """Rows of the table of facts by key."""
-    return {str(row[0]): tuple(row) for row in told["tables"]["facts"]["rows"]}
+    return {str(row[0]): tuple(row) for row in told["tables"]["facts"]["rows"]
+            if str(row[0]).partition(".")[0] not in UNREAD}
 
 
 def record_keys(keys: Iterable[str]) -> set[str]:
@@ -235,9 +237,13 @@ def _place(world: World, key: str) -> str:
     return f"{where}: {said_}" if said_ else where
 
 
-def why(found: Why, a: Told, b: Told) -> Table:
-    """Shares of the groups of inputs, and what is left: draws; whole units, whole gangs and the solver's gap."""
-    difference, base = (sum(costs(b, base=x).values()) - sum(costs(a, base=x).values()) for x in (False, True))
+def why(found: Why, a: Told, b: Told, gaps: tuple[float, float]) -> Table:
+    """Shares of the groups of inputs, and what is left: how far each plan stands above the relaxed one; and draws.
+
+    gaps   how far each plan's objective may be from the best one   [USD]
+    """
+    mean, base = ([sum(costs(x, base=only).values()) for x in (a, b)] for only in (False, True))
+    difference = mean[1] - mean[0]
     rows: list[tuple[Cell, ...]] = []
     for group in sorted(found.groups, key=lambda g: -abs(g.share)):
         shown: list[str] = [c.key for c in group.changes[:4]]
@@ -246,8 +252,10 @@ def why(found: Why, a: Told, b: Told) -> Table:
                      group.share if group.share == group.share else None, _mostly(group.parts)))
     known = found.planned == found.planned
     if known:
-        rows.append((said("diff.why.whole"), base - found.planned, ""))
-        rows.append((said("diff.why.draws"), difference - base, ""))
+        above = [cost - relaxed for cost, relaxed in zip(base, found.ends, strict=True)]
+        rows.append((said("diff.why.first", gap=gaps[0]), -above[0], ""))
+        rows.append((said("diff.why.second", gap=gaps[1]), above[1], ""))
+        rows.append((said("diff.why.draws"), difference - (base[1] - base[0]), ""))
     rows.append((said("text.total"), difference, ""))
     return Table(
         id="why", title=said("diff.why.title"), lead=said("diff.why.lead") if known else said("diff.why.unknown"),

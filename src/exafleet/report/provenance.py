@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from exafleet.facts.hardware import CHIP_TERMS, SYSTEM_TERMS
+from exafleet.facts.scenario.document import UNREAD
 from exafleet.plan.plan import Plan
 from exafleet.report.table import Cell, Table, column
 from exafleet.sweep.variations import in_words
@@ -29,7 +30,8 @@ _OTHERS = 4   # competing values shown; `exafleet facts show` lists all
 
 def facts(world: World, plan: Plan) -> Table:
     """Every number the plan rests on by key, with source, date and competing values; `origins` holds the keys."""
-    rows = [(one.key, _scenario_row(world, one)) for one in world.keys()]  # noqa: SIM118  (not a mapping)
+    rows = [(one.key, _scenario_row(world, one)) for one in world.keys()  # noqa: SIM118  (not a mapping)
+            if one.key.partition(".")[0] not in UNREAD]
     rows += [(fact.key, _fact_row(world.facts, fact)) for fact in _hardware(world, plan)]
     return Table(
         id=FACTS, title=said("facts.title"), lead=said("facts.lead", n=len(rows)), empty=said("facts.empty"), wide=True,

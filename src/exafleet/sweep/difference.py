@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from exafleet.facts.catalogue import Facts
 from exafleet.facts.records import Scenario
-from exafleet.facts.scenario.document import ARRAY_NAMES, record_key
+from exafleet.facts.scenario.document import ARRAY_NAMES, UNREAD, record_key
 from exafleet.plan.plan import PARTS
 from exafleet.sweep.attribution import Subset, shapley, subsets
 from exafleet.sweep.local import Progress, sweep
@@ -58,16 +58,24 @@ class Group:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Why:
-    """Groups with their shares, which sum to `planned`, the difference on the base draw planned anew. [USD]"""
+    """Groups with their shares, which sum to `planned`, the difference on the base draw planned anew.
+
+    ends   cost of the first and of the second world so planned   [USD]
+    """
 
     groups: tuple[Group, ...]
-    planned: float
+    ends: tuple[float, float]
+
+    @property
+    def planned(self) -> float:
+        """The difference between the two; NaN where either cannot be planned. [USD]"""
+        return self.ends[1] - self.ends[0]
 
 
 def changes(a: World, b: World) -> tuple[Change, ...]:
     """Every input in which two worlds differ."""
     found = [*_top(a.scenario, b.scenario)]
-    for array in ARRAY_NAMES:
+    for array in (name for name in ARRAY_NAMES if name not in UNREAD):
         found += _records(array, a.scenario, b.scenario)
     return (*found, *(Change(key=key, kind="fact") for key in _facts(a.facts, b.facts)))
 
@@ -227,9 +235,9 @@ def why(a: World, b: World, found: Sequence[Change], *, seed: int = 0, workers: 
     costs = sweep(functools.partial(_parts, a, b, many), needed, workers=workers, cluster=cluster, progress=progress)
     value: Mapping[Subset, tuple[float, ...]] = dict(zip(needed, costs, strict=True))
     by_part = [shapley(len(many), functools.partial(_part, value, i), seed) for i in range(len(PARTS))]
-    whole = sum(value[tuple(range(len(many)))]) - sum(value[()])
+    ends = sum(value[()]), sum(value[tuple(range(len(many)))])
     return Why(groups=tuple(Group(changes=g, parts=each) for g, each in
-                            zip(many, zip(*by_part, strict=True), strict=True)), planned=whole)
+                            zip(many, zip(*by_part, strict=True), strict=True)), ends=ends)
 
 
 def _part(value: Mapping[Subset, tuple[float, ...]], part: int, on: Subset) -> float:

@@ -83,6 +83,11 @@ def test_two_plans_differ_by_parts_that_sum_and_shares_that_sum(places):
     assert by_key["jobs.base.value"][1] < 0 < by_key["sites.north.energy_price"][1]
     assert by_key["jobs.base.value"][2].startswith("value of runs -$")
     assert by_key["sites.north.energy_price"][2].startswith("energy $")
+    # Each plan as it is costs no less in the base draw than the one with fractions of a unit made for that draw alone.
+    first, second = (next(row for row in causes if row[0].startswith(name)) for name in ("the first", "the second"))
+    assert first[1] <= 1e-3
+    assert second[1] >= -1e-3
+    assert all(re.search(r"its gap: at most \$[\d.,]+[kMB]?\)$", row[0]) for row in (first, second))
     # Draws are the difference of means less that of the base draw; the two reports tell both.
     base = json.loads((folder / "a.json").read_text(encoding="utf-8"))["tables"]["cost"]["rows"][-1][2]
     assert causes[-1][0] == "draws other than deliveries as quoted"

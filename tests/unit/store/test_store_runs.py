@@ -1,7 +1,9 @@
 """Runs are kept once, whole, and found again; the ledger adds up."""
 
+import shutil
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,17 +16,20 @@ from sqlalchemy.schema import CreateTable
 from exafleet.facts.deals import Rental
 from exafleet.facts.records import Owner, ResearchJob, Risk, Scenario, Site
 from exafleet.facts.steps import Steps
+from exafleet.facts.world import load_world
 from exafleet.fleet.rates import Rates
 from exafleet.plan.plan import Contract, Kept, Order, Placement
 from exafleet.store import database, schema
 from exafleet.store.inputs import inputs_of, world_of
 from exafleet.store.lines import WAREHOUSE, ledger_rows, plan_rows
 from exafleet.store.runs import find_run, lines_of, list_runs, run_id, save_run
+from exafleet.sweep.difference import Change, changes
 from exafleet.terms.calendar import month
 from exafleet.terms.errors import FactError
 from exafleet.terms.parts import Parts
 from exafleet.terms.why import Why
 
+TINY = Path(__file__).parents[2] / "samples" / "tiny"
 START = month("2025-11")
 
 
@@ -298,6 +303,25 @@ def test_a_run_gives_back_the_world_it_was_made_in(tiny, sample):
     world = world_of(kept)
     assert world.data_hash == tiny.world.data_hash
     assert kept.first.tolist() == tiny.plan.first.tolist()
+
+
+def test_a_run_keeps_what_became_known_later(tiny, tmp_path):
+    """What history.toml tells by the day of a plan is in its world, and so in the world that was kept."""
+    shutil.copytree(TINY, tmp_path / "tiny")
+    (tmp_path / "tiny" / "history.toml").write_text(
+        '[[known]]\nas_of = 2025-02-01\n[[known.sites]]\nid = "north"\nenergy_price = "$90/MWh"\n'
+        '[[known.reported]]\nowner = "lab"\nsite = "north"\nsystem = "hgx-h100"\nunits = "8 GPUs"\nmonth = "2025-01"\n')
+    world = load_world(tmp_path / "tiny", as_of=date(2025, 2, 15))
+    assert world.value("sites.north.energy_price") == pytest.approx(90 / 3.6e9)
+    engine = database.open_store(database.location(str(tmp_path / "kept.sqlite")))
+    save_run(engine, "a" * 16, version="0.1.0", data_hash=world.data_hash, rates=tiny.rates, plan=tiny.plan,
+             report="{}", world=world)
+    again = world_of(inputs_of(engine, 1))
+    assert again.data_hash == world.data_hash
+    assert changes(world, again) == ()
+    assert changes(load_world(TINY, as_of=date(2025, 2, 15)), again) == (
+        Change(key="sites.north.energy_price", kind="number"),), "what was reported of others moves no plan"
+    assert "history.toml" not in load_world(tmp_path / "tiny").files(), "on the scenario's own day it says nothing yet"
 
 
 def test_the_facts_of_a_run_stay_those_of_its_day(tiny, sample):

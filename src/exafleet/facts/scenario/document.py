@@ -21,6 +21,8 @@ from exafleet.terms.errors import Problem, ScenarioError
 ARRAY_NAMES = ("owners", "sites", "holdings", "offers", "open_orders", "rentals", "jobs", "loans", "moves", "sharing",
                "transfers", "swaps", "allocations", "events", "finance", "rules",
                "channels", "arrived", "reported")
+# Arrays that no plan reads: what was reported of others is printed beside a backtest.
+UNREAD = ("reported",)
 TABLE_NAMES = ("scenario", "sources", "facts", "tables", "risk", "uncertainty", "fairness")
 MOST_DEEP = 40
 
@@ -45,6 +47,7 @@ class Document:
 
     later   records of history.toml that are known on the day asked, in the order of their dates (later.py)
     forget  subjects whose own facts count no more on that day
+    history what history.toml holds, where any of it is known on that day
     part    it is read over another horizon than its own, beyond which some of its records may lie
     """
 
@@ -55,6 +58,7 @@ class Document:
     data: bytes
     later: tuple[Row, ...] = ()
     forget: tuple[str, ...] = ()
+    history: bytes = b""
     part: bool = False
 
     def place(self, path: Path) -> str:

@@ -144,7 +144,14 @@ def as_known(document: Document, blocks: Sequence[Block], day: date, state: date
     rows = tuple(row for block in blocks if block.day <= day for row in block.rows
                  if block.day <= start or (row.array not in STATE and row.raw.get("gone") is not True))
     forget = tuple(dict.fromkeys(word for block in blocks if block.day <= day for word in block.forget))
-    return replace(document, later=rows, forget=forget)
+    known = any(block.day <= day for block in blocks)
+    return replace(document, later=rows, forget=forget, history=_history(document.folder.path) if known else b"")
+
+
+def _history(folder: Path) -> bytes:
+    """What a folder's history.toml holds; `read_later` has told what is wrong with it."""
+    data = read_bytes(folder / FILE, FILE)
+    return b"" if isinstance(data, Problem) else data
 
 
 def changed(rows: Sequence[Row], later: Sequence[Row], array: str) -> list[Row]:
