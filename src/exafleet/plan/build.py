@@ -24,7 +24,7 @@ from exafleet.plan.later import Later, add_columns, later
 from exafleet.plan.lent import Grants, grants
 from exafleet.plan.passed import Passing, first_columns, passing, recourse_columns
 from exafleet.plan.sets import Index, Sets
-from exafleet.plan.terms_of_orders import Sizes, Swaps, add_sizes, sizes, swaps
+from exafleet.plan.terms_of_orders import Revised, Sizes, Swaps, add_sizes, sizes, swaps
 
 MEGAWATT = 1e6
 
@@ -63,6 +63,7 @@ class Build:
 
     couple[n]  the first stage in the rows of draw n only
     caps       upper bounds of recourse columns that differ by draw: (columns, [N, columns])
+    revised    orders revised when the plan is made again; None in a plan that is made once
     drawn      the part of the recourse ledger whose price differs by draw, as quoted
     dear       what those columns cost there in each draw over what they cost as quoted: (columns, [N, columns])
     links      (column, first, factor): y[column] <= factor x[first], in every draw
@@ -100,6 +101,7 @@ class Build:
     sizes: Sizes
     swap: Swaps
     funds: Funding
+    revised: Revised | None = None
     drawn: Ledger = field(default_factory=Ledger)
     dear: list[tuple[Ints, Floats]] = field(default_factory=list)
 

@@ -11,7 +11,7 @@ other offers, other systems and other ways to place a run, still mean the same b
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -25,6 +25,7 @@ from exafleet.plan.blocks import Members
 from exafleet.plan.book import Book
 from exafleet.plan.build import Build, build
 from exafleet.plan.money import costs
+from exafleet.plan.revised import Revision, revision_costs, revisions, with_revisions
 from exafleet.plan.rules import RULES, Rule
 from exafleet.plan.sets import Index, Sets, _running, _spots
 from exafleet.plan.twostage import TwoStage, assemble
@@ -44,6 +45,7 @@ class Lived:
     second   recourse columns of those months
     came     month in which an order arrived, by (offer, month of order, queued); those that did not are not in it
     due      the same for open orders, by (order, months deferred)
+    revised  orders revised so far, by name; what their new units count from and when they came, where that is known
     """
 
     months: int = 0
@@ -51,6 +53,7 @@ class Lived:
     second: Values = field(default_factory=dict)
     came: Mapping[tuple[str, int, int], int] = field(default_factory=dict)
     due: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    revised: Mapping[Key, Revision] = field(default_factory=dict)
 
     def placements(self) -> tuple[Placed, ...]:
         """Runs that have begun."""
@@ -137,6 +140,8 @@ def _months(name: str, block: Ints, b: Build) -> Ints:
         return _groups(b)[:, 2]
     if block.ndim and block.shape[-1] == b.market.months and name not in ("keep",):
         return np.broadcast_to(np.arange(b.market.months), block.shape)
+    if name == "revised" and b.revised is not None:
+        return b.revised.month
     if name == "slot":
         return np.where(b.passing.slot_order >= 0, np.append(b.book.month, 0)[b.passing.slot_order], 0)
     decided = name in ("keep", "cancel", "change", "swap")
@@ -165,7 +170,8 @@ def _first_labels(b: Build) -> Labels:
         b.swap.order, b.swap.offer, b.swap.option, strict=True)]
     financed: list[Key] = [(scenario.finance[i].id, *orders[c]) for i, c in zip(
         b.funds.which, b.funds.order, strict=True)]
-    return {"change": (changes, 1.0), "financed": (financed, 1.0), "slot": (slots, 1.0),
+    return {"revised": (list(b.revised.names) if b.revised is not None else [], 1.0),
+            "change": (changes, 1.0), "financed": (financed, 1.0), "slot": (slots, 1.0),
             "swap": ([(s.id,) for s in scenario.swaps], 1.0),
             "placed": (groups, 1.0), "lots": (groups, 1.0),
             "order": (orders, 1.0), "tier": (orders, 1.0), "keep": (open_orders, 1.0), "cancel": (open_orders, 1.0),
@@ -213,18 +219,21 @@ def _second_labels(b: Build) -> Labels:
 
 # --------------------------------------------------------------------------------------------------- programmes
 def programme(market: Market, draws: Draws, sets: Sets, *, rules: Iterable[Rule] = RULES,
-              arrival: Ints | None = None, due: Ints | None = None) -> TwoStage:
+              arrival: Ints | None = None, due: Ints | None = None, revised: Sequence[Revision] = ()) -> TwoStage:
     """The programme of a market, with other months of arrival than the draws' where these are given.
 
     arrival   of each possible order in each draw, in the order of the book        [N, C]
     due       of each open order by months deferred                                [N, Q, D]
+    revised   ways to revise orders; where there is any, their rule comes on top of the others
     """
     b = build(market, draws, sets)
     changes: dict[str, Any] = {name: value for name, value in (("arrival", arrival), ("due", due)) if value is not None}
-    b = replace(b, book=replace(b.book, **changes))
+    b = with_revisions(replace(b, book=replace(b.book, **changes)), revised)
     costs(b)
+    revision_costs(b)
     for rule in rules:
         rule(b)
+    revisions(b)
     return assemble(b)
 
 
@@ -248,18 +257,29 @@ def carried(p: TwoStage, lived: Lived) -> TwoStage:
     Their cost stays in the objective as a constant, so that objectives of one run can be compared.
     """
     if not lived.months:
-        return p
+        return roomy(p, _changed_into(p.build))
     return _kept_rules(roomy(_fixed_second(_fixed_first(p, lived), lived), _bought(p.build, lived)), lived)
 
 
 def _bought(b: Build, lived: Lived) -> Floats:
-    """Units ordered so far. [O, K]"""
+    """Units ordered so far, those that others were changed into included. [O, K]"""
     bought = np.zeros((len(b.market.scenario.owners), len(b.market.systems)))
     offers = {f.id: f.system for f in b.market.scenario.offers}
     for key, units in lived.first.items():
         if key[0] == "order" and str(key[1]) in offers:
             bought[b.index.owner[str(key[2])], b.index.system[offers[str(key[1])]]] += units
-    return bought
+    return bought + _changed_into(b)
+
+
+def _changed_into(b: Build) -> Floats:
+    """Units that open orders may become, or have become. [O, K]"""
+    units, found = np.zeros((len(b.market.scenario.owners), len(b.market.systems))), b.revised
+    if found is None:
+        return units
+    for i in np.flatnonzero(found.offer >= 0).tolist():
+        order, offer = (b.market.scenario.open_orders[found.open_order[i]], b.market.scenario.offers[found.offer[i]])
+        units[b.index.owner[order.owner], b.index.system[offer.system]] += order.units
+    return units
 
 
 def roomy(p: TwoStage, bought: Floats) -> TwoStage:

@@ -1,4 +1,4 @@
-"""Terms of orders that need columns of their own: least sizes and multiples, and open orders changed into others."""
+"""Terms of orders that need columns of their own: least sizes and multiples, and orders changed into others."""
 
 from __future__ import annotations
 
@@ -50,6 +50,34 @@ class Swaps:
     paid: Floats
     fee: Floats
     most: Floats
+    arrival: Ints
+    there: Bools
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revised:
+    """R ways to revise orders when a plan is made again; each is a column (see `revised.py`).
+
+    names                what each is called
+    order, open_order    column of the book, or open order; -1                          [R]
+    deferred             months the open order was deferred                             [R]
+    month                in which it is decided                                         [R]
+    offer, option        whose units they become, and which change that is; -1: cancelled   [R]
+    counts               month the new order counts from                                [R]
+    fee, share           lost of the old price; of the old order's units at most        [R] [1]
+    arrival, there       of the new units in each draw; whether they ever come in it    [N, R]
+    """
+
+    names: tuple[tuple[str | int, ...], ...]
+    order: Ints
+    open_order: Ints
+    deferred: Ints
+    month: Ints
+    offer: Ints
+    option: Ints
+    counts: Ints
+    fee: Floats
+    share: Floats
     arrival: Ints
     there: Bools
 

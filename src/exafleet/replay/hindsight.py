@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from exafleet.market.market import Floats
 from exafleet.plan import commitments, rules
 from exafleet.plan.build import Build
 from exafleet.plan.carry import (
@@ -30,6 +31,7 @@ from exafleet.plan.plan import PARTS
 from exafleet.plan.sets import sets
 from exafleet.plan.solve import choose
 from exafleet.plan.twostage import TwoStage
+from exafleet.replay.revising import really, with_hindsight
 from exafleet.replay.rolling import Life, Truth, anything, at_dates_only, quoted, recourse, true_arrivals
 from exafleet.terms.parts import Parts
 
@@ -53,7 +55,7 @@ class Hindsight:
 def hindsight(truth: Truth, lives: Sequence[Life], *, gap: float = 0.01, stop: Stop | None = None) -> Hindsight:
     """The least cost of the window, to within `gap`; never more than the best of the lives."""
     placed = sorted({run for life in lives for run in life.lived.placements()})
-    p = _programme(truth, placed)
+    p = _programme(truth, placed, [life.lived for life in lives])
     answer = choose(p)(p, gap, stop or _never, None)[1]
     if answer.status == "nothing" or (stop is not None and stop()):
         raise KeyboardInterrupt
@@ -77,7 +79,7 @@ def _never() -> bool:
     return False
 
 
-def _programme(truth: Truth, placed: Sequence[Placed]) -> TwoStage:
+def _programme(truth: Truth, placed: Sequence[Placed], lives: Sequence[Lived]) -> TwoStage:
     market = at_dates_only(truth.market)
     draws = replace(quoted(market, truth), lead=truth.lead[None])
     found = sets(market, truth.rates, draws)
@@ -85,16 +87,38 @@ def _programme(truth: Truth, placed: Sequence[Placed]) -> TwoStage:
     found = with_placements(found, market, placed, ways(market, truth.rates, found, placed), apart=True)
     first = programme(market, draws, found, rules=())
     known = tuple(rule for rule in rules.RULES if rule not in UNKNOWN)
-    p = programme(market, draws, found, rules=(*known, _accepted(truth)), arrival=true_arrivals(truth, first))
+    p = programme(market, draws, found, rules=(*known, _accepted(truth, lives)), arrival=true_arrivals(truth, first),
+                  revised=with_hindsight(truth.market, truth.lead, truth.slip, lives))
     return _exempt(anything(p), own)
 
 
-def _accepted(truth: Truth) -> rules.Rule:
-    """A rule: no more units ordered in a month than the supplier then took orders for."""
+def _accepted(truth: Truth, lives: Sequence[Lived]) -> rules.Rule:
+    """A rule: no more units ordered in a month than the supplier then took orders for, or than a life changed into."""
+    most = np.maximum(truth.accepted, np.max([_taken(truth, life) for life in lives], axis=0, initial=0.0))
+
     def accepted(b: Build) -> None:
-        row = b.first_rows.add("accepted", np.isfinite(truth.accepted), lower=-np.inf, upper=truth.accepted)
+        row = b.first_rows.add("accepted", np.isfinite(most), lower=-np.inf, upper=most)
         b.first.put(row[b.book.offer, b.book.month, b.book.queued], b.x["order"], 1.0)
+        r = b.revised
+        if r is not None and len(r.offer):
+            counts = (r.offer >= 0) & (r.counts < truth.market.months)
+            at = np.minimum(r.counts, truth.market.months - 1)
+            b.first.put(np.where(counts, row[r.offer, at, 0], -1), b.x["revised"], 1.0)
     return accepted
+
+
+def _taken(truth: Truth, life: Lived) -> Floats:
+    """Units a life ordered or changed into, by offer, month and place in the queue. [F, T, places + 1]"""
+    taken = np.zeros(truth.accepted.shape)
+    offers = {f.id: i for i, f in enumerate(truth.market.scenario.offers)}
+    for key, units in life.first.items():
+        if key[0] == "order":
+            taken[offers[str(key[1])], int(key[3]), int(key[5])] += units
+        elif key in life.revised and life.revised[key].into in offers:
+            r = really(truth.market, truth.lead, life.revised[key])
+            if r.counts < truth.market.months:
+                taken[offers[r.into], r.counts, 0] += units
+    return taken
 
 
 def _exempt(p: TwoStage, own: int) -> TwoStage:

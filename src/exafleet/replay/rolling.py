@@ -42,9 +42,11 @@ from exafleet.plan.plan import PARTS
 from exafleet.plan.policies import Policy, Wish
 from exafleet.plan.read import WHOLE
 from exafleet.plan.relax import no_plan
+from exafleet.plan.revised import Revision
 from exafleet.plan.sets import Sets, sets
 from exafleet.plan.solve import choose
 from exafleet.plan.twostage import TwoStage
+from exafleet.replay.revising import believed, decided, lived_until, may_revise, really, what_came
 from exafleet.terms.parts import Parts
 
 Said = Callable[[str, int, int], None]
@@ -171,6 +173,8 @@ def month_of(key: Key) -> int:
         return int(key[3])
     if key[0] == "slot":
         return int(key[4]) if len(key) > 4 else 0  # an order's place, or an open order's
+    if key[0] == "revised":
+        return int(key[-2])
     return 0 if key[0] in ("keep", "cancel", "swap") else int(key[-1])
 
 
@@ -184,7 +188,8 @@ def decide(view: View, lived: Lived, policy: Policy, asked: Settings,
     market = at_dates_only(view.market)
     draws = from_now(market, policy.draws or asked.draws, asked.seed, view.rates, lived.months)
     found = _sets(market, view.rates, draws, lived.placements())
-    p = carried(_believed(market, draws, found, lived), lived)
+    revised = (*believed(view.market, lived), *may_revise(view.market, lived))
+    p = carried(_believed(market, draws, found, lived, revised), lived)
     if policy.orders is not None:
         p = _ordered(p, policy.orders(market, draws, lived.months, _made(lived)), lived.months)
     if before:
@@ -209,7 +214,10 @@ def _never() -> bool:
 
 
 def at_dates_only(market: Market) -> Market:
-    """The market without orders that change between two plans or into others, and without others' money for them."""
+    """The market without columns for orders that change between two plans, and without others' money for them.
+
+    What can be revised at the dates themselves comes on top (`revising.py`).
+    """
     risk = replace(market.scenario.risk, react=0)
     orders = tuple(replace(q, change=()) for q in market.scenario.open_orders)
     return replace(market, scenario=replace(market.scenario, risk=risk, open_orders=orders, finance=()))
@@ -250,12 +258,12 @@ def _sets(market: Market, rates: Rates, draws: Draws, placed: Sequence[Placed]) 
     return with_placements(found, market, placed, ways(market, rates, found, placed)) if placed else found
 
 
-def _believed(market: Market, draws: Draws, found: Sets, lived: Lived) -> TwoStage:
+def _believed(market: Market, draws: Draws, found: Sets, lived: Lived, revised: Sequence[Revision] = ()) -> TwoStage:
     """The programme of what is known, with the past's orders open in their months and nothing else."""
     sold = market if not lived.months else replace(market, can_order=_only_ordered(market, lived))
     first = programme(sold, draws, found, rules=())
     arrival, due = as_it_came(sold, first.build.book, lived)
-    return programme(sold, draws, found, arrival=arrival, due=due)
+    return programme(sold, draws, found, arrival=arrival, due=due, revised=revised)
 
 
 def _only_ordered(market: Market, lived: Lived) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
@@ -275,10 +283,11 @@ def _made(lived: Lived) -> tuple[Wish, ...]:
 
 
 def _ordered(p: TwoStage, wishes: Sequence[Wish], now: int) -> TwoStage:
-    """The programme with its orders from now on fixed to these."""
+    """The programme with its orders from now on fixed to these, and those placed before as they are."""
     names = first_names(p.build)
     wanted: dict[Key, float] = {("order", w.offer, w.owner, w.month, 0, 0, 0): float(w.units) for w in wishes}
-    column = np.array([key[:1] in (("order",), ("tier",)) for key in names.keys]) & (names.month >= now)
+    column = np.array([key[:1] in (("order",), ("tier",)) or key[:2] == ("revised", "order") for key in names.keys]) \
+        & (names.month >= now)
     value = np.minimum(names.vector(wanted), p.x_upper)
     return replace(p, x_lower=np.where(column, value, p.x_lower), x_upper=np.where(column, value, p.x_upper))
 
@@ -302,7 +311,9 @@ def live(view: View, truth: Truth, lived: Lived, decisions: Values, end: int) ->
     intended = Lived(months=end, first={k: v for k, v in mine.items() if k[0] == "started"}).placements()
     first = _framed(market, truth, intended, ())
     arrival, due = _arrivals(truth, view, first, end)
-    p = carried(anything(_framed(market, truth, intended, LIVED_BY, arrival, due)), lived)
+    revised = {key: lived_until(truth.market, truth.lead, view.market, r, end)
+               for key, r in decided(view.market, lived, decisions).items()}
+    p = carried(anything(_framed(market, truth, intended, LIVED_BY, arrival, due, tuple(revised.values()))), lived)
     x = first_names(p.build).vector(mine)
     y = recourse(p, x, now)
     late = _lacking(p, y, range(now, end))
@@ -311,17 +322,17 @@ def live(view: View, truth: Truth, lived: Lived, decisions: Values, end: int) ->
     second = {key: v for key, v in second_names(p.build).values(y, range(now, end)).items() if key[0] not in UNPAID}
     kept = {key: v for key, v in mine.items() if month_of(key) < end}
     return Lived(months=end, first=kept, second={**lived.second, **second}, came=_came(first, arrival[0], end),
-                 due=_due(first, due[0], end))
+                 due=_due(first, due[0], end), revised=what_came(revised, end))
 
 
 def _framed(market: Market, truth: Truth, placed: Sequence[Placed], rule_set: Sequence[rules.Rule],
-            arrival: Ints | None = None, due: Ints | None = None) -> TwoStage:
+            arrival: Ints | None = None, due: Ints | None = None, revised: Sequence[Revision] = ()) -> TwoStage:
     """The programme of one draw, the truth, in which every order that could be quoted within the horizon exists."""
     market = at_dates_only(market)
     draws = quoted(market, truth)
     found = sets(market, truth.rates, draws)
     found = with_placements(found, market, placed, ways(market, truth.rates, found, placed))
-    return programme(market, draws, found, rules=rule_set, arrival=arrival, due=due)
+    return programme(market, draws, found, rules=rule_set, arrival=arrival, due=due, revised=revised)
 
 
 def _met(truth: Market, believed: Market, end: int) -> Market:
@@ -415,10 +426,11 @@ def recourse(p: TwoStage, x: Floats, now: int) -> Floats:
 UNPAID = ("missing", "absent")
 
 
-def frame(truth: Truth, placed: Sequence[Placed], rule_set: Sequence[rules.Rule] = ()) -> TwoStage:
-    """The programme lives are accounted in: the true market over all months, every order coming when it really came."""
-    first = _framed(truth.market, truth, placed, ())
-    return _framed(truth.market, truth, placed, rule_set, true_arrivals(truth, first))
+def frame(truth: Truth, lived: Lived, rule_set: Sequence[rules.Rule] = ()) -> TwoStage:
+    """The programme a life is accounted in: the true market over all months, every order coming when it really came."""
+    first = _framed(truth.market, truth, lived.placements(), ())
+    revised = tuple(really(truth.market, truth.lead, r) for r in lived.revised.values())
+    return _framed(truth.market, truth, lived.placements(), rule_set, true_arrivals(truth, first), revised=revised)
 
 
 def point(p: TwoStage, lived: Lived) -> tuple[Floats, Floats]:
@@ -436,7 +448,7 @@ def point(p: TwoStage, lived: Lived) -> tuple[Floats, Floats]:
 
 def account(truth: Truth, lived: Lived) -> Parts:
     """Cost of a life by part, at true prices, in present value."""
-    p = frame(truth, lived.placements())
+    p = frame(truth, lived)
     x, y = point(p, lived)
     cost = p.parts1[0] @ x + p.parts2 @ y + p.part_constant[0]
     return Parts(names=PARTS, values=np.where(np.abs(cost) < CENT, 0.0, cost), unit="USD")
@@ -448,7 +460,7 @@ TRUE_RULES = tuple(rule for rule in LIVED_BY if rule not in (whole_gangs, rules.
 
 def violations(truth: Truth, lived: Lived) -> dict[str, float]:
     """By how much a life breaks the rules of the truth, by block of rows, in solver units: all should be nothing."""
-    p = frame(truth, lived.placements(), TRUE_RULES)
+    p = frame(truth, lived, TRUE_RULES)
     x, y = point(p, lived)
     activity = p.recourse @ y + p.couple[0] @ x
     over = np.maximum(np.maximum(p.lower[0] - activity, activity - p.upper[0]), 0.0)

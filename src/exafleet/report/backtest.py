@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import date
 
-from exafleet.plan.carry import Values
+from exafleet.plan.carry import Key, Lived, Values
+from exafleet.plan.revised import Revision
 from exafleet.replay.backtest import Backtest
 from exafleet.replay.delivered import REFERENCE, Delivered
 from exafleet.replay.hindsight import Hindsight
+from exafleet.replay.revising import really
 from exafleet.replay.rolling import sooner
 from exafleet.report.table import Cell, Column, Report, Table
 
@@ -18,7 +20,7 @@ HINDSIGHT, REPORTED = "hindsight", "as reported"
 def backtest_report(name: str, runs: Sequence[Backtest], meta: dict[str, object]) -> Report:
     """One report of all windows; each has its rows."""
     return Report(title=f"{name}: backtest", subtitle=_subtitle(runs), summary=tuple(_summary(runs)), cards=(),
-                  tables=(_policies(runs), _orders(runs), _plans(runs)), meta=dict(meta))
+                  tables=(_policies(runs), _orders(runs), _revised(runs), _plans(runs)), meta=dict(meta))
 
 
 def _subtitle(runs: Sequence[Backtest]) -> str:
@@ -32,9 +34,26 @@ def _summary(runs: Sequence[Backtest]) -> Iterator[str]:
             yield f"Nothing is recorded of {', '.join(run.unrecorded)}: what is ordered there comes as quoted."
             break
     yield from _unrated(runs)
+    yield from _left_out(runs)
     reference = runs[0].speeds.reference if runs else REFERENCE
     yield (f"A useful chip-hour is what one accelerator of {reference} does of the same job in an hour, from Rates; "
            "chips count at the mean of the jobs.")
+
+
+def _left_out(runs: Sequence[Backtest]) -> Iterator[str]:
+    """What of the scenario no policy and no hindsight may use here, and why."""
+    scenario = runs[0].truth.market.scenario if runs else None
+    if scenario is None:
+        return
+    if scenario.finance:
+        yield (f"Everything is paid in cash: {', '.join(m.id for m in scenario.finance)} left out, because the terms of "
+               "the day each would be signed on are not known.")
+    if scenario.fairness.rule != "none":
+        yield (f"The rule of fairness ({scenario.fairness.rule}) is left out: it has shares of a whole plan's work, "
+               "and here every plan is made again.")
+    if scenario.risk.react:
+        yield ("Orders are revised at every plan with what is known by then; no plan counts on the looks of its own "
+               "draws (react), which would foresee them.")
 
 
 def _unrated(runs: Sequence[Backtest]) -> Iterator[str]:
@@ -129,6 +148,46 @@ def _ordered(run: Backtest, name: str, decided: Sequence[Values]) -> Iterator[tu
         came = t + max(int(truth.lead[f, t]) - int(sooner(truth.market)[f, int(key[5])]), 0)
         yield (run.when.days[0].isoformat(), name, start + t, str(key[1]), str(key[2]), round(units),
                start + came if came < truth.market.months else None)
+
+
+def _revised(runs: Sequence[Backtest]) -> Table:
+    titles = {"from": "text", "policy": "text", "month": "month", "order": "text", "owner": "text", "units": "count",
+              "became": "text", "came": "month"}
+    rows = tuple(row for run in runs for life in run.lives for row in _changes(run, life.policy.name, life.lived))
+    if any(run.best is not None for run in runs):
+        rows += tuple(row for run in runs if run.best for row in _changes(run, HINDSIGHT, run.best.lived))
+    return Table(id="revised", title="What became of orders that stood", wide=True, rows=rows,
+                 columns=tuple(Column(title=t, kind=k) for t, k in titles.items()),
+                 empty="Every order stood as it was placed.",
+                 lead="Units cancelled, deferred, or changed into units of another offer, in the month of the plan "
+                      "that decided it, and the month they really came; a dash is after the end, or never.")
+
+
+def _changes(run: Backtest, name: str, lived: Lived) -> Iterator[tuple[Cell, ...]]:
+    """Open orders cancelled and deferred on the first day, and every order revised at a later plan."""
+    true, start = run.truth.market, run.truth.market.start
+    orders = {q.id: (i, q) for i, q in enumerate(true.scenario.open_orders)}
+    of_day = [(0, key, units) for key, units in lived.first.items()
+              if key[0] == "cancel" or (key[0] == "keep" and int(key[2]) > 0)]
+    later = [(int(key[-2]), key, units) for key, units in lived.first.items() if key[0] == "revised"]
+    for month, key, units in sorted((*of_day, *later), key=lambda found: (found[0], str(found[1]))):
+        if round(units) > 0:
+            order = str(key[2] if key[0] == "revised" else key[1])
+            owner = str(key[3]) if key[:2] == ("revised", "order") else orders[order][1].owner
+            became, came = _became(run, key, orders[order][0] if order in orders else -1)
+            yield (run.when.days[0].isoformat(), name, start + month, order, owner, round(units), became,
+                   start + came if came is not None and came < true.months else None)
+
+
+def _became(run: Backtest, key: Key, q: int) -> tuple[str, int | None]:
+    """What the units of an order became, and the month index that came in."""
+    if key[0] == "keep":
+        return f"deferred by {key[2]} mo", int(run.truth.market.promised[q] + run.truth.slip[q]) + int(key[2])
+    if key[0] == "cancel" or not key[-4]:
+        return "cancelled", None
+    found = really(run.truth.market, run.truth.lead,
+                   Revision(what=key[1:4], month=int(key[-2]), into=str(key[-4]), option=int(key[-3])))
+    return str(key[-4]), found.arrives
 
 
 def _plans(runs: Sequence[Backtest]) -> Table:

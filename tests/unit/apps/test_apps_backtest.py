@@ -357,3 +357,46 @@ def test_what_a_plan_could_not_rate_is_told(tmp_path: Path) -> None:
     words = " ".join(json.loads(out)["summary"])
     assert re.search(r"How fast experiments runs on hgx-h100 could not be reckoned .* on 2023-06-01 to 2024-\S+: plans "
                      r"of those days took it to be of no use", words)
+
+
+# ------------------------------------------------------------------------------------------------------ orders revised
+NEWS = """
+[[known]]
+as_of = 2025-03-20
+[[known.offers]]
+id = "h200-new"
+supplier = "dealer"
+system = "hgx-h200"
+price = "$60,000/unit"
+first = "2025-05"
+lead = "4 wk"
+supply = "20 units/mo"
+fitting = "$15,000/unit"
+[[known.open_orders]]
+id = "h100-ordered"
+change = [{ to = "h200-new", fee = "5 %", most = "40 %" }]
+"""
+
+
+def test_forty_per_cent_of_an_open_order_move_to_what_was_announced_since(tmp_path: Path) -> None:
+    """Decided by the first plan that knows of it, within the share agreed, and never by one that does not."""
+    place = tmp_path / "tiny"
+    shutil.copytree(TINY, place)
+    text = (place / "scenario.toml").read_text()
+    before, after = text.split('id = "h100-ordered"')
+    for old, new in (("units = 4", "units = 10"), ('"2025-02"', '"2025-09"'), ('"40 %"', '"100 %"')):
+        after = after.replace(old, new, 1)   # ten units in September that cannot be cancelled
+    (place / "scenario.toml").write_text(before + 'id = "h100-ordered"' + after)
+    (place / "history.toml").write_text(NEWS)
+    words = (str(place), "--until", "2025-12-31", "--policies", "deterministic,nothing", "--draws", "1", "--format",
+             "json")
+    code, out, err = run(*words)
+    assert code == 0, err
+    table = json.loads(out)["tables"]["revised"]
+    found = [dict(zip([c["title"] for c in table["columns"]], row, strict=True)) for row in table["rows"]]
+    moved = [row for row in found if row["became"] == "h200-new" and row["policy"] == "deterministic"]
+    assert moved, found
+    assert sum(row["units"] for row in moved) == 4
+    assert {row["month"] for row in moved} == {"2025-04"}, "the first plan after 20 March"
+    assert {row["came"] for row in moved} == {"2025-06"}, "ordered when it opens in May, and four weeks later"
+    assert all(row["order"] == "h100-ordered" for row in moved)

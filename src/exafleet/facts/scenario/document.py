@@ -33,12 +33,14 @@ class Row:
     """One record as written: the array it belongs to, its keys, and where it stands.
 
     path    of the record in the TOML text; () for a row of a table, all of whose keys stand at `where`
+    only    changes a record that is there, and adds none
     """
 
     array: str
     raw: Any
     where: str
     path: Path = ()
+    only: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@
 
 A block's record changes the keys it writes of the record with the same id, or adds a new one; `gone = true` takes it
 away. On a day D only blocks with as_of <= D exist. What stands in the hall and what was on order (`STATE`) is taken
-from blocks up to the day a plan starts on: after that it follows from what the plan does.
+from blocks up to the day a plan starts on: after that it follows from what the plan does. Only what an order that stands
+may be changed into (`TERMS`) can still become known.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from exafleet.terms.errors import Problem, ScenarioError, nearest, raise_all
 FILE = "history.toml"
 HEAD = ("as_of", "source", "forget")
 STATE = ("holdings", "open_orders")
+TERMS = {"open_orders": ("id", "change")}
 # What nobody may take away: a run that has dealt with them must still find them.
 STAY = ("owners", "sites", "offers", "rentals")
 _IDENTITY: Mapping[str, tuple[str, ...]] = {
@@ -141,8 +143,8 @@ def _out_of_order(document: Document, days: Sequence[date], begins: date | None)
 def as_known(document: Document, blocks: Sequence[Block], day: date, state: date | None = None) -> Document:
     """The document with what is known on a day; of STATE, and of what is gone, only what was known on `state`."""
     start = day if state is None else state
-    rows = tuple(row for block in blocks if block.day <= day for row in block.rows
-                 if block.day <= start or (row.array not in STATE and row.raw.get("gone") is not True))
+    rows = tuple(found for block in blocks if block.day <= day for row in block.rows
+                 if (found := row if block.day <= start else _after(row)) is not None)
     forget = tuple(dict.fromkeys(word for block in blocks if block.day <= day for word in block.forget))
     known = any(block.day <= day for block in blocks)
     return replace(document, later=rows, forget=forget, history=_history(document.folder.path) if known else b"")
@@ -154,6 +156,16 @@ def _history(folder: Path) -> bytes:
     return b"" if isinstance(data, Problem) else data
 
 
+def _after(row: Row) -> Row | None:
+    """What of a record counts when it became known after the day a plan starts on."""
+    if row.raw.get("gone") is True:
+        return None
+    if row.array not in STATE:
+        return row
+    terms = {name: value for name, value in row.raw.items() if name in TERMS.get(row.array, ())}
+    return replace(row, raw=terms, only=True) if len(terms) > 1 else None
+
+
 def changed(rows: Sequence[Row], later: Sequence[Row], array: str) -> list[Row]:
     """Records with what became known of them; a changed record stands where its last change is written."""
     found = list(rows)
@@ -162,7 +174,7 @@ def changed(rows: Sequence[Row], later: Sequence[Row], array: str) -> list[Row]:
         if row.raw.get("gone") is True:
             found = found if at is None else [*found[:at], *found[at + 1:]]
         elif at is None:
-            found.append(row)
+            found += [] if row.only else [row]
         else:
             found[at] = replace(row, raw={**found[at].raw, **row.raw})
     return found
