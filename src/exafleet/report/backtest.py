@@ -46,8 +46,8 @@ def _left_out(runs: Sequence[Backtest]) -> Iterator[str]:
     if scenario is None:
         return
     if scenario.finance:
-        yield (f"Everything is paid in cash: {', '.join(m.id for m in scenario.finance)} left out, because the terms of "
-               "the day each would be signed on are not known.")
+        yield (f"Everything is paid in cash: {', '.join(m.id for m in scenario.finance)} left out, because the terms "
+               "of the day each would be signed on are not known.")
     if scenario.fairness.rule != "none":
         yield (f"The rule of fairness ({scenario.fairness.rule}) is left out: it has shares of a whole plan's work, "
                "and here every plan is made again.")

@@ -148,3 +148,19 @@ def test_own_facts_of_a_subject_can_be_retired(folder: Path) -> None:
     (folder / "history.toml").write_text("[[known]]\nas_of = 2025-05-01\nforget = ['gb200-gpu']\n")
     assert load_world(folder, as_of=date(2025, 4, 30)).value("gb200-gpu.hbm_bw") == 7e12
     assert load_world(folder, as_of=date(2025, 5, 1)).value("gb200-gpu.hbm_bw") == 8e12
+
+
+def test_what_an_open_order_may_become_is_learnt_after_the_start_and_nothing_else_of_it(tmp_path: Path) -> None:
+    """Units on order follow from the plan once it has begun; terms add no order that was never there."""
+    folder = tmp_path / "tiny"
+    shutil.copytree(TINY, folder)
+    (folder / "history.toml").write_text('[[known]]\nas_of = 2025-05-01\n[[known.open_orders]]\nid = "h100-ordered"\n'
+                                         'units = 9\ncancel = "5 %"\nchange = [{ to = "h100-dealer", most = "40 %" }]\n'
+                                         '[[known.open_orders]]\nid = "another"\nowner = "lab"\n'
+                                         'change = [{ to = "h100-dealer" }]\n')
+    began, late = date(2025, 1, 2), date(2025, 6, 1)
+    (kept,) = load_world(folder, as_of=late, state=began).scenario.open_orders
+    assert (kept.units, kept.cancel) == (4, 0.4)
+    assert [(c.to, c.most) for c in kept.change] == [("h100-dealer", 0.4)]
+    (before,) = load_world(folder, as_of=began, state=began).scenario.open_orders
+    assert before.change == ()

@@ -9,8 +9,8 @@
 
 A block's record changes the keys it writes of the record with the same id, or adds a new one; `gone = true` takes it
 away. On a day D only blocks with as_of <= D exist. What stands in the hall and what was on order (`STATE`) is taken
-from blocks up to the day a plan starts on: after that it follows from what the plan does. Only what an order that stands
-may be changed into (`TERMS`) can still become known.
+from blocks up to the day a plan starts on: after that it follows from what the plan does. Only what an order that
+stands may be changed into (`TERMS`) can still become known.
 """
 
 from __future__ import annotations
