@@ -196,7 +196,7 @@ def main() -> None:
 
 def measure(case: Instance, count: int, given: argparse.Namespace) -> None:
     """CPU seconds and memory of one solve, and of an evaluation on fresh draws. Memory is the highest so far."""
-    from exafleet.market.draws import draw
+    from exafleet.market.futures import draw
     from exafleet.plan.evaluate import evaluate
     from exafleet.plan.solve import solve_market
 

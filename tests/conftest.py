@@ -30,7 +30,7 @@ def tiny() -> SimpleNamespace:
     """The sample scenario, rated, solved and lived through once: world, rates, plan, trace."""
     from exafleet.facts.world import load_world
     from exafleet.fleet.build import rates
-    from exafleet.market.draws import draw
+    from exafleet.market.futures import draw
     from exafleet.market.market import market
     from exafleet.plan.solve import solve_market
     from exafleet.replay.live import replay

@@ -12,7 +12,8 @@ from benchmarks.plan_instance import Instance, instance
 from exafleet.facts.records import Job, Owner, TrainJob
 from exafleet.facts.sharing import Fairness, Loan, Share, Swap, Transfer
 from exafleet.facts.steps import Spread, Steps
-from exafleet.market.draws import Draws, base, draw
+from exafleet.market.draws import Draws
+from exafleet.market.futures import base, draw
 from exafleet.market.lending import lending
 from exafleet.market.market import Market, market_of
 from exafleet.plan.plan import BOOKS, PARTS, Plan

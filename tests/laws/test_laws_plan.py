@@ -11,7 +11,8 @@ from benchmarks.plan_instance import Instance, instance
 from exafleet.facts.records import Owner
 from exafleet.facts.sharing import Loan
 from exafleet.facts.steps import Steps
-from exafleet.market.draws import Draws, base, draw
+from exafleet.market.draws import Draws
+from exafleet.market.futures import base, draw
 from exafleet.market.market import Market
 from exafleet.plan.plan import Plan
 from exafleet.plan.solve import solve_market

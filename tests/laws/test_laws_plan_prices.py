@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.plan_instance import instance
-from exafleet.market.draws import draw
+from exafleet.market.futures import draw
 from exafleet.plan.fixed import FixedRecourse
 from exafleet.plan.plan import Fair, Plan
 from exafleet.plan.read import read

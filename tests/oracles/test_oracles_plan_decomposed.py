@@ -8,7 +8,8 @@ import pytest
 from benchmarks.plan_instance import Instance, instance
 from exafleet.facts.records import Event, Uncertainty
 from exafleet.facts.steps import Spread
-from exafleet.market.draws import NEVER, draw
+from exafleet.market.draws import NEVER
+from exafleet.market.futures import draw
 from exafleet.market.market import Market
 from exafleet.plan.decompose import solve_decomposed
 from exafleet.plan.plan import Fair

@@ -9,7 +9,7 @@ from benchmarks.plan_instance import START, instance
 from exafleet.facts.deals import Allocation, Channel, Conversion, Finance, Framework, Payment, Queue, TradeRule
 from exafleet.facts.records import Scenario
 from exafleet.facts.steps import Steps
-from exafleet.market.draws import draw
+from exafleet.market.futures import draw
 from exafleet.market.market import MEAN_MONTH, Market
 from exafleet.plan.decompose import solve_decomposed
 from exafleet.plan.sets import sets

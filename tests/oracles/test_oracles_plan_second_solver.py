@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from benchmarks.plan_instance import instance
 from exafleet.apps.main import app
-from exafleet.market.draws import draw
+from exafleet.market.futures import draw
 from exafleet.plan.decompose import solve_decomposed
 from exafleet.plan.highs import Linear, Solver
 from exafleet.plan.secondsolver import solve_linear, solve_second

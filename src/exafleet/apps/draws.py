@@ -55,7 +55,7 @@ def draws(
     from exafleet.apps.options import Format
     from exafleet.apps.output import show
     from exafleet.facts.world import load_world
-    from exafleet.market.draws import draw
+    from exafleet.market.futures import draw
     from exafleet.market.market import market
 
     world = load_world(scenario, as_of=day(as_of))

@@ -4,20 +4,13 @@ median rates, demand as stated, no event that is not certain."""
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from exafleet.facts.records import Uncertainty
 from exafleet.market.market import Bools, Floats, Ints, Market, make_read_only
 
-if TYPE_CHECKING:
-    from exafleet.fleet.rates import Rates
-
-Z90 = 1.2815515655446004  # standard normal quantile of 90 %
-LONGEST = 600.0           # months; a delay beyond any horizon is as good as never
-NEVER = 10**6             # month index of what does not happen
+NEVER = 10**6   # month index of what does not happen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,75 +114,6 @@ def stated(market: Market, n: int, *, lead: Ints | None = None, slip: Ints | Non
         price=ones((n, offers, months)), rent=ones((n, len(scenario.rentals), months)),
         power=ones((n, len(scenario.sites), months)), resale=ones((n, kinds, months + 1)),
         happened=np.zeros((n, len(scenario.events)), dtype=bool), seed=seed)
-
-
-def base(market: Market) -> Draws:
-    """The base draw alone: quoted deliveries, stated demand and prices, median rates."""
-    return draw(market, 1, 0)
-
-
-def draw(market: Market, n: int, seed: int, *, rates: Rates | None = None, uncertainty: Uncertainty | None = None,
-         supplier: float | None = None, system: float | None = None, demand_growth: float | None = None,
-         sobol: bool = True) -> Draws:
-    """N joint draws, equally likely; the first is the base, and a longer sample starts with a shorter one's draws.
-
-    rates          where given, the band of the rates moves each job's useful work per second
-    uncertainty    how the future may differ; the scenario's own unless given
-    supplier, system, demand_growth   in place of its delay_supplier, delay_system, demand_volatility   [1]
-    sobol          the leading shocks from a scrambled Sobol sequence instead of independent numbers
-
-    Everything is a Gaussian copula: each quantity has a share in a shock it has in common with others (all deliveries,
-    one supplier, one system, all prices, ...), and the rest of its own; the common shocks are correlated.
-    """
-    from exafleet.market.futures import futures
-
-    if n < 1:
-        raise ValueError(f"at least one draw is needed, got {n}")
-    given = uncertainty or market.scenario.uncertainty
-    named: dict[str, Any] = {"delay_supplier": supplier, "delay_system": system, "demand_volatility": demand_growth}
-    given = replace(given, **{name: value for name, value in named.items() if value is not None})
-    return held_back(market, futures(market, n, seed, given, rates, sobol=sobol))
-
-
-def held_back(market: Market, draws: Draws) -> Draws:
-    """The draws as bans on arrival let units come: when the ban ends, or never where it does not."""
-    from exafleet.market.trade import FOR_GOOD, released
-
-    if not any(rule.kind == "ban" and rule.stage == "arrival" for rule in market.scenario.rules):
-        return draws
-    lead, slip, barred, barred_open = (a.copy() for a in (draws.lead, draws.slip, draws.barred, draws.barred_open))
-    month = np.arange(market.months)
-    for f, offer in enumerate(market.scenario.offers):
-        lead[:, f] = released(market, offer, month + lead[:, f]) - month
-        barred[:, f] = np.minimum(barred[:, f], _for_good(released(market, offer, month), FOR_GOOD))
-    for q, order in enumerate(market.scenario.open_orders):
-        due = np.maximum(market.promised[q] + slip[:, q], 0)
-        slip[:, q] = released(market, order, due) - market.promised[q]
-        barred_open[:, q] = np.minimum(barred_open[:, q], _for_good(released(market, order, month), FOR_GOOD))
-    return replace(draws, lead=lead, slip=slip, barred=barred, barred_open=barred_open)
-
-
-def _for_good(released: Ints, for_good: int) -> int:
-    """First month from which nothing comes any more; NEVER where there is none."""
-    gone = released >= for_good
-    return int(np.argmax(gone)) if gone.any() else NEVER
-
-
-def spread_quantile(quantiles: Floats, normal: Floats) -> Floats:
-    """A duration from its 10/50/90 % quantiles [D, 3] at standard normal scores [N, D]; same unit as the quantiles.
-
-    Two half-lognormals that meet in the median, or two half-normals where the 10 % quantile is not positive.
-    """
-    low, mid, high = (quantiles[:, i] for i in range(3))
-    late = normal > 0
-    positive = low > 0
-    safe = np.where(positive[:, None], quantiles, 1.0)
-    ratio = np.where(late, np.log(safe[:, 2] / safe[:, 1]), np.log(safe[:, 1] / safe[:, 0]))
-    step = np.where(late, high - mid, mid - low)
-    score = normal / Z90
-    with np.errstate(over="ignore"):
-        drawn = np.where(positive, mid * np.exp(ratio * score), mid + step * score)
-    return np.asarray(np.minimum(drawn, np.maximum(LONGEST, mid)))
 
 
 def _months(duration: Floats) -> Ints:

@@ -1,24 +1,85 @@
-"""From shocks to futures: what comes late, what it costs, what is asked for, what happens to many at once."""
+"""Draws from shocks: what comes late, what it costs, what is asked for, what happens to many at once."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from exafleet.facts.deals import Offer, OpenOrder
 from exafleet.facts.records import Event, Uncertainty
 from exafleet.facts.steps import Spread
-from exafleet.market.draws import LONGEST, NEVER, Z90, Draws, spread_quantile, stated
+from exafleet.market.draws import NEVER, Draws, stated
 from exafleet.market.market import MEAN_MONTH, Bools, Floats, Ints, Market
-from exafleet.market.shocks import FACTORS, independent, leading, mixed, mixing, normal, path
+from exafleet.market.shocks import (
+    FACTORS,
+    LONGEST,
+    Z90,
+    independent,
+    leading,
+    mixed,
+    mixing,
+    normal,
+    path,
+    spread_quantile,
+)
+from exafleet.market.trade import released
+from exafleet.market.trade_rules import FOR_GOOD
 
 if TYPE_CHECKING:
     from exafleet.fleet.rates import Rates
 
 BLOCKS = ("common", "price", "rent", "resale")   # of independent numbers, each with a generator of its own
+
+
+def base(market: Market) -> Draws:
+    """The base draw alone: quoted deliveries, stated demand and prices, median rates."""
+    return draw(market, 1, 0)
+
+
+def draw(market: Market, n: int, seed: int, *, rates: Rates | None = None, uncertainty: Uncertainty | None = None,
+         supplier: float | None = None, system: float | None = None, demand_growth: float | None = None,
+         sobol: bool = True) -> Draws:
+    """N joint draws, equally likely; the first is the base, and a longer sample starts with a shorter one's draws.
+
+    rates          where given, the band of the rates moves each job's useful work per second
+    uncertainty    how the future may differ; the scenario's own unless given
+    supplier, system, demand_growth   in place of its delay_supplier, delay_system, demand_volatility   [1]
+    sobol          the leading shocks from a scrambled Sobol sequence instead of independent numbers
+
+    Everything is a Gaussian copula: each quantity has a share in a shock it has in common with others (all deliveries,
+    one supplier, one system, all prices, ...), and the rest of its own; the common shocks are correlated.
+    """
+    if n < 1:
+        raise ValueError(f"at least one draw is needed, got {n}")
+    given = uncertainty or market.scenario.uncertainty
+    named: dict[str, Any] = {"delay_supplier": supplier, "delay_system": system, "demand_volatility": demand_growth}
+    given = replace(given, **{name: value for name, value in named.items() if value is not None})
+    return held_back(market, _drawn(market, n, seed, given, rates, sobol=sobol))
+
+
+def held_back(market: Market, draws: Draws) -> Draws:
+    """The draws as bans on arrival let units come: when the ban ends, or never where it does not."""
+    if not any(rule.kind == "ban" and rule.stage == "arrival" for rule in market.scenario.rules):
+        return draws
+    lead, slip, barred, barred_open = (a.copy() for a in (draws.lead, draws.slip, draws.barred, draws.barred_open))
+    month = np.arange(market.months)
+    for f, offer in enumerate(market.scenario.offers):
+        lead[:, f] = released(market, offer, month + lead[:, f]) - month
+        barred[:, f] = np.minimum(barred[:, f], _for_good(released(market, offer, month)))
+    for q, order in enumerate(market.scenario.open_orders):
+        due = np.maximum(market.promised[q] + slip[:, q], 0)
+        slip[:, q] = released(market, order, due) - market.promised[q]
+        barred_open[:, q] = np.minimum(barred_open[:, q], _for_good(released(market, order, month)))
+    return replace(draws, lead=lead, slip=slip, barred=barred, barred_open=barred_open)
+
+
+def _for_good(arrives: Ints) -> int:
+    """First month from which nothing comes any more; NEVER where there is none."""
+    gone = arrives >= FOR_GOOD
+    return int(np.argmax(gone)) if gone.any() else NEVER
 
 
 @dataclass(slots=True)
@@ -66,8 +127,8 @@ def pairs(given: Uncertainty) -> dict[tuple[str, str], float]:
             ("delay", "power"): given.power_with_delay}
 
 
-def futures(market: Market, n: int, seed: int, given: Uncertainty, rates: Rates | None, *, sobol: bool) -> Draws:
-    """N joint draws of a market."""
+def _drawn(market: Market, n: int, seed: int, given: Uncertainty, rates: Rates | None, *, sobol: bool) -> Draws:
+    """N joint draws of a market, before any ban on arrival."""
     s = _scores(market, n, seed, given, sobol=sobol)
     happened = _happened(s)
     sure = stated(market, n)

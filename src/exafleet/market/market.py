@@ -17,6 +17,7 @@ from exafleet.facts.hardware import System
 from exafleet.facts.records import Scenario
 from exafleet.facts.steps import Steps
 from exafleet.market.resale import resale_values
+from exafleet.market.trade_rules import order_ban
 from exafleet.terms.calendar import DAYS_PER_MONTH, SECONDS_PER_DAY, month_seconds
 from exafleet.terms.said import said
 
@@ -250,8 +251,6 @@ def _never_arriving(scenario: Scenario, offers: Mapping[str, Any]) -> tuple[str,
 
 def _banned(scenario: Scenario, months: Ints) -> Bools:
     """Months in which a ban forbids ordering from each offer. [F, T]"""
-    from exafleet.market.trade import order_ban
-
     return np.array([order_ban(scenario, f, months) for f in scenario.offers],
                     dtype=bool).reshape(len(scenario.offers), len(months))
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from exafleet.market.draws import Draws, draw
+from exafleet.market.draws import Draws
+from exafleet.market.futures import draw
 from exafleet.market.market import Bools, Floats, Ints, Market
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Standard normal shocks of N draws: the leading ones from a Sobol sequence, the rest independent; paths by month.
+"""Standard normal shocks of N draws: leading ones from a Sobol sequence, the rest independent; paths, durations of them.
 
 Every block of independent numbers has a generator of its own and is filled draw by draw, so a longer sample starts with
 the draws of a shorter one, and more of one thing does not change the numbers of another.
@@ -14,6 +14,8 @@ import numpy as np
 from exafleet.market.market import Floats
 
 FACTORS = ("delay", "price", "rent", "demand", "power")
+Z90 = 1.2815515655446004   # standard normal quantile of 90 %
+LONGEST = 600.0            # months; a delay beyond any horizon is as good as never
 TINY = 2.0**-32   # half a step of a Sobol point, which may be 0 itself
 
 
@@ -43,6 +45,23 @@ def normal(uniform: Floats) -> Floats:
     from scipy.special import ndtri
 
     return np.asarray(ndtri(uniform))
+
+
+def spread_quantile(quantiles: Floats, scores: Floats) -> Floats:
+    """A duration from its 10/50/90 % quantiles [D, 3] at standard normal scores [N, D]; same unit as the quantiles.
+
+    Two half-lognormals that meet in the median, or two half-normals where the 10 % quantile is not positive.
+    """
+    low, mid, high = (quantiles[:, i] for i in range(3))
+    late = scores > 0
+    positive = low > 0
+    safe = np.where(positive[:, None], quantiles, 1.0)
+    ratio = np.where(late, np.log(safe[:, 2] / safe[:, 1]), np.log(safe[:, 1] / safe[:, 0]))
+    step = np.where(late, high - mid, mid - low)
+    share = scores / Z90
+    with np.errstate(over="ignore"):
+        drawn = np.where(positive, mid * np.exp(ratio * share), mid + step * share)
+    return np.asarray(np.minimum(drawn, np.maximum(LONGEST, mid)))
 
 
 def independent(n: int, shape: tuple[int, ...], seed: int, block: int) -> Floats:

@@ -24,7 +24,6 @@ from exafleet.facts.fact import Fact
 from exafleet.market.market import Floats
 from exafleet.terms.calendar import Month
 
-Z90 = 1.2815515655446004
 LEVELS = ("chip", "rack", "site")
 # The weak prior, an assumption: projects take a tenth longer than announced in the middle, give or take a half.
 PRIOR_MEAN, PRIOR_WEIGHT, PRIOR_SIGMA, PRIOR_ROWS = 0.1, 1.0, 0.45, 2.0

@@ -1,42 +1,18 @@
-"""Tariffs and bans by month: what they cost, what may not be ordered or installed, and when held-back units come."""
+"""What tariffs and bans do to a market: what they cost, what cannot be installed, when held-back units come."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
-from exafleet.facts.deals import Offer, OpenOrder, TradeRule
-from exafleet.facts.records import Scenario
+from exafleet.facts.deals import Offer, OpenOrder
 from exafleet.market.market import Bools, Floats, Ints, Market
-
-FOR_GOOD = 10**5   # month index after any horizon
-
-
-def hits(rule: TradeRule, supplier: str, system: str) -> bool:
-    """Whether a rule is about what this supplier sells."""
-    return (not rule.suppliers or supplier in rule.suppliers) and (not rule.systems or system in rule.systems)
-
-
-def window(rule: TradeRule, start: int) -> tuple[int, int]:
-    """Month indices of a rule: first, and first after it."""
-    return rule.first - start, FOR_GOOD if rule.last is None else rule.last + 1 - start
-
-
-def order_ban(scenario: Scenario, offer: Offer, months: Ints) -> Bools:
-    """Calendar months in which nothing may be ordered from an offer. [T]"""
-    banned = np.zeros(len(months), dtype=bool)
-    for rule in _of(scenario, "ban", "order"):
-        if hits(rule, offer.supplier, offer.system):
-            first, after = window(rule, 0)
-            banned |= (months >= first) & (months < after)
-    return banned
+from exafleet.market.trade_rules import hits, of_kind, window
 
 
 def released(market: Market, sold: Offer | OpenOrder, month: Ints) -> Ints:
     """When units that would arrive in these month indices do arrive, as bans on arrival let them; FOR_GOOD: never."""
     found = month.copy()
-    for rule in sorted(_of(market.scenario, "ban", "arrival"), key=lambda r: r.first):
+    for rule in sorted(of_kind(market.scenario, "ban", "arrival"), key=lambda r: r.first):
         if not rule.sites and hits(rule, sold.supplier, sold.system):
             first, after = window(rule, market.start)
             found = np.where((found >= first) & (found < after), after, found)
@@ -46,7 +22,7 @@ def released(market: Market, sold: Offer | OpenOrder, month: Ints) -> Ints:
 def install_ban(market: Market) -> Bools:
     """Where and when a system may not be installed. [S, K, T]"""
     banned = np.zeros((len(market.scenario.sites), len(market.systems), market.months), dtype=bool)
-    for rule in _of(market.scenario, "ban", "install"):
+    for rule in of_kind(market.scenario, "ban", "install"):
         first, after = window(rule, market.start)
         at = [not rule.sites or s.id in rule.sites for s in market.scenario.sites]
         which = [not rule.systems or k in rule.systems for k in market.systems]
@@ -71,7 +47,7 @@ def tariff_open(market: Market, q: int, month: Ints) -> Floats:
 
 def _rate(market: Market, sold: Offer | OpenOrder, month: Ints) -> Floats:
     rate = np.zeros(len(month))
-    for rule in _of(market.scenario, "tariff"):
+    for rule in of_kind(market.scenario, "tariff"):
         if not rule.sites and hits(rule, sold.supplier, sold.system):
             first, after = window(rule, market.start)
             rate += rule.rate * ((month >= first) & (month < after))
@@ -83,7 +59,7 @@ def site_tariff(market: Market) -> Floats:
     usd = np.zeros((len(market.scenario.sites), len(market.systems), market.months))
     month = np.arange(market.months)
     price = _cheapest(market)
-    for rule in _of(market.scenario, "tariff"):
+    for rule in of_kind(market.scenario, "tariff"):
         first, after = window(rule, market.start)
         which = np.array([not rule.systems or k in rule.systems for k in market.systems])
         for s, site in enumerate(market.scenario.sites):
@@ -102,7 +78,3 @@ def _cheapest(market: Market) -> Floats:
         k = market.systems.index(order.system)
         price[k] = np.where(np.isfinite(price[k]), price[k], order.price)
     return np.where(np.isfinite(price), price, 0.0)
-
-
-def _of(scenario: Scenario, kind: str, stage: str = "") -> Iterator[TradeRule]:
-    return (r for r in scenario.rules if r.kind == kind and (not stage or r.stage == stage))

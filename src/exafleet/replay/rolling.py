@@ -18,7 +18,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from exafleet.fleet.rates import Rates
-from exafleet.market.draws import Draws, draw, stated
+from exafleet.market.draws import Draws, stated
+from exafleet.market.futures import draw
 from exafleet.market.market import MEAN_MONTH, Floats, Ints, Market
 from exafleet.plan import rules
 from exafleet.plan.carry import (

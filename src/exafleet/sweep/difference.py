@@ -246,7 +246,7 @@ def _part(value: Mapping[Subset, tuple[float, ...]], part: int, on: Subset) -> f
 
 def _parts(a: World, b: World, many: Sequence[tuple[Change, ...]], on: Subset) -> tuple[float, ...]:
     """Cost of one mixture on its base draw, planned with fractions of a unit; NaN where it cannot be. [P] [USD]"""
-    from exafleet.market.draws import draw
+    from exafleet.market.futures import draw
     from exafleet.market.market import market
     from exafleet.plan.sets import sets
     from exafleet.sweep.sensitivity import Anew

@@ -140,7 +140,7 @@ class WhatIf:
 
     def _other_decisions(self, case: Case) -> Case:
         """Leads, supply, windows and the like move what can be decided: the programme's sets are made afresh."""
-        from exafleet.market.draws import draw
+        from exafleet.market.futures import draw
         from exafleet.plan.sets import sets
 
         draws = draw(case.market, 1, self.draws.seed, rates=case.rates)

@@ -10,8 +10,8 @@ from benchmarks.plan_instance import START, instance
 from exafleet.facts.deals import Rental
 from exafleet.facts.records import Event, Uncertainty
 from exafleet.facts.steps import Spread, Steps
-from exafleet.market.draws import NEVER, Draws, base, draw, stated
-from exafleet.market.futures import later_power
+from exafleet.market.draws import NEVER, Draws, stated
+from exafleet.market.futures import base, draw, later_power
 from exafleet.market.market import MEAN_MONTH, Market
 from exafleet.market.shocks import FACTORS, leading, mixing, path, variance
 

@@ -9,9 +9,10 @@ from benchmarks.plan_instance import START, instance
 from exafleet.facts.deals import Queue
 from exafleet.facts.records import Owner
 from exafleet.facts.steps import Spread, Steps
-from exafleet.market.draws import base, draw, spread_quantile
+from exafleet.market.futures import base, draw
 from exafleet.market.market import MEAN_MONTH, market_of
 from exafleet.market.resale import resale_values
+from exafleet.market.shocks import spread_quantile
 
 CASE = instance(months=6, systems=3, sites=2, owners=2, jobs=4, scale=0.01)
 

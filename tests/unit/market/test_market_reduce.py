@@ -8,7 +8,7 @@ import pytest
 from benchmarks.plan_instance import START, instance
 from exafleet.facts.records import Event, Uncertainty
 from exafleet.facts.steps import Spread
-from exafleet.market.draws import draw
+from exafleet.market.futures import draw
 from exafleet.market.market import Floats
 from exafleet.market.reduce import chosen, coordinates, planned, reduced, worst_of
 

@@ -7,9 +7,10 @@ import pytest
 
 from benchmarks.plan_instance import START, Instance, instance
 from exafleet.facts.deals import TradeRule
-from exafleet.market.draws import base, draw
+from exafleet.market.futures import base, draw
 from exafleet.market.market import Market
-from exafleet.market.trade import install_ban, order_ban, released, site_tariff, tariff
+from exafleet.market.trade import install_ban, released, site_tariff, tariff
+from exafleet.market.trade_rules import order_ban
 from exafleet.plan.plan import PARTS, Plan
 from exafleet.plan.sets import sets
 from exafleet.plan.solve import solve_market

@@ -7,7 +7,8 @@ import pytest
 
 from benchmarks.plan_instance import Instance, instance
 from exafleet.facts.records import TrainJob
-from exafleet.market.draws import Draws, draw
+from exafleet.market.draws import Draws
+from exafleet.market.futures import draw
 from exafleet.plan import evaluate as module
 from exafleet.plan.evaluate import evaluate, some
 from exafleet.plan.highs import Solver

@@ -7,7 +7,8 @@ import pytest
 
 from benchmarks.plan_instance import Instance, instance
 from exafleet.facts.deals import Finance
-from exafleet.market.draws import Draws, base, draw
+from exafleet.market.draws import Draws
+from exafleet.market.futures import base, draw
 from exafleet.market.market import Market
 from exafleet.plan.finance import monthly_rent, schedule
 from exafleet.plan.plan import PARTS, Plan

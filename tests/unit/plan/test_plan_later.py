@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from benchmarks.plan_instance import Instance, instance
-from exafleet.market.draws import Draws, draw
+from exafleet.market.draws import Draws
+from exafleet.market.futures import draw
 from exafleet.market.market import Market
 from exafleet.plan.plan import Plan
 from exafleet.plan.sets import sets

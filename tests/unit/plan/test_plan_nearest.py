@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.plan_instance import instance
-from exafleet.market.draws import draw
+from exafleet.market.futures import draw
 from exafleet.plan.nearest import nearest_whole
 from exafleet.plan.rules import RULES
 from exafleet.plan.sets import sets

@@ -10,7 +10,7 @@ from benchmarks.plan_instance import START, Instance, instance
 from exafleet.facts.deals import Allocation, TradeRule
 from exafleet.facts.records import TrainJob
 from exafleet.facts.steps import Steps
-from exafleet.market.draws import base, draw
+from exafleet.market.futures import base, draw
 from exafleet.market.market import Market
 from exafleet.plan.plan import Plan
 from exafleet.plan.solve import solve_market

@@ -8,7 +8,7 @@ import pytest
 from benchmarks.plan_instance import Instance, instance
 from exafleet.facts.deals import Channel
 from exafleet.facts.steps import Steps
-from exafleet.market.draws import base, draw
+from exafleet.market.futures import base, draw
 from exafleet.market.market import MEAN_MONTH, Market
 from exafleet.plan.plan import PARTS, Plan
 from exafleet.plan.sets import sets

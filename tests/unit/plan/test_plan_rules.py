@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.plan_instance import START, Instance, instance
 from exafleet.facts.records import TrainJob
-from exafleet.market.draws import base
+from exafleet.market.futures import base
 from exafleet.market.market import Market
 from exafleet.plan import commitments, rules
 from exafleet.plan.plan import Plan

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.plan_instance import Instance, instance
-from exafleet.market.draws import draw
+from exafleet.market.futures import draw
 from exafleet.plan.lean import Range, lean
 from exafleet.plan.sets import sets
 from exafleet.plan.solve import solve_market

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from exafleet.market.draws import draw
+from exafleet.market.futures import draw
 from exafleet.market.market import market
 from exafleet.plan.rules import RULES
 from exafleet.plan.sets import sets

@@ -8,7 +8,8 @@ import pytest
 from benchmarks.plan_instance import START, Instance, instance
 from exafleet.facts.deals import Allocation, Conversion, Framework, Payment, Queue
 from exafleet.facts.steps import Steps
-from exafleet.market.draws import Draws, base, draw
+from exafleet.market.draws import Draws
+from exafleet.market.futures import base, draw
 from exafleet.market.market import MEAN_MONTH, Market
 from exafleet.plan.instalments import instalments, longest_ahead
 from exafleet.plan.plan import Plan

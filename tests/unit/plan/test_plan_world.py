@@ -7,7 +7,7 @@ import pytest
 
 from exafleet.facts.world import load_world
 from exafleet.fleet.build import rates
-from exafleet.market.draws import draw
+from exafleet.market.futures import draw
 from exafleet.market.market import market
 from exafleet.plan.solve import solve
 

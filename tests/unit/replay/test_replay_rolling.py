@@ -10,7 +10,7 @@ from exafleet.facts.deals import OpenOrder
 from exafleet.facts.records import Move, TrainJob
 from exafleet.facts.steps import Spread, Steps
 from exafleet.fleet.rates import Rates
-from exafleet.market.draws import draw
+from exafleet.market.futures import draw
 from exafleet.market.market import MEAN_MONTH, Market
 from exafleet.market.resale import resale_values
 from exafleet.plan.carry import Lived, first_names, second_names

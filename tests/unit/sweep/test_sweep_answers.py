@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks.plan_instance import instance
-from exafleet.market.draws import draw
+from exafleet.market.futures import draw
 from exafleet.plan.evaluate import evaluate
 from exafleet.sweep.answers.choices import decide, free, naive
 from exafleet.sweep.answers.earlier import earlier, power, with_power

@@ -9,7 +9,7 @@ import pytest
 from exafleet.apps import scenario
 from exafleet.facts.world import load_world
 from exafleet.fleet.build import rates
-from exafleet.market.draws import draw
+from exafleet.market.futures import draw
 from exafleet.market.market import market
 from exafleet.plan.evaluate import FixedRecourse
 from exafleet.plan.solve import solve_market

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from exafleet.fleet.rates import Rates
-from exafleet.market.draws import Draws, draw
+from exafleet.market.draws import Draws
+from exafleet.market.futures import draw
 from exafleet.market.market import Floats, Market
 from exafleet.plan.evaluate import Evaluation, evaluate
 from exafleet.plan.plan import Plan
