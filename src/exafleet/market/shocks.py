@@ -1,4 +1,4 @@
-"""Standard normal shocks of N draws: leading ones from a Sobol sequence, the rest independent; paths, durations of them.
+"""Standard normal shocks of N draws: leading ones from a Sobol sequence, the rest independent; what follows from them.
 
 Every block of independent numbers has a generator of its own and is filled draw by draw, so a longer sample starts with
 the draws of a shorter one, and more of one thing does not change the numbers of another.

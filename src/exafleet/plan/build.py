@@ -16,14 +16,14 @@ from exafleet.market.draws import Draws
 from exafleet.market.lending import Lending, lending, sources
 from exafleet.market.market import Bools, Floats, Ints, Market
 from exafleet.market.trade import install_ban
+from exafleet.plan.activities import Activities, Grants, grants
 from exafleet.plan.blocks import Entries, Members
 from exafleet.plan.book import Book, book
 from exafleet.plan.books import budgets
 from exafleet.plan.finance import Funding, funding, returns
 from exafleet.plan.later import Later, add_columns, later
-from exafleet.plan.lent import Grants, grants
 from exafleet.plan.passed import Passing, first_columns, passing, recourse_columns
-from exafleet.plan.sets import Index, Sets
+from exafleet.plan.sets import Index, Sets, rental_most
 from exafleet.plan.terms_of_orders import Revised, Sizes, Swaps, add_sizes, sizes, swaps
 
 MEGAWATT = 1e6
@@ -35,26 +35,6 @@ class Ledger:
 
     cost: Entries = field(default_factory=Entries)
     cash: Entries = field(default_factory=Entries)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Activities:
-    """Every way to use units: pairs (serving, research), then gangs (training). X of them.
-
-    job, place, system   place is a holder, then H + rental                      [X]
-    owner                who pays for the use: the job's owner                   [X]
-    lender               owner of the holder; the job's owner for a rental       [X]
-    power                mean IT power of one unit in this use                   [X]  [W]
-    column               recourse column: units in use; -1 where it cannot be    [X, T]
-    """
-
-    job: Ints
-    place: Ints
-    system: Ints
-    owner: Ints
-    lender: Ints
-    power: Floats
-    column: Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,8 +290,6 @@ def settled(sets: Sets, job_owner: Ints) -> Bools:
 
 def _usable(market: Market, holders: int) -> Bools:
     """Months in which a place can be used at all: holders always, rentals when a contract can be running. [A, T]"""
-    from exafleet.plan.sets import rental_most
-
     rented = [rental_most(market, r) > 0 for r in range(len(market.scenario.rentals))]
     return np.concatenate([np.ones((holders, market.months), dtype=bool),
                            np.array(rented, dtype=bool).reshape(-1, market.months)])

@@ -12,11 +12,12 @@ import numpy.typing as npt
 from exafleet.facts.deals import Finance
 from exafleet.market.market import MEAN_MONTH, Floats, Ints
 from exafleet.market.trade import site_tariff, tariff, tariff_open
-from exafleet.plan import books, commitments, passed
+from exafleet.plan import books, commitments
 from exafleet.plan.build import Build, Ledger
 from exafleet.plan.finance import monthly_rent, paid_out, schedule
 from exafleet.plan.instalments import instalments
-from exafleet.plan.lent import held
+from exafleet.plan.owners import held, passed_on
+from exafleet.plan.passed import transfer_prices
 from exafleet.plan.penalties import PART, charge, penalties
 from exafleet.plan.rules import facility
 
@@ -251,7 +252,7 @@ def _passed_rest(b: Build, ledger: Ledger, n: int) -> None:
         _between(b, ledger, part.kind, *ends, part.month, usd)
     fitting = np.where(book.paid[n, c] > 0, _fitting(b, book.offer[c]), 0.0)
     _between(b, ledger, "fitting", *ends, book.arrival[n, c], fitting)
-    column, seller, buyer, _, when = passed.passed_on(b, n)
+    column, seller, buyer, _, when = passed_on(b, n)
     orders = b.market.scenario.open_orders
     rest = np.append([q.price * (1.0 - q.paid) * (not book.barred[n, i, 0]) for i, q in enumerate(orders)], 0.0)
     a, z = p.swap_open.T
@@ -280,10 +281,10 @@ def _paid_before(b: Build) -> Floats:
 
 def _slots(b: Build) -> None:
     """The price of a slot, with the order or now; of a swap, what each has paid so far and the price of the swap."""
-    p, (column, seller, buyer, _, _) = b.passing, passed.passed_on(b, 0)
+    p, (column, seller, buyer, _, _) = b.passing, passed_on(b, 0)
     month = np.where(p.slot_order >= 0, np.append(b.book.month, 0)[p.slot_order], 0)
     month = np.concatenate([month, np.zeros(2 * len(p.swap_open), dtype=np.int64)])
-    price, stated = passed.prices(b.market)
+    price, stated = transfer_prices(b.market)
     usd = _paid_before(b)
     slots = len(p.slot_transfer)
     usd[:slots] = np.where(stated[p.slot_transfer], price[p.slot_transfer, month[:slots]], usd[:slots])
@@ -296,7 +297,7 @@ def _handed(b: Build) -> None:
     """Installed units handed down: the price from book to book, moving and connecting by the buyer."""
     p, handed, month = b.passing, b.y["handed"], np.arange(b.market.months)
     seller, buyer = (b.sets.holder_owner[side][:, None] for side in (p.lane_from, p.lane_to))
-    usd = passed.prices(b.market)[0][p.lane_transfer]
+    usd = transfer_prices(b.market)[0][p.lane_transfer]
     _book(b, b.ledger, "hand-downs", buyer, month, handed, usd)
     _book(b, b.ledger, "hand-downs", seller, month, handed, -usd)
     cost = np.array([t.cost for t in b.market.scenario.transfers])[p.lane_transfer][:, None]

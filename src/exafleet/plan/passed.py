@@ -1,4 +1,4 @@
-"""Units and places in the delivery queue that pass from one owner to another: transfers and swaps.
+"""What can pass from one owner to another, units and places in the delivery queue: transfers and swaps.
 
 Slots are decided now: a unit of one owner's order, placed or to be placed, arrives at another. Installed units are
 handed down as things arrive, in each draw.
@@ -7,18 +7,14 @@ handed down as things arrive, in each draw.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from exafleet.facts.sharing import Transfer
 from exafleet.market.market import Bools, Floats, Ints, Market
-from exafleet.plan.blocks import Members, earlier
-
-if TYPE_CHECKING:
-    from exafleet.plan.book import Book
-    from exafleet.plan.build import Build
-    from exafleet.plan.sets import Sets
+from exafleet.plan.blocks import Members
+from exafleet.plan.book import Book
+from exafleet.plan.sets import Sets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,99 +98,7 @@ def recourse_columns(y: Members, market: Market, found: Passing) -> None:
     y.add("handed", np.arange(market.months)[None, :] + away[:, None] < market.months)
 
 
-# ------------------------------------------------------------------------------------------------------- first stage
-def slots(b: Build) -> None:
-    """No more units of an order are passed on or swapped than are ordered or kept, nor than was agreed."""
-    p, scenario = b.passing, b.market.scenario
-    order = b.first_rows.add("slots of orders", np.isin(np.arange(len(b.book.offer)), p.slot_order), lower=0.0)
-    b.first.put(order, b.x["order"], 1.0)
-    b.first.put(order[b.funds.order], b.x["financed"], -1.0)   # what is pledged or leased stays with who pays for it
-    b.first.put(np.where(p.slot_order >= 0, np.append(order, -1)[p.slot_order], -1), b.x["slot"], -1.0)
-    touched = np.isin(np.arange(len(scenario.open_orders)), [*p.slot_open, *p.swap_open.ravel()])
-    kept = b.first_rows.add("slots of open orders", touched, lower=0.0)
-    b.first.put(kept, b.x["keep"][:, 0], 1.0)
-    b.first.put(np.where(p.slot_open >= 0, np.append(kept, -1)[p.slot_open], -1), b.x["slot"], -1.0)
-    for side in (0, 1):
-        b.first.put(np.append(kept, -1)[p.swap_open[:, side]], b.x["swap"], -1.0)
-    agreed = np.array([max(t.most.before, *t.most.values, 0.0) if t.kind == "slot" else np.inf
-                       for t in scenario.transfers])
-    total = b.first_rows.add("slots", np.isfinite(agreed), lower=-np.inf, upper=agreed)
-    b.first.put(total[p.slot_transfer], b.x["slot"], 1.0)
-
-
-def passed_on(b: Build, n: int) -> tuple[Ints, Ints, Ints, Ints, Ints]:
-    """(column, from, to, system, month index in draw n) of every unit that reaches another than who ordered it."""
-    p, keep = b.passing, b.book.due[n, :, 0]
-    owner = np.array([b.index.owner[q.owner] for q in b.market.scenario.open_orders], dtype=np.int64)
-    system = np.array([b.index.system[q.system] for q in b.market.scenario.open_orders], dtype=np.int64)
-    ordered = p.slot_order >= 0
-    at = np.where(ordered, np.append(b.book.arrival[n], 0)[p.slot_order], np.append(keep, 0)[p.slot_open])
-    what = np.where(ordered, np.append(b.book.system, 0)[p.slot_order], np.append(system, 0)[p.slot_open])
-    a, z = p.swap_open.T
-    return (np.concatenate([b.x["slot"], b.x["swap"], b.x["swap"]]),
-            np.concatenate([p.slot_from, owner[a], owner[z]]), np.concatenate([p.slot_to, owner[z], owner[a]]),
-            np.concatenate([what, system[a], system[z]]), np.concatenate([at, keep[a], keep[z]]))
-
-
-def quoted_slots(b: Build) -> None:
-    """Slots move what owners have as quoted. Adds to the rule `quoted deliveries`."""
-    row = b.first_rows.blocks().get("quoted deliveries")
-    if row is not None:
-        column, seller, buyer, system, when = passed_on(b, 0)
-        at = np.minimum(when, b.market.months - 1)
-        inside = when < b.market.months
-        b.first.put(np.where(inside, row[seller, system, at], -1), column, 1.0)
-        b.first.put(np.where(inside, row[buyer, system, at], -1), column, -1.0)
-
-
-# ---------------------------------------------------------------------------------------------------------- recourse
-def arriving_slots(b: Build) -> None:
-    """A unit that was passed on arrives at the buyer. Adds to the rule `arrivals`."""
-    row = b.rows.blocks().get("arrivals")
-    for n, entries in enumerate(b.couple if row is not None else ()):
-        column, seller, buyer, system, when = passed_on(b, n)
-        at, inside = np.minimum(when, b.market.months - 1), when < b.market.months
-        assert row is not None
-        entries.put(np.where(inside, row[seller, system, at], -1), column, 1.0)
-        entries.put(np.where(inside, row[buyer, system, at], -1), column, -1.0)
-    _not_changed_later(b)
-
-
-def _not_changed_later(b: Build) -> None:
-    """What was passed on is neither cancelled nor deferred later. Adds to the rule `later_cancelled`."""
-    p, blocks, months = b.passing, b.rows.blocks(), b.market.months
-    if "later cancelled" not in blocks:
-        return
-    b.couple_all.put(np.where(p.slot_order >= 0, np.append(blocks["later cancelled"], -1)[p.slot_order], -1),
-                     b.x["slot"], 1.0)
-    for n, entries in enumerate(b.couple):
-        due = np.minimum(b.book.due[n, :, 0], months)
-        row = np.append(blocks["later open orders"][np.arange(len(due)), due], -1)
-        entries.put(np.where(p.slot_open >= 0, row[p.slot_open], -1), b.x["slot"], 1.0)
-        for side in (0, 1):
-            entries.put(row[p.swap_open[:, side]], b.x["swap"], 1.0)
-
-
-def hand_downs(b: Build) -> None:
-    """Units leave one owner's holder and reach another's, at the pace agreed and at that of the site's installers."""
-    p, handed, scenario = b.passing, b.y["handed"], b.market.scenario
-    months = np.arange(b.market.start, b.market.start + b.market.months)
-    agreed = np.array([t.most.at(months) if t.kind == "units" else np.full(len(months), np.inf)
-                       for t in scenario.transfers]).reshape(-1, len(months))
-    row = b.rows.add("hand-downs", np.isfinite(agreed), lower=-np.inf, upper=agreed)
-    b.recourse.put(row[p.lane_transfer], handed, 1.0)
-    coming = earlier(handed, np.array([t.months for t in scenario.transfers], dtype=np.int64)[p.lane_transfer])
-    blocks = b.rows.blocks()
-    if "stock" in blocks:
-        b.recourse.put(blocks["stock"][p.lane_from], handed, 1.0)
-        b.recourse.put(blocks["stock"][p.lane_to], coming, -1.0)
-    if "install rate" in blocks:
-        site, racks = b.sets.holder_site, b.market.racks[b.sets.holder_system[p.lane_to]]
-        moved = site[p.lane_from] != site[p.lane_to]
-        b.recourse.put(np.where(moved[:, None], blocks["install rate"][site[p.lane_to]], -1), coming, racks[:, None])
-
-
-def prices(market: Market) -> tuple[Floats, Bools]:
+def transfer_prices(market: Market) -> tuple[Floats, Bools]:
     """Price of one unit by transfer and month, and whether the scenario states it. [M, T] [USD], [M]"""
     months = np.arange(market.start, market.start + market.months)
     stated = np.array([t.price is not None for t in market.scenario.transfers], dtype=bool)

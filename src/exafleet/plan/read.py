@@ -15,9 +15,8 @@ from exafleet.plan.fixed import FixedRecourse
 from exafleet.plan.highs import Linear, Solver
 from exafleet.plan.later import KINDS
 from exafleet.plan.lean import Range, lean
-from exafleet.plan.lent import held
 from exafleet.plan.order import alike, signature
-from exafleet.plan.passed import passed_on
+from exafleet.plan.owners import held, passed_on
 from exafleet.plan.plan import BOOKS, PARTS, Contract, Fair, Funded, Kept, Order, Placement, Plan, Slot
 from exafleet.plan.prices import prices
 from exafleet.plan.recourse import Recourse

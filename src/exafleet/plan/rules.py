@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from exafleet.market.market import Bools, Floats, Ints
-from exafleet.plan import books, commitments, lent, passed
+from exafleet.plan import books, commitments, owners
 from exafleet.plan.blocks import earlier
 from exafleet.plan.build import MEGAWATT, Build, may_start, settled
 from exafleet.plan.finance import outstanding, returns
@@ -302,14 +302,6 @@ def channels(b: Build) -> None:
     b.recourse.put(row[:, None, None, :], through, market.chips[None, None, :, None])
 
 
-def loan(b: Build) -> None:
-    """No more chips lent from one owner to another than agreed; several loans of one pair count together."""
-    column, agreement, system = lent.held(b)
-    most = b.lending.most
-    row = b.rows.add("loan", np.isfinite(most), lower=-np.inf, upper=most)
-    b.recourse.put(row[agreement], column, b.market.chips[system][:, None])
-
-
 def demand(b: Build) -> None:
     """Serving and research demand is met, or counted as short. In shares of the job's peak demand."""
     short, sets = b.y["short"], b.sets
@@ -413,13 +405,13 @@ def cash(b: Build) -> None:
 FIRST: tuple[Rule, ...] = (
     commitments.offer_total, commitments.supply, commitments.allocation, commitments.queue, commitments.volume_tiers,
     commitments.order_sizes, commitments.finance, commitments.open_orders, commitments.reserved_rental,
-    commitments.quoted_deliveries, passed.slots, passed.quoted_slots, commitments.one_placement, commitments.gang,
+    commitments.quoted_deliveries, owners.slots, owners.quoted_slots, commitments.one_placement, commitments.gang,
     commitments.gang_rental, commitments.gang_power, commitments.required_runs, commitments.commitments,
 )
 RECOURSE: tuple[Rule, ...] = (
     arrivals, later_orders, later_cancelled, later_supply, later_allocation, framework, stock, lease_end, pledged,
-    capacity, power, quota, install_rate, move, rental, reserved, take_or_pay, loan, lent.handed_over, lent.lent_use,
-    lent.sharing_limits, passed.arriving_slots, passed.hand_downs, resale, channels, demand, progress, placement,
-    whole_gangs, full_strength, cash,
+    capacity, power, quota, install_rate, move, rental, reserved, take_or_pay, owners.loan, owners.handed_over,
+    owners.lent_use, owners.sharing_limits, owners.arriving_slots, owners.hand_downs, resale, channels, demand,
+    progress, placement, whole_gangs, full_strength, cash,
 )
 RULES: tuple[Rule, ...] = FIRST + RECOURSE
