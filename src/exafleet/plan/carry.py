@@ -25,6 +25,7 @@ from exafleet.plan.blocks import Members
 from exafleet.plan.book import Book
 from exafleet.plan.build import Build, build
 from exafleet.plan.money import costs
+from exafleet.plan.policies import Wish
 from exafleet.plan.revised import Revision, revision_costs, revisions, with_revisions
 from exafleet.plan.rules import RULES, Rule
 from exafleet.plan.sets import Index, Sets, _running, _spots
@@ -106,6 +107,16 @@ def second_names(b: Build) -> Named:
 
 
 Labels = Mapping[str, tuple[list[Key], Floats | float]]
+
+
+def wished(p: TwoStage, wishes: Iterable[Wish]) -> Floats:
+    """First-stage columns in which these orders, at the plain price, and no others are placed, and no open order becomes
+    another; NaN elsewhere. [X]"""
+    names = first_names(p.build)
+    wanted: Values = {("order", w.offer, w.owner, w.month, 0, 0, 0): float(w.units) for w in wishes}
+    orders = np.array([key[:1] in (("order",), ("tier",)) or key[:2] == ("revised", "order") for key in names.keys],
+                      dtype=bool)
+    return np.where(orders, np.minimum(names.vector(wanted), p.x_upper), np.nan)
 
 
 def _named(members: Members, b: Build, labels: Labels) -> Named:

@@ -22,6 +22,7 @@ from exafleet.plan.highs import Stop
 from exafleet.plan.order import alike, signature
 from exafleet.plan.plan import BOOKS, PARTS, Plan
 from exafleet.plan.read import take
+from exafleet.plan.risk import tail
 from exafleet.plan.rules import RULES, Rule
 from exafleet.plan.sets import sets
 from exafleet.plan.twostage import TwoStage, two_stage
@@ -67,10 +68,7 @@ class Evaluation:
 
     def cvar(self, alpha: float) -> float:
         """Mean of the worst 1 - alpha of the draws. [USD]"""
-        order = np.argsort(-self.total, kind="stable")
-        before = np.concatenate([[0.0], self.probability[order].cumsum()[:-1]])
-        share = np.minimum(self.probability[order], np.clip(1.0 - alpha - before, 0.0, None))
-        return float(share @ self.total[order] / share.sum()) if share.sum() > 0 else float(self.total.max())
+        return float(tail(self.total, self.probability, alpha) @ self.total)
 
 
 def evaluate(market: Market, rates: Rates, decided: Plan | Floats, draws: Draws, *, rules: tuple[Rule, ...] = RULES,

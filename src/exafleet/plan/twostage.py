@@ -21,6 +21,7 @@ from exafleet.plan.gangs import lacking
 from exafleet.plan.money import costs
 from exafleet.plan.penalties import PART
 from exafleet.plan.plan import PARTS
+from exafleet.plan.risk import tail
 from exafleet.plan.rules import RULES, Rule
 from exafleet.plan.sets import Sets
 
@@ -123,13 +124,7 @@ class TwoStage:
 
     def tail(self, cost: Floats) -> Floats:
         """Weight of each draw in the CVaR of these costs; they sum to 1. cost [N] -> [N]"""
-        order = np.argsort(-cost, kind="stable")
-        left = np.clip(1.0 - self.alpha - np.concatenate([[0.0], self.probability[order].cumsum()[:-1]]), 0.0, None)
-        share = np.zeros(len(cost))
-        share[order] = np.minimum(self.probability[order], left)
-        if share.sum() <= 0:
-            share[order[0]] = 1.0
-        return np.asarray(share / share.sum())
+        return tail(cost, self.probability, self.alpha)
 
 
 def two_stage(market: Market, draws: Draws, sets: Sets, rules: tuple[Rule, ...] = RULES) -> TwoStage:

@@ -35,6 +35,7 @@ from exafleet.plan.carry import (
     roomy,
     second_names,
     ways,
+    wished,
     with_placements,
 )
 from exafleet.plan.gangs import settled_gangs, whole_gangs
@@ -285,11 +286,8 @@ def _made(lived: Lived) -> tuple[Wish, ...]:
 
 def _ordered(p: TwoStage, wishes: Sequence[Wish], now: int) -> TwoStage:
     """The programme with its orders from now on fixed to these, and those placed before as they are."""
-    names = first_names(p.build)
-    wanted: dict[Key, float] = {("order", w.offer, w.owner, w.month, 0, 0, 0): float(w.units) for w in wishes}
-    column = np.array([key[:1] in (("order",), ("tier",)) or key[:2] == ("revised", "order") for key in names.keys]) \
-        & (names.month >= now)
-    value = np.minimum(names.vector(wanted), p.x_upper)
+    value = wished(p, wishes)
+    column = ~np.isnan(value) & (first_names(p.build).month >= now)
     return replace(p, x_lower=np.where(column, value, p.x_lower), x_upper=np.where(column, value, p.x_upper))
 
 

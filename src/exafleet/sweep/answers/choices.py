@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from exafleet.market.market import Bools, Floats, Market
-from exafleet.plan.carry import first_names
+from exafleet.plan.carry import wished
 from exafleet.plan.plan import Plan
-from exafleet.plan.policies import POLICIES, Orders, Wish
+from exafleet.plan.policies import POLICIES, Orders
 from exafleet.plan.sets import sets
-from exafleet.plan.twostage import TwoStage, two_stage
+from exafleet.plan.twostage import two_stage
 from exafleet.sweep.answers.ground import Ground, planned
 from exafleet.terms.errors import NoPlan
 
@@ -85,13 +85,4 @@ def narrowed(market: Market, choice: Choice) -> Market:
 def ordered(ground: Ground, market: Market, orders: Orders) -> Floats:
     """First-stage columns with the orders of a rule of thumb, everything else free (NaN). [X]"""
     base = ground.draws.take([0])
-    return fixed(two_stage(market, base, sets(market, ground.rates, base)), orders(market, base, 0, ()))
-
-
-def fixed(p: TwoStage, wishes: tuple[Wish, ...]) -> Floats:
-    """First-stage columns in which these orders, at the plain price, and no others are placed; NaN elsewhere. [X]"""
-    names = first_names(p.build)
-    wanted: dict[tuple[str | int, ...], float] = {
-        ("order", w.offer, w.owner, w.month, 0, 0, 0): float(w.units) for w in wishes}
-    orders = np.array([key[:1] in (("order",), ("tier",)) for key in names.keys], dtype=bool)
-    return np.where(orders, np.minimum(names.vector(wanted), p.x_upper), np.nan)
+    return wished(two_stage(market, base, sets(market, ground.rates, base)), orders(market, base, 0, ()))
