@@ -110,8 +110,9 @@ Labels = Mapping[str, tuple[list[Key], Floats | float]]
 
 
 def wished(p: TwoStage, wishes: Iterable[Wish]) -> Floats:
-    """First-stage columns in which these orders, at the plain price, and no others are placed, and no open order becomes
-    another; NaN elsewhere. [X]"""
+    """First-stage columns in which these orders, at the plain price, and no others are placed, and no open order is
+    changed into one; NaN elsewhere. [X]
+    """
     names = first_names(p.build)
     wanted: Values = {("order", w.offer, w.owner, w.month, 0, 0, 0): float(w.units) for w in wishes}
     orders = np.array([key[:1] in (("order",), ("tier",)) or key[:2] == ("revised", "order") for key in names.keys],

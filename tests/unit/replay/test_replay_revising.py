@@ -10,7 +10,7 @@ from exafleet.facts.deals import Conversion, OpenOrder
 from exafleet.facts.records import TrainJob
 from exafleet.facts.steps import Spread
 from exafleet.fleet.rates import Rates
-from exafleet.market.draws import draw
+from exafleet.market.futures import draw
 from exafleet.market.market import Market
 from exafleet.plan.carry import Key, Lived
 from exafleet.plan.policies import Policy, Wish, policy
