@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from exafleet.apps.options import Form, Format, Scenario
+from exafleet.apps.options import Form, Format, Lang, Language, Scenario
 from exafleet.terms.errors import ExafleetError, FactError, Problem, nearest
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def backtest(
         float, typer.Option("--gap", min=0.0, max=0.5, metavar="SHARE",
                             help="Gap each plan is proven to; hindsight to a quarter of it.")] = 0.02,
     form: Form = Format.table,
+    lang: Lang = Language.en,
 ) -> None:
     """Plan with what was known on a day, live through what really happened, plan again, and compare.
 
@@ -85,7 +86,8 @@ def backtest(
         note("note: there is no history.toml beside the scenario: what is ordered comes as quoted.")
     stopped = next((run.stopped for run in runs if run.stopped), "")
     if any(run.lives for run in runs) or not stopped:
-        show(backtest_report(runs[0].truth.market.scenario.name, runs, _meta(runs, every, draws, gap)), form)
+        show(backtest_report(runs[0].truth.market.scenario.name, runs, _meta(runs, every, draws, gap)),
+             form, language=lang)
     if stopped:
         raise KeyboardInterrupt(f"{stopped}; what was finished by then is above" if any(r.lives for r in runs)
                                 else f"{stopped}; no policy was finished")

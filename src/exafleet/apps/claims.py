@@ -76,12 +76,12 @@ def check(
     from exafleet.report.claims.answer import check as verdicts
     from exafleet.report.claims.document import load_claims
 
+    wanted = _ids(only)
     facts = facts_as_of(as_of, own)
     claims = load_claims(what, facts)
     if out is not None:
         check_writable(out)
     progress = Progress.to_stderr()
-    wanted = tuple(one.strip() for one in (only or "").split(",") if one.strip())
     with progress.phase("claims"):
         checked = verdicts(claims, facts, wanted, told=lambda name, done, total: progress.step(
             f"{name}, {done} of {total}"))
@@ -89,6 +89,16 @@ def check(
     if checked.left:
         note(f"exafleet: stopped; not checked: {', '.join(checked.left)}.")
         raise typer.Exit(INTERRUPTED)
+
+
+def _ids(only: str | None) -> tuple[str, ...]:
+    """Ids of claims from the words of an option; () where it is not given. Raises FactError for one that names none."""
+    from exafleet.terms.errors import FactError, Problem
+
+    wanted = tuple(one.strip() for one in (only or "").split(",") if one.strip())
+    if only is not None and not wanted:
+        raise FactError(Problem(where="--only", what="names no claim", got=repr(only), allowed="ids, as C06,C19"))
+    return wanted
 
 
 def _written(checked: Checked, form: CheckFormat, language: str, *, to_file: bool) -> str:

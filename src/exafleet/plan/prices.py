@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from exafleet.market.market import Floats, Ints
-from exafleet.plan.books import leaders
+from exafleet.plan.books import budgets, leaders
 from exafleet.plan.build import MEGAWATT
 from exafleet.plan.highs import Linear, Solver
 from exafleet.plan.plan import Binding
@@ -114,12 +114,27 @@ def _binding(p: TwoStage, worth: Floats, first: Floats) -> tuple[Binding, ...]:
     for rule, (unit, axes) in RECOURSE_UNITS.items():
         if rule in blocks and (rule != "resale" or p.build.market.resale_most.any()):
             found += _named(p, rule, blocks[rule], worth, upper, unit, axes)
+    if "cash" in blocks:
+        found += _short_of_cash(p, blocks["cash"], worth)
     blocks = p.build.first_rows.blocks()
     for rule, (unit, axes) in FIRST_UNITS.items():
         if rule in blocks:
             scale = p.build.money if unit == "USD" else 1.0
             found += _named(p, rule, blocks[rule], first / scale, p.first_upper * scale, unit, axes)
     return tuple(sorted(found, key=lambda b: (-b.price * b.limit, b.rule, b.place, b.month)))
+
+
+def _short_of_cash(p: TwoStage, block: Ints, worth: Floats) -> list[Binding]:
+    """Months in which a book's money is used up: what it is worth to be one USD further below for that month.
+
+    Money is carried on, so one USD more in a month is worth the sum of these prices from that month on.
+    """
+    value = np.where(block >= 0, worth[np.maximum(block, 0)], 0.0) / p.build.money
+    price = value - np.append(value[:, 1:], np.zeros((len(value), 1)), axis=1)
+    given = np.where(np.isfinite(held := budgets(p.build.market)), held, 0.0)
+    return [Binding(rule="cash", place=p.build.market.scenario.owners[o].id, month=t, unit="USD",
+                    limit=float(given[o, t]), price=float(price[o, t]))
+            for o, t in np.argwhere((block >= 0) & (price > 1e-6)).tolist()]
 
 
 def _named(p: TwoStage, rule: str, block: Ints, worth: Floats, limit: Floats, unit: str,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 
 from exafleet.plan.carry import Key, Lived, Values
@@ -13,31 +13,36 @@ from exafleet.replay.hindsight import Hindsight
 from exafleet.replay.revising import really
 from exafleet.replay.rolling import sooner
 from exafleet.report.table import Cell, Column, Report, Table
+from exafleet.terms.said import named, said
 
-HINDSIGHT, REPORTED = "hindsight", "as reported"
+HINDSIGHT = "hindsight"
 
 
 def backtest_report(name: str, runs: Sequence[Backtest], meta: dict[str, object]) -> Report:
     """One report of all windows; each has its rows."""
-    return Report(title=f"{name}: backtest", subtitle=_subtitle(runs), summary=tuple(_summary(runs)), cards=(),
-                  tables=(_policies(runs), _orders(runs), _revised(runs), _plans(runs)), meta=dict(meta))
+    told = dict(meta) | {"every": named("backtest", f"every {meta['every']}")} if "every" in meta else dict(meta)
+    return Report(title=said("backtest.title", name=name), subtitle=_subtitle(runs), summary=tuple(_summary(runs)),
+                  cards=(), meta=told,
+                  tables=(_policies(runs), _orders(runs), _revised(runs), _plans(runs)))
 
 
 def _subtitle(runs: Sequence[Backtest]) -> str:
-    days = ", ".join(run.when.days[0].isoformat() for run in runs)
-    return f"planned from {days}; lived until {runs[-1].when.until.isoformat()}" if runs else ""
+    days = [run.when.days[0].isoformat() for run in runs]
+    return said("backtest.subtitle", days=days, until=runs[-1].when.until.isoformat()) if runs else ""
 
 
 def _summary(runs: Sequence[Backtest]) -> Iterator[str]:
     for run in runs:
         if run.unrecorded:
-            yield f"Nothing is recorded of {', '.join(run.unrecorded)}: what is ordered there comes as quoted."
+            yield said("backtest.unrecorded", names=list(run.unrecorded))
             break
     yield from _unrated(runs)
     yield from _left_out(runs)
     reference = runs[0].speeds.reference if runs else REFERENCE
-    yield (f"A useful chip-hour is what one accelerator of {reference} does of the same job in an hour, from Rates; "
-           "chips count at the mean of the jobs.")
+    yield said("backtest.reference", reference=reference)
+    for run in runs:
+        if run.best is not None:
+            yield said("backtest.bound", day=run.when.days[0].isoformat(), bound=run.best.bound)
 
 
 def _left_out(runs: Sequence[Backtest]) -> Iterator[str]:
@@ -46,14 +51,11 @@ def _left_out(runs: Sequence[Backtest]) -> Iterator[str]:
     if scenario is None:
         return
     if scenario.finance:
-        yield (f"Everything is paid in cash: {', '.join(m.id for m in scenario.finance)} left out, because the terms "
-               "of the day each would be signed on are not known.")
+        yield said("backtest.no finance", names=[m.id for m in scenario.finance])
     if scenario.fairness.rule != "none":
-        yield (f"The rule of fairness ({scenario.fairness.rule}) is left out: it has shares of a whole plan's work, "
-               "and here every plan is made again.")
+        yield said("backtest.no fairness", rule=scenario.fairness.rule)
     if scenario.risk.react:
-        yield ("Orders are revised at every plan with what is known by then; no plan counts on the looks of its own "
-               "draws (react), which would foresee them.")
+        yield said("backtest.no looks")
 
 
 def _unrated(runs: Sequence[Backtest]) -> Iterator[str]:
@@ -63,9 +65,8 @@ def _unrated(runs: Sequence[Backtest]) -> Iterator[str]:
         for found in run.unrated:
             days.setdefault((found.job, found.system), set()).update(found.days)
     for (job, system), when in days.items():
-        last = f" to {max(when).isoformat()}" if len(when) > 1 else ""
-        yield (f"How fast {job} runs on {system} could not be reckoned from what was known on {min(when).isoformat()}"
-               f"{last}: plans of those days took it to be of no use.")
+        yield said("backtest.unrated long" if len(when) > 1 else "backtest.unrated", job=job, system=system,
+                   day=min(when).isoformat(), last=max(when).isoformat())
 
 
 def _owners(runs: Sequence[Backtest]) -> list[str]:
@@ -74,27 +75,33 @@ def _owners(runs: Sequence[Backtest]) -> list[str]:
 
 def _policies(runs: Sequence[Backtest]) -> Table:
     owners = _owners(runs)
-    columns = [Column(title="from"), Column(title="policy"), Column(title="cost", kind="money"),
-               Column(title="regret", kind="money"), Column(title="at most", kind="money"),
-               Column(title="hardware", kind="money"),
-               *(Column(title=f"useful chip-hours, {o}", kind="count") for o in owners),
-               *(Column(title=f"chips at the end, {o}", kind="count") for o in owners)]
+    columns = [Column(title=said("backtest.from")), Column(title=said("backtest.policy")),
+               Column(title=said("backtest.cost"), kind="money"), Column(title=said("backtest.regret"), kind="money"),
+               Column(title=said("backtest.at most"), kind="money"),
+               Column(title=said("backtest.hardware"), kind="money"),
+               *(Column(title=said("backtest.useful", owner=o), kind="short") for o in owners),
+               *(Column(title=said("backtest.chips", owner=o), kind="count") for o in owners)]
     rows = tuple(row for run in runs for row in _rows(run, owners))
-    return Table(id="backtest", title="What each policy would have made of it", lead=_lead(runs), rows=rows,
-                 columns=tuple(columns), empty="No policy was lived through.")
+    return Table(id="backtest", title=said("backtest.policies"), lead=_lead(runs), rows=rows,
+                 columns=tuple(columns), empty=said("backtest.policies empty"))
 
 
 def _rows(run: Backtest, owners: Sequence[str]) -> Iterator[tuple[Cell, ...]]:
     start = run.when.days[0].isoformat()
     for life, made in zip(run.lives, run.delivered, strict=True):
-        yield (start, life.policy.name, *_regret(float(life.cost.total), run.best),
+        yield (start, _policy(life.policy.name), *_regret(float(life.cost.total), run.best),
                _part(life.cost.names, life.cost.values), *_compute(made, owners))
     if run.best is not None and run.delivered_best is not None:
-        yield (start, HINDSIGHT, *_regret(float(run.best.cost.total), run.best),
+        yield (start, _policy(HINDSIGHT), *_regret(float(run.best.cost.total), run.best),
                _part(run.best.cost.names, run.best.cost.values), *_compute(run.delivered_best, owners))
     if run.reported is not None:
         spent = sum(run.reported.spent.values())
-        yield (start, REPORTED, None, None, None, spent or None, *_compute(run.reported, owners))
+        yield (start, _policy("reported"), None, None, None, spent or None, *_compute(run.reported, owners))
+
+
+def _policy(name: str) -> str:
+    """A policy, hindsight, or what was reported, in words."""
+    return named("policy", name)
 
 
 def _regret(cost: float, best: Hindsight | None) -> tuple[float, float | None, float | None]:
@@ -116,15 +123,14 @@ def _compute(made: Delivered, owners: Sequence[str]) -> tuple[Cell, ...]:
 def _lead(runs: Sequence[Backtest]) -> str:
     told = [run for run in runs if run.best is not None and run.lives]
     if not told:
-        return "Cost in present value, value of runs and what is left at the end taken off; hindsight was not reached."
+        return said("backtest.lead blind")
     wins: dict[str, int] = {}
     for run in told:
         near = min(run.lives, key=lambda life: float(life.cost.total)).policy.name
         wins[near] = wins.get(near, 0) + 1
-    said = ", ".join(f"{name} ({n} of {len(told)})" if len(told) > 1 else name for name, n in wins.items())
-    return ("Cost in present value, value of runs and what is left at the end taken off; regret against the best found "
-            "with hindsight, and at most (proven) against anything. Hardware: what was spent on it. "
-            f"Nearest to hindsight: {said}.")
+    return said("backtest.lead", nearest=[
+        said("backtest.wins", name=_policy(name), n=n, all=len(told)) if len(told) > 1 else _policy(name)
+        for name, n in wins.items()])
 
 
 def _orders(runs: Sequence[Backtest]) -> Table:
@@ -133,10 +139,13 @@ def _orders(runs: Sequence[Backtest]) -> Table:
     rows = tuple(row for run in runs for life in run.lives for row in _ordered(run, life.policy.name, life.decided))
     if any(run.best is not None for run in runs):
         rows += tuple(row for run in runs if run.best for row in _ordered(run, HINDSIGHT, (run.best.lived.first,)))
-    return Table(id="orders", title="What they ordered", columns=tuple(Column(title=t, kind=k)
-                                                                      for t, k in titles.items()),
-                 rows=rows, wide=True, empty="Nobody ordered anything.",
-                 lead="Orders as placed, and the month their units really came; a dash is after the end.")
+    return Table(id="orders", title=said("backtest.orders"), columns=_columns(titles), rows=rows, wide=True,
+                 empty=said("backtest.orders empty"), lead=said("backtest.orders lead"))
+
+
+def _columns(titles: Mapping[str, str]) -> tuple[Column, ...]:
+    """Columns by the name and the kind of each."""
+    return tuple(Column(title=named("backtest", name), kind=kind) for name, kind in titles.items())
 
 
 def _ordered(run: Backtest, name: str, decided: Sequence[Values]) -> Iterator[tuple[Cell, ...]]:
@@ -146,7 +155,7 @@ def _ordered(run: Backtest, name: str, decided: Sequence[Values]) -> Iterator[tu
                              key=lambda item: (item[0][3], item[0])):
         f, t = offers[str(key[1])], int(key[3])
         came = t + max(int(truth.lead[f, t]) - int(sooner(truth.market)[f, int(key[5])]), 0)
-        yield (run.when.days[0].isoformat(), name, start + t, str(key[1]), str(key[2]), round(units),
+        yield (run.when.days[0].isoformat(), _policy(name), start + t, str(key[1]), str(key[2]), round(units),
                start + came if came < truth.market.months else None)
 
 
@@ -156,11 +165,8 @@ def _revised(runs: Sequence[Backtest]) -> Table:
     rows = tuple(row for run in runs for life in run.lives for row in _changes(run, life.policy.name, life.lived))
     if any(run.best is not None for run in runs):
         rows += tuple(row for run in runs if run.best for row in _changes(run, HINDSIGHT, run.best.lived))
-    return Table(id="revised", title="What became of orders that stood", wide=True, rows=rows,
-                 columns=tuple(Column(title=t, kind=k) for t, k in titles.items()),
-                 empty="Every order stood as it was placed.",
-                 lead="Units cancelled, deferred, or changed into units of another offer, in the month of the plan "
-                      "that decided it, and the month they really came; a dash is after the end, or never.")
+    return Table(id="revised", title=said("backtest.revised"), wide=True, rows=rows, columns=_columns(titles),
+                 empty=said("backtest.revised empty"), lead=said("backtest.revised lead"))
 
 
 def _changes(run: Backtest, name: str, lived: Lived) -> Iterator[tuple[Cell, ...]]:
@@ -175,16 +181,17 @@ def _changes(run: Backtest, name: str, lived: Lived) -> Iterator[tuple[Cell, ...
             order = str(key[2] if key[0] == "revised" else key[1])
             owner = str(key[3]) if key[:2] == ("revised", "order") else orders[order][1].owner
             became, came = _became(run, key, orders[order][0] if order in orders else -1)
-            yield (run.when.days[0].isoformat(), name, start + month, order, owner, round(units), became,
+            yield (run.when.days[0].isoformat(), _policy(name), start + month, order, owner, round(units), became,
                    start + came if came is not None and came < true.months else None)
 
 
 def _became(run: Backtest, key: Key, q: int) -> tuple[str, int | None]:
     """What the units of an order became, and the month index that came in."""
     if key[0] == "keep":
-        return f"deferred by {key[2]} mo", int(run.truth.market.promised[q] + run.truth.slip[q]) + int(key[2])
+        late = int(run.truth.market.promised[q] + run.truth.slip[q]) + int(key[2])
+        return said("backtest.deferred", n=int(key[2])), late
     if key[0] == "cancel" or not key[-4]:
-        return "cancelled", None
+        return said("backtest.cancelled"), None
     found = really(run.truth.market, run.truth.lead,
                    Revision(what=key[1:4], month=int(key[-2]), into=str(key[-4]), option=int(key[-3])))
     return str(key[-4]), found.arrives
@@ -192,11 +199,10 @@ def _became(run: Backtest, key: Key, q: int) -> tuple[str, int | None]:
 
 def _plans(runs: Sequence[Backtest]) -> Table:
     titles = {"from": "text", "policy": "text", "planned on": "text", "expected": "money", "gap": "share"}
-    rows = tuple((run.when.days[0].isoformat(), life.policy.name, day.isoformat(), expected, gap)
+    rows = tuple((run.when.days[0].isoformat(), _policy(life.policy.name), day.isoformat(), expected, gap)
                  for run in runs for life in run.lives
                  for day, expected, gap in zip(run.when.days, life.objective, life.gap, strict=False))
-    return Table(id="plans", title="What each plan expected", rows=rows, wide=True, empty="No plan was made.",
-                 columns=tuple(Column(title=t, kind=k) for t, k in titles.items()),
-                 lead="Cost of the whole window as each plan saw it, what lay behind it included.")
+    return Table(id="plans", title=said("backtest.plans"), rows=rows, wide=True, empty=said("backtest.plans empty"),
+                 columns=_columns(titles), lead=said("backtest.plans lead"))
 
 

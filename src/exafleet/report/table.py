@@ -24,7 +24,7 @@ VERSION = 1
 KINDS = {
     "money": "USD", "power": "W", "energy": "J", "count": "1", "share": "1", "error": "1", "change": "1",
     "points": "1", "month": "YYYY-MM", "tokens": "token", "token_rate": "token/s", "number": "1", "rent": "USD/s",
-    "time": "s", "bytes": "B", "energy_per_token": "J/token",
+    "time": "s", "bytes": "B", "energy_per_token": "J/token", "short": "1",
 }
 
 
@@ -134,9 +134,9 @@ class Report:
         return next(t for t in self.tables if t.id == name)
 
     def footer(self, language: str = ENGLISH) -> list[str]:
-        """What makes the result repeatable, each with its name, in a language."""
+        """What makes the result repeatable, each with its name, in a language; lists are for programs (JSON)."""
         return [f"{say(named('meta', k), language)} {say(v, language) if isinstance(v, str) else v}"
-                for k, v in self.meta.items()]
+                for k, v in self.meta.items() if not isinstance(v, list)]
 
     def as_json(self, language: str = ENGLISH) -> dict[str, Any]:
         """The whole report as plain data, its words in a language."""

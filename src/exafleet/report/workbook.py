@@ -39,6 +39,7 @@ FORMS: dict[str, tuple[str, float, str]] = {
     "time": ("s", 1.0, "#,##0.000"),
     "bytes": ("GB", 1e9, "#,##0.0"),
     "energy_per_token": ("J/token", 1.0, "0.0000"),
+    "short": ("", 1.0, "#,##0"),
 }
 _HEAD = 3            # the row of the column heads, counted from 0
 _WIDEST = 60

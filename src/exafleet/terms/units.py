@@ -113,8 +113,10 @@ def parse(text: str, *dimensions: str) -> Quantity:
         name = "1"
     known = units().get(name)
     if known is None:
+        remedy = "Write a point before the decimals, and commas only between thousands." if name[0] == "," else nearest(
+            name, [n for d in dimensions for n in of_dimension(d)])
         raise UnitError(Problem(what=f'unknown unit "{name}"', got=repr(text), allowed=_allowed(dimensions),
-                                remedy=nearest(name, [n for d in dimensions for n in of_dimension(d)])))
+                                remedy=remedy))
     if known.dimension not in dimensions:
         needs = " or ".join(words(d) for d in dimensions)
         raise UnitError(Problem(what=f'"{name}" is a unit of {words(known.dimension)}, this needs {needs}',

@@ -107,7 +107,18 @@ def test_the_table_for_people(folder: Path) -> None:
     assert code == 0
     assert re.search(r"2024-\S* +nothing", out)
     assert "hindsight" in out
+    assert re.search(r"From 2024-\S* nothing can cost less than -?\$[\d.,]+[MB]? \(proven\)", out)
+    assert "hindsight_bound_usd" not in out, "raw lists are for programs"
+    assert not re.search(r"\n +\d+ *\n", out), "no figure is cut in two"
     assert "Nothing is recorded of h100-dealer" in out
+
+
+def test_the_table_in_chinese(folder: Path) -> None:
+    code, out, _ = run(str(folder), "--until", "2025-03-31", "--policies", "nothing", "--draws", "1", "--lang", "zh")
+    assert code == 0
+    assert all(words in out for words in ("回测", "不下单", "事后最优", "据报道", "有用芯片小时", "已证明"))
+    names = {"Tiny", "lab", "shop", "hgx", "h", "dealer", "gb", "maker"}
+    assert set(re.findall(r"[A-Za-z]+", out)) - names - set(re.findall(r"[A-Za-z]+", str(folder) + HISTORY)) == set()
 
 
 def test_one_month_several_starts_and_no_history() -> None:

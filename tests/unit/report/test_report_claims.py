@@ -23,7 +23,7 @@ from exafleet.report.claims.claimed import QUANTITIES, claimed
 from exafleet.report.claims.document import CLAIM_KEYS, load_claims, names, read_claims
 from exafleet.report.claims.judge import Verdict
 from exafleet.report.claims.page import page
-from exafleet.terms.errors import FactError
+from exafleet.terms.errors import ExafleetError, FactError
 from exafleet.terms.said import catalogue, say
 from exafleet.terms.term import terms
 
@@ -569,3 +569,35 @@ def test_words_by_language_that_make_no_sense_are_told(facts: Facts) -> None:
     for line in (1, 6, 9, 10, 11):
         assert any(s.startswith(f"mine.toml:{line} ") and "not a text, or texts by language" in s for s in said), said
     assert any('two ways are called "a"' in s for s in said)
+
+
+@pytest.mark.parametrize(("said", "quantity", "same"), [
+    ("10.8亿美元", "money", "1.08B USD"), ("约72.65亿元", "money", "about 7.265B CNY"), ("是", "yes or no", "yes"),
+    ("高达7万美元/颗", "price", "up to 70,000 USD/GPU"), ("10万块GPU", "count", "100,000 GPUs"),
+    ("700瓦至1200瓦", "power", "700 W to 1,200 W"), ("不到3个月", "duration", "less than 3 mo"),
+    ("2025年下半年", "date", "2025-H2"), ("7万美元左右", "money", "about 70,000 USD"), ("1.2吉瓦", "power", "1.2 GW"),
+])
+def test_what_is_claimed_can_be_written_in_chinese(said: str, quantity: str, same: str) -> None:
+    one, other = (claimed(text, QUANTITIES[quantity]) for text in (said, same))
+    assert (one.low, one.high, one.slack, one.bound, one.dims) == (
+        other.low, other.high, other.slack, other.bound, other.dims)
+
+
+@pytest.mark.parametrize(("said", "words"), [
+    ("GB200的7万美元", "not a quantity"), ("7万美元和8万美元的", "unknown unit"), ("很多钱", "not a quantity"),
+    ("1,08 BUSD", "Write a point before the decimals"),
+])
+def test_a_figure_with_more_words_than_its_own_is_refused(said: str, words: str) -> None:
+    with pytest.raises(ExafleetError, match=words):
+        claimed(said, QUANTITIES["money"])
+
+
+def test_a_price_is_converted_as_money_is(facts: Facts) -> None:
+    """A rack in yuan against its price in dollars."""
+    answer = one('quantity = "price"\nclaimed = "about 21.8M CNY/rack"\ncompute = { convert = { money = '
+                 '{ fact = "gb200-nvl72.unit_price@2024-05" }, to = "CNY" } }', facts)
+    rate, price = facts.value("cny.fx@2024-12"), facts.value("gb200-nvl72.unit_price@2024-05")
+    assert answer.shown.reading.amount.value == pytest.approx(rate * price)
+    assert say(amount.spoken(2.18e7, answer.shown.reading.amount.dims), "zh") == "2,180万元/机柜"
+    with pytest.raises(FactError, match="only US dollars are converted"):
+        one('quantity = "power"\nclaimed = "1 W"\ncompute = { convert = { money = "1 W", to = "CNY" } }', facts)

@@ -20,15 +20,15 @@ SOURCE = Path(__file__).parents[3] / "src" / "exafleet"
 CALLS = {"said": "", "named": "", "column": "column.", "word": "page."}
 # Groups whose names the program makes at run time: parts of cost, rules, statuses, reasons, ...
 MADE = (
-    "amount.", "change.", "claims.agreement.", "claims.amount.", "claims.axis.", "claims.bound.", "claims.column.",
-    "claims.figure ", "claims.hedge.", "claims.option.", "claims.per.", "claims.reckoned.", "claims.season.",
-    "claims.time.", "claims.unit.", "claims.verdict.", "decision.", "demand.unit.", "explain.note ",
+    "amount.", "backtest.", "change.", "claims.agreement.", "claims.amount.", "claims.axis.", "claims.bound.",
+    "claims.column.", "claims.figure ", "claims.hedge.", "claims.option.", "claims.per.", "claims.reckoned.",
+    "claims.season.", "claims.time.", "claims.unit.", "claims.verdict.", "decision.", "demand.unit.", "explain.note ",
     "explain.stop.", "explain.turn.", "form.",
     "market-table.",
     "operator.", "pass.", "rate.", "step-part.", "step-phase.",
     "finance.", "kind.", "lever.", "lever-unit.", "meta.", "method.", "one-more-unit.", "owning.", "page.", "part.",
-    "picture.", "regret.", "rule.", "sensitivity.changes ", "sensitivity.stays ", "status.", "summary.renting.",
-    "summary.run.", "term.", "way.", "why.",
+    "picture.", "policy.", "regret.", "rule.", "sensitivity.changes ", "sensitivity.stays ", "status.",
+    "summary.renting.", "summary.run.", "term.", "way.", "why.",
 )
 
 

@@ -14,7 +14,7 @@ from itertools import product as every
 
 from exafleet.facts.fact import KINDS, Fact
 from exafleet.terms.calendar import SECONDS_PER_DAY
-from exafleet.terms.said import catalogue, said
+from exafleet.terms.said import catalogue, named, said
 from exafleet.terms.term import term
 from exafleet.terms.units import base_unit, unit
 
@@ -259,4 +259,8 @@ def spoken(value: float, dims: Dims) -> str:
     key = f"claims.amount.{dimension}"
     if key in catalogue():
         return said(key, value=value / unit(_QUOTED[dimension]).to_base if dimension in _QUOTED else value, n=value)
+    powers = {power: base for base, power in dims}
+    if len(dims) == 2 and powers.get(1) in CURRENCIES and -1 in powers:
+        return said("claims.amount.of currency", value=value, currency=named("claims.unit", powers[1]),
+                    of=named("claims.per", powers[-1]))
     return said("claims.amount.other", value=value, unit=unit_of(dims))

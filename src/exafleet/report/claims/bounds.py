@@ -24,6 +24,8 @@ _BEHIND = ((r"\s*(?:左右|上下)", "about"), (r"\s*(?:以上|or more\b)", "at 
 _AFTER = re.compile("|".join(f"(?P<b{i}>{words})" for i, (words, _) in enumerate(_BEHIND)),
                     re.IGNORECASE | re.ASCII)
 _AFTER_FIRST = frozenset("左上以oO")
+_CHINESE = re.compile("|".join((*sorted((word for words, _ in _BEFORE for word in words if not word.isascii()),
+                                        key=len, reverse=True), "左右", "上下", "以上", "以下")))
 
 
 def bound_of(plain: str, start: int, end: int, more: bool, only_about: bool = False) -> str:
@@ -34,6 +36,15 @@ def bound_of(plain: str, start: int, end: int, more: bool, only_about: bool = Fa
         if name and (name == "about" or not only_about):
             return f"{name} "
     return "more than " if more else ""
+
+
+def unbounded(text: str) -> str:
+    """A text without the Chinese words that bound a figure.
+
+    >>> unbounded("约左右")
+    ''
+    """
+    return _CHINESE.sub("", text)
 
 
 def _before(window: str) -> str:

@@ -16,11 +16,15 @@ from datetime import date
 
 from exafleet.report.claims import claimed_words
 from exafleet.report.claims.amount import DAY, PURE, Dims, dims_of, spoken
+from exafleet.report.claims.bounds import unbounded
 from exafleet.terms.calendar import month_end
 from exafleet.terms.errors import ExafleetError, Problem
 from exafleet.terms.units import parse, units
 
 LEAST, MOST = 0.005, 0.10
+_CHINESE = re.compile(r"[\u4e00-\u9fff]")
+_LETTERS = re.compile(r"[^\W_]")
+_YES_NO = {"是": "yes", "否": "no"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,13 +119,26 @@ def claimed(said: object, quantity: Quantity) -> Claimed:
     >>> claimed("2025-03", QUANTITIES["date"]).written
     '2025-03'
     """
-    text = _text(said)
+    text = _in_english(_text(said))
     if quantity.name == "yes or no":
         return _yes(text)
     rest, bound, about = _unbound(text)
     if quantity.dimensions == ("date",):
         return _dates(rest, text, bound, about)
     return _figures(rest, text, bound, about, quantity)
+
+
+def _in_english(text: str) -> str:
+    """A figure in Chinese words, "约10.8亿美元", as it is written here; other text as it stands."""
+    if not _CHINESE.search(text):
+        return text
+    if text in _YES_NO:
+        return _YES_NO[text]
+    from exafleet.report.claims.figures import figures
+
+    found = figures(text)
+    whole = len(found) == 1 and not _LETTERS.search(unbounded(text[:found[0].start] + text[found[0].end:]))
+    return found[0].claimed if whole and found[0].claimed else text
 
 
 def _text(said: object) -> str:

@@ -224,10 +224,10 @@ def _by(given: Mapping[str, Any], asking: Asking) -> Amount:
 
 
 def _convert(given: Mapping[str, Any], asking: Asking) -> Amount:
-    """Money in another currency, at the mean rate of the claim's month."""
+    """Money, or a price, in another currency, at the mean rate of the claim's month."""
     money = evaluate(given["money"], asking)
     currency = given["to"]
-    if money.dims != amount.dims_of("money"):
+    if ("USD", 1) not in money.dims:
         raise amount.Mismatch(f"only US dollars are converted, this is {amount.name(money.dims)}")
     rate = newest(asking.facts, currency.casefold(), "fx", month_of(asking.day))
     if rate is None:
@@ -288,7 +288,8 @@ WORDS: dict[str, Word] = {w.name: w for w in (
     Word(name="by", meaning="one computation for each way the words can be meant; every way is tried", compute=_by,
          takes={"axis": WORD, "of": WAYS}, needs=("axis", "of"),
          example='{ by = { axis = "unit", of = [{ when = "GPU", take = 1 }, { when = "superchip", take = 2 }] } }'),
-    Word(name="convert", meaning="dollars in another currency, at the rate of the claim's month", compute=_convert,
+    Word(name="convert", compute=_convert,
+         meaning="dollars, or a price in dollars, in another currency, at the rate of the claim's month",
          takes={"money": NODE, "to": TEXT}, needs=("money", "to"),
          example='{ convert = { money = "1.08 BUSD", to = "CNY" } }'),
     Word(name="bought", meaning="GPUs that a sum buys of a system", compute=purchase.bought(evaluate),

@@ -26,7 +26,9 @@ def binding(plan: Plan, most: int = 12) -> Table:
     rows: list[tuple[Cell, ...]] = sorted(
         ((named("rule", rule), place, start + min(b.month for b in found), start + max(b.month for b in found),
           len(found), *_more(unit, max(b.limit for b in found), sum(b.price for b in found)))
-         for (rule, place, unit), found in groups.items()), key=lambda r: (-float(r[6] or 0), str(r[0]), str(r[1])))
+         for (rule, place, unit), found in groups.items()
+         if unit != "USD" or sum(b.price for b in found) >= LEAST_WORTH),
+        key=lambda r: (-float(r[6] or 0), str(r[0]), str(r[1])))
     return Table(
         id="binding", title=said("binding.title"), how=said("binding.how"),
         lead=said("binding.lead"), empty=said("binding.empty"),
@@ -45,7 +47,8 @@ def _more(unit: str, limit: float, price: float) -> tuple[str, float]:
 # Which key of the scenario sets the limit of a rule.
 _LIMITS = {"power": "sites.{}.power", "install rate": "sites.{}.install_rate", "supply": "offers.{}.supply",
            "offer total": "offers.{}.total", "queue": "offers.{}.queue.places", "rental": "rentals.{}.most",
-           "reserved rental": "rentals.{}.most", "budget": "owners.{}.budget", "resale": "scenario.resale_most"}
+           "reserved rental": "rentals.{}.most", "budget": "owners.{}.budget", "cash": "owners.{}.budget",
+           "resale": "scenario.resale_most"}
 
 
 def _limits(rule: str, place: str) -> tuple[str, ...]:
@@ -117,7 +120,7 @@ def queue(plan: Plan) -> Table:
 def headline(plan: Plan) -> str:
     """One sentence on the dearest rule; on money where no rule binds but there is not enough of it."""
     table = binding(plan, most=1)
-    if not table.rows:
+    if not table.rows or table.rows[0][0] == named("rule", "cash"):
         return _scarce_money(plan)
     rule, place, *_, more, worth = table.rows[0]
     return said("binding.dearest", rule=rule, place=place, more=more, worth=float(worth or 0))
