@@ -159,14 +159,14 @@ def _report(base: Side, over: Side, d: dict[str, Any], facts: Facts) -> Report:
         title=f"Serving {task.arch.name}: {over.system.name} over {base.system.name}",
         subtitle=f"{task.input_tokens:,} tokens in, {task.output_tokens:,} out; first token within "
                  f"{duration(task.ttft)}, each further one within {duration(task.tpot)}; {facts.told}",
-        summary=_sentences(base, over, d),
+        summary=_sentences(base, d),
         cards=(),
         tables=(_sides_table(d), _curve_table(d), _later_table(d), _pools_table(base, d),
                 _split_table(d), _shapes_table(d), _published_table(base, over, facts)),
     )
 
 
-def _sentences(base: Side, over: Side, d: dict[str, Any]) -> tuple[str, ...]:
+def _sentences(base: Side, d: dict[str, Any]) -> tuple[str, ...]:
     from exafleet.terms.format import significant
 
     point = d["point"]

@@ -189,7 +189,7 @@ def read(facts: Facts, arch: Arch, system: System, words: dict[str, Any]) -> Ask
                  remedy="Give --gpus for the most traffic of a pool, or --rate for the smallest pool of a demand.")
     _formats(told, task, system)
     _positions(told, task)
-    limits = _limits(told, facts, task, system, words)
+    limits = _limits(told, task, system, words)
     price = told.tried(lambda: price_of(facts, system.chip, words["price"]), None)
     told.done()
     kinds = ("aggregated", "disaggregated") if words["mode"] is Mode.both else (words["mode"].value,)
@@ -280,7 +280,7 @@ def _positions(told: Mistakes, task: ServeTask) -> None:
                  remedy="Shorten the prompt or the answer.")
 
 
-def _limits(told: Mistakes, facts: Facts, task: ServeTask, system: System, words: dict[str, Any]) -> ServeLimits:
+def _limits(told: Mistakes, task: ServeTask, system: System, words: dict[str, Any]) -> ServeLimits:
     """Ranges of the axes; an axis no layout of this model on this system can have is told with those it can."""
     from exafleet.ops.collective import reach
     from exafleet.step.serve_layouts import ANY, ServeLimits, layouts

@@ -57,7 +57,7 @@ def chosen(points: Floats, probability: Floats, n: int, tail: float) -> tuple[In
     for stratum, count in ((~worst, n - many), (worst, many)):
         members = np.flatnonzero(stratum)
         if count and len(members):
-            picked = _slices(points[members], bad[members], probability[members], count, keep=bool(members[0] == 0))
+            picked = _slices(bad[members], probability[members], count, keep=bool(members[0] == 0))
             share = _balanced(points[members], probability[members], *picked)
             at += members[picked[0]].tolist()
             weight += share.tolist()
@@ -77,7 +77,7 @@ def _worst(bad: Floats, probability: Floats, tail: float) -> Bools:
     return found
 
 
-def _slices(points: Floats, bad: Floats, probability: Floats, count: int, *, keep: bool) -> tuple[Ints, Floats]:
+def _slices(bad: Floats, probability: Floats, count: int, *, keep: bool) -> tuple[Ints, Floats]:
     """One draw of each of `count` slices by severity, and the slice's probability; the first draw first where kept."""
     order = np.argsort(bad, kind="stable")
     order = order[order != 0] if keep else order

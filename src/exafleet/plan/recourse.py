@@ -75,11 +75,6 @@ class Recourse:
         self._row_duals: Floats = np.zeros((0, len(self._rows)))
         self._solver: Solver | None = None
 
-    @property
-    def slope_first(self) -> Floats:
-        """Cost of the first stage in each draw. [N, Z]"""
-        return self._cost1
-
     def learn(self, n: int, z: Floats) -> None:
         """Duals of draw n at z for the pool, made as if every start were placed by a hair.
 

@@ -109,7 +109,7 @@ def _loosen(p: TwoStage, kinds: tuple[Loosening, ...]) -> str:
     used = found.v[x:]
     activity = p.first @ found.v[:x]
     move = np.bincount(row, weights=sign[column] * used[column], minlength=p.first.shape[0]).astype(np.float64)
-    return " and ".join(_words(p, used, owners, row, column, activity)) + _costs(p, move, found.v[:x])
+    return " and ".join(_words(p, used, owners, activity)) + _costs(p, move, found.v[:x])
 
 
 def _costed(p: TwoStage, x: Floats) -> Floats:
@@ -153,8 +153,8 @@ def _slacks(blocks: dict[str, Ints], kinds: list[Loosening]) -> tuple[Ints, Ints
     return np.concatenate(rows), np.concatenate(columns), np.array(price), owners
 
 
-def _words(p: TwoStage, used: Floats, owners: list[tuple[Loosening, Ints]], row: Ints, column: Ints,
-           activity: Floats) -> list[str]:
+def _words(p: TwoStage, used: Floats, owners: list[tuple[Loosening, Ints]], activity: Floats) -> list[str]:
+    """What is loosened and by how much, one text for each limit, one for each run that ends later."""
     texts: list[str] = []
     late: dict[int, float] = {}
     for i in np.flatnonzero(used > 1e-6):
@@ -188,14 +188,14 @@ def _word(p: TwoStage, rule: str, at: tuple[int, ...], amount: float) -> str:
     if rule == "gang power":
         return f"+{_round_up(amount):g} MW at {scenario.sites[at[1]].id} in {when}"
     if rule == "gang":
-        return f"+{np.ceil(amount - 1e-6):g} units of {market.systems[at[1]]} for {scenario.jobs[at[0]].id} by {when}"
+        return f"+{whole:g} units of {market.systems[at[1]]} for {scenario.jobs[at[0]].id} by {when}"
     if rule == "gang rental":
-        return f"+{np.ceil(amount - 1e-6):g} chips of {scenario.rentals[at[1]].id} in {when}"
+        return f"+{whole:g} chips of {scenario.rentals[at[1]].id} in {when}"
     if rule == "budget":
         return f"+{_round_up(amount * p.build.money / 1e6):g} MUSD for {scenario.owners[at[0]].id} in {when}"
     if rule == "supply":
-        return f"+{np.ceil(amount - 1e-6):g} units a month of {scenario.offers[at[0]].id} in {when}"
-    return f"+{np.ceil(amount - 1e-6):g} units of {scenario.offers[at[0]].id} in all"
+        return f"+{whole:g} units a month of {scenario.offers[at[0]].id} in {when}"
+    return f"+{whole:g} units of {scenario.offers[at[0]].id} in all"
 
 
 def _round_up(amount: float) -> float:

@@ -28,7 +28,7 @@ def report(world: World, rates: Rates, plan: Plan, trace: Trace | None = None,
               money.cash(plan), *([money.funded(plan)] if scenario.finance else []), *sharing.tables(plan),
               worth.binding(plan), worth.one_more(plan), worth.queue(plan)]
     if sensitivity:
-        tables.append(answer.sensitivity(plan, sensitivity))
+        tables.append(answer.sensitivity(sensitivity))
     tables.append(answer.speeds(rates, functools.partial(provenance.of_system, world)))
     if trace is not None:
         tables += [answer.replayed(plan, trace), answer.ledger(plan, trace)]

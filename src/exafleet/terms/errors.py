@@ -67,10 +67,6 @@ class MissingFact(FactError):
     """A number the answer needs is not known as of the date asked; it is never invented."""
 
 
-class ConflictingFacts(FactError):
-    """Two statements that cannot both hold."""
-
-
 class OutOfRange(FactError):
     """A number outside the range its term allows."""
 

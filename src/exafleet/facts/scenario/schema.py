@@ -451,7 +451,6 @@ ARRAYS: Mapping[str, tuple[type[Keys], type]] = {
     "arrived": (ArrivedKeys, records.Arrived),
     "reported": (ReportedKeys, records.Reported),
 }
-TABLES = ("scenario", "sources", "facts", "tables", "risk", "uncertainty", "fairness")
 
 
 def json_schema() -> dict[str, Any]:

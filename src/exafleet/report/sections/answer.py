@@ -52,7 +52,7 @@ def _band(low: float, high: float) -> str:
     return said("amount.band", low=low, high=high)
 
 
-def sensitivity(plan: Plan, found: Sequence[Sensitivity]) -> Table:
+def sensitivity(found: Sequence[Sensitivity]) -> Table:
     """The facts the answer hangs on most, each with its source."""
     rows = tuple((s.key, s.written, s.source, s.elasticity, s.less, s.more, s.changes) for s in found)
     picture = [{"fact": s.key, "less": s.less / 1e6, "more": s.more / 1e6} for s in found]
