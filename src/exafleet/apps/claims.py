@@ -211,6 +211,8 @@ def _text(what: str) -> Text:
     from exafleet.report.claims.texts import of_bytes, of_words
     from exafleet.terms.errors import FactError, Problem
 
+    if not what.strip():
+        raise FactError(Problem(what="there is no text", allowed="a text, a file that holds one, or - for stdin"))
     if what == "-":
         return of_bytes(sys.stdin.buffer.read(), "stdin")
     path = Path(what)

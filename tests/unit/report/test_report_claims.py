@@ -601,3 +601,26 @@ def test_a_price_is_converted_as_money_is(facts: Facts) -> None:
     assert say(amount.spoken(2.18e7, answer.shown.reading.amount.dims), "zh") == "2,180万元/机柜"
     with pytest.raises(FactError, match="only US dollars are converted"):
         one('quantity = "power"\nclaimed = "1 W"\ncompute = { convert = { money = "1 W", to = "CNY" } }', facts)
+
+
+def test_so_many_of_something_cost_a_sum_and_no_price(checked: Checked) -> None:
+    """Two GPUs and 36 superchips are a sum of money; a price is of one."""
+    beside = {part.name: part.judged[0].reading.amount for a in checked.answers for part in a.also}
+    for name in ("two GPUs at the mean price of 2024", "its 36 superchips alone"):
+        found = beside[name]
+        assert found is not None
+        assert amount.dimension_of(found.dims) == "money"
+    assert beside["its 36 superchips alone"].value == pytest.approx(36 * 65e3)
+
+
+def test_every_key_of_the_json_is_documented(checked: Checked) -> None:
+    text = (ROOT / "docs" / "claims.md").read_text(encoding="utf-8")
+    section = text[text.index("## The answer as JSON"):text.index("<!-- words: begin")]
+    told = set(re.findall(r"`([a-z_]+)`", section))
+    data = as_json(checked)
+    claims = data["claims"]
+    keys = {*data, *claims[0], *claims[0]["facts"][0], *(k for c in claims for r in c["readings"] for k in r),
+            *(k for c in claims for p in c["also"] for k in (*p, *p["readings"][0]))}
+    assert keys - told == set()
+    words = {*Verdict, "agrees", "differs", "open", "least", "most", "above", "below", "top"}
+    assert told - keys - words == set(), "told, and not there"

@@ -302,3 +302,16 @@ def test_a_large_text_keeps_every_figure(facts: Facts) -> None:
     found = extract(of_words(one * 2000), facts.subjects)
     assert len(found) == 6000
     assert found[-1].start > 117_000
+
+
+@pytest.mark.parametrize(("words", "wanted"), [
+    ("links of 400 Gb/s", "400 Gb/s"), ("links of 400 Gbps", "400 Gb/s"), ("links of 900 GB/s", "900 GB/s"),
+    ("1.6 Tb/s a port", "1,600 Gb/s"), ("8 TB/s of memory", "8 TB/s"), ("80 GiB of memory", "80 GiB"),
+    ("80gb of memory", "80 GB"), ("512 MiB of cache", "512 MiB"), ("50 MB of cache", "50 MB"),
+    ("3 PB of storage", "3 PB"),
+    ("速率400Gb/s", "400 Gb/s"),
+])
+def test_bits_are_no_bytes_and_kibi_is_no_kilo(words: str, wanted: str, facts: Facts) -> None:
+    (found,) = proposed(words, facts)
+    assert found[2] == wanted
+    assert claimed(found[2], QUANTITIES[found[1]]).low > 0

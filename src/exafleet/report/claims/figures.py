@@ -48,8 +48,14 @@ _EN_UNITS = (
     (r"(?:GW|gigawatts?)\b(?!h)", "power", "GW", 0), (r"(?:MW|megawatts?)\b(?!h)", "power", "MW", 0),
     (r"(?:kW|KW|kilowatts?)\b(?!h)", "power", "kW", 0), (r"(?:W|watts?)\b(?!h)", "power", "W", 0),
     (r"(?:joules?|J)\s*(?:per|/|a)\s*token\b", "energy", "J/token", 0),
-    (r"(?:TB/s|terabytes? (?:per|a) second)", "rate", "TB/s", 0), (r"GB/s\b", "rate", "GB/s", 0),
-    (r"(?:TB|terabytes?)\b", "size", "TB", 0), (r"(?:GB|gigabytes?)\b", "size", "GB", 0),
+    (r"(?:TB/s|[Tt]erabytes? (?:per|a) second)\b", "rate", "TB/s", 0),
+    (r"(?:GB/s|[Gg]igabytes? (?:per|a) second)\b", "rate", "GB/s", 0), (r"MB/s\b", "rate", "MB/s", 0),
+    (r"(?:Tb/s|Tbit/s|Tbps|[Tt]erabits? (?:per|a) second)\b", "rate", "Gb/s", 3),
+    (r"(?:Gb/s|Gbit/s|Gbps|[Gg]igabits? (?:per|a) second)\b", "rate", "Gb/s", 0),
+    *((rf"(?:{unit})\b(?!/s)", "size", unit, 0) for unit in ("TiB", "GiB", "MiB", "KiB")),
+    (r"(?:PB|[Pp]etabytes?)\b", "size", "PB", 0),
+    (r"(?:TB|tb|[Tt]erabytes?)\b(?!/s)", "size", "TB", 0), (r"(?:GB|gb|[Gg]igabytes?)\b(?!/s)", "size", "GB", 0),
+    (r"(?:MB|[Mm]egabytes?)\b(?!/s)", "size", "MB", 0),
     (r"(?:nm|nanometers?|nanometres?)\b", "size", "nm", 0),
     (r"(?:EFLOPS|EFLOP/s|exaflops?)\b", "rate", "EFLOP/s", 0),
     (r"(?:PFLOPS|PFLOP/s|petaflops?)\b", "rate", "PFLOP/s", 0),
@@ -335,8 +341,9 @@ class _Rules:
 
 
 def _rules(lead: str, rules: Sequence[tuple[str, str, str, int]]) -> _Rules:
-    # Watts and bytes are told from words by their case, so only rules without capitals take any case.
-    cased = "|".join(f"(?P<u{i}>{words if 'W' in words else f'(?i:{words})'})" for i, (words, *_) in enumerate(rules))
+    # Watts are told from words, and bytes from bits, by their case; all other rules take any.
+    cased = "|".join(f"(?P<u{i}>{words if 'W' in words or 'B' in words else f'(?i:{words})'})"
+                     for i, (words, *_) in enumerate(rules))
     return _Rules(pattern=re.compile(f"{lead}(?:{cased})", re.ASCII), meant=tuple((q, u, p) for _, q, u, p in rules))
 
 
