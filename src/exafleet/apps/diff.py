@@ -55,7 +55,8 @@ def diff(
     progress = Progress.to_stderr()
     a = opened(first, store=store, progress=progress, where="PLAN_A")
     b = opened(second, store=store, progress=progress, where="PLAN_B", check=functools.partial(_same_question, a))
-    told = _told(a), _told(b)
+    spoken = _language(a, b, lang.value)
+    told = _told(a, spoken), _told(b, spoken)
     _check(*told)
     notes = [*a.notes, *b.notes]
     missing = [x.label for x in (a, b) if x.world is None]
@@ -73,14 +74,20 @@ def diff(
         raise KeyboardInterrupt("the reasons are not finished")
 
 
-def _told(side: Opened) -> Mapping[str, Any]:
-    """The report of a side as plain data, in English where it is made now."""
+def _language(a: Opened, b: Opened, asked: str) -> str:
+    """The language to compare in: that of a side of which only the report is known, else the one asked for."""
+    return next((str(side.report.get("language", asked)) for side in (a, b)
+                 if side.plan is None and side.report is not None), asked)
+
+
+def _told(side: Opened, language: str) -> Mapping[str, Any]:
+    """The report of a side as plain data, in a language where it is made now."""
     if side.plan is None or side.world is None or side.rates is None:
         assert side.report is not None
         return side.report
     from exafleet.report.build import report
 
-    return report(side.world, side.rates, side.plan).as_json()
+    return report(side.world, side.rates, side.plan).as_json(language)
 
 
 def _check(a: Mapping[str, Any], b: Mapping[str, Any]) -> None:

@@ -126,6 +126,24 @@ def test_what_is_no_quantity_reads_as_a_scenario_writes_it(places, tmp_path):
     assert all(row[3] != row[4] or row[5] != row[6] for row in tables["rules"]["rows"])
 
 
+def test_in_chinese_places_and_orders_are_told_in_chinese(places, tmp_path):
+    """The words of both reports, not only those of the comparison."""
+    folder, store = places
+    shutil.copytree(folder / "dear", tmp_path / "kept")
+    toml = tmp_path / "kept" / "scenario.toml"
+    text = toml.read_text(encoding="utf-8")
+    toml.write_text(text.replace('cancel = "40 %"', 'cancel = "100 %"'), encoding="utf-8")
+    done = run("diff", "1", tmp_path / "kept", "--store", store, "--no-why", "--format", "json", "--lang", "zh")
+    assert done.exit_code == 0, done.stderr
+    tables = json.loads(done.stdout)["tables"]
+    told = [str(cell) for name in ("others", "rules", "money", "orders") for row in tables[name]["rows"] for cell in row]
+    assert "shop至lab" in told, "the place of a rule"
+    assert tables["others"]["rows"], "an open order is kept in one plan and cancelled in the other"
+    names = {"lab", "shop", "north", "south", "hgx", "gb", "nvl", "h", "ordered", "gpu", "list", "dealer", "maker", "base"}
+    words = {word for cell in told for word in re.findall(r"[A-Za-z]+", cell)}
+    assert words - names - {"GPU", "MW", "kW"} == set()
+
+
 def test_a_plan_does_not_differ_from_itself(places):
     folder, store = places
     for other in (TINY, "last", folder / "a.json"):
