@@ -136,10 +136,12 @@ def test_in_chinese_places_and_orders_are_told_in_chinese(places, tmp_path):
     done = run("diff", "1", tmp_path / "kept", "--store", store, "--no-why", "--format", "json", "--lang", "zh")
     assert done.exit_code == 0, done.stderr
     tables = json.loads(done.stdout)["tables"]
-    told = [str(cell) for name in ("others", "rules", "money", "orders") for row in tables[name]["rows"] for cell in row]
+    told = [str(cell) for name in ("others", "rules", "money", "orders") for row in tables[name]["rows"]
+            for cell in row]
     assert "shop至lab" in told, "the place of a rule"
     assert tables["others"]["rows"], "an open order is kept in one plan and cancelled in the other"
-    names = {"lab", "shop", "north", "south", "hgx", "gb", "nvl", "h", "ordered", "gpu", "list", "dealer", "maker", "base"}
+    names = {"lab", "shop", "north", "south", "hgx", "gb", "nvl", "h", "ordered", "gpu", "list", "dealer", "maker",
+             "base"}
     words = {word for cell in told for word in re.findall(r"[A-Za-z]+", cell)}
     assert words - names - {"GPU", "MW", "kW"} == set()
 
