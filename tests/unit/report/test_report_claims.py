@@ -17,7 +17,7 @@ from exafleet.apps.inputs import facts_as_of
 from exafleet.facts.catalogue import Facts
 from exafleet.facts.scenario.document import parse_text
 from exafleet.facts.scenario.tables import Folder
-from exafleet.report.claims import amount, vocabulary
+from exafleet.report.claims import amount, claimed_words, vocabulary
 from exafleet.report.claims.answer import Checked, as_json, because, check, report, used
 from exafleet.report.claims.claimed import QUANTITIES, claimed
 from exafleet.report.claims.document import CLAIM_KEYS, load_claims, names, read_claims
@@ -26,6 +26,7 @@ from exafleet.report.claims.page import page
 from exafleet.terms.errors import ExafleetError, FactError
 from exafleet.terms.said import catalogue, say
 from exafleet.terms.term import terms
+from exafleet.terms.units import parse, units
 
 NAME = "gb200-2024-12"
 ROOT = Path(__file__).resolve().parents[3]
@@ -189,6 +190,17 @@ def test_what_is_claimed_is_said_in_chinese_with_every_digit(said: object, quant
 def test_figures_are_spoken_in_units_that_people_use(value: float, dimension: str, english: str, chinese: str) -> None:
     found = amount.spoken(value, amount.dims_of(dimension))
     assert (str(found), say(found, "zh")) == (english, chinese)
+
+
+def test_a_figure_in_every_unit_is_said_and_means_the_same() -> None:
+    """No unit of the list is one that a claim could not be written in; what is said can be read again."""
+    for name, known in units().items():
+        if known.dimension in ("date", "fx"):
+            continue
+        found = claimed_words.figure(parse(f"2.5 {name}", known.dimension))
+        assert say(found, "zh").strip()
+        if re.fullmatch(r"[\d.,]+ \S+", found) and found.split(" ")[1] in units():
+            assert parse(str(found), known.dimension).value == pytest.approx(2.5 * known.to_base), (name, found)
 
 
 def test_every_term_of_the_claims_has_chinese_words() -> None:
@@ -624,3 +636,12 @@ def test_every_key_of_the_json_is_documented(checked: Checked) -> None:
     assert keys - told == set()
     words = {*Verdict, "agrees", "differs", "open", "least", "most", "above", "below", "top"}
     assert told - keys - words == set(), "told, and not there"
+
+
+def test_what_is_written_out_is_not_said_to_be_beyond_computing(facts: Facts) -> None:
+    text = ('title = "t"\nas_of = 2024-12-19\n[[claims]]\nid = "A"\ntext = "a"\nsubject = "gb200-nvl72"\n'
+            'quantity = "count"\nclaimed = 3\ncompute = %s\n')
+    written, missing = (report(claims_of(text % compute, facts)).table("steps-A") for compute in (
+        "3", '{ counted = { number = { fact = "rubin-ultra.chips_online" }, unit = "GPU" } }'))
+    assert written.empty == "It is written out: there is nothing to compute."
+    assert missing.empty == "Nothing could be computed."

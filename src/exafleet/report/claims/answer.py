@@ -352,7 +352,7 @@ def _steps_table(answer: Answer) -> Table:
     chosen = reading(answer.shown)
     return Table(id=f"steps-{answer.claim.id}", title=said("claims.computation of", id=answer.claim.id),
                  columns=_columns("step"), rows=tuple((s,) for s in answer.shown.reading.steps),
-                 empty=said("claims.no steps"),
+                 empty=said("claims.no steps" if answer.shown.reading.amount is None else "claims.no steps needed"),
                  lead=said("claims.steps lead of", way=chosen) if chosen else said("claims.steps lead"))
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import reduce
 
 from exafleet.terms.said import Said, catalogue, named, said
-from exafleet.terms.units import Quantity, unit
+from exafleet.terms.units import Quantity, base_unit, unit, units
 
 _SCALED = re.compile(r"[kMB](?=USD)")
 _YES = {"yes": "claims.yes", "no": "claims.no"}
@@ -23,7 +23,8 @@ def yes(text: str) -> str:
 
 def figure(found: Quantity) -> Said:
     """A figure in the unit it was written in; money in whole dollars, euros or yuan."""
-    name = _SCALED.sub("", found.unit)
+    wanted = (_SCALED.sub("", found.unit), base_unit(found.dimension), found.unit)
+    name = next(one for one in wanted if one in units())
     value = found.value / unit(name).to_base
     if name == "1":
         return said("claims.figure", value=value)
