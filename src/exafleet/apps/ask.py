@@ -112,10 +112,17 @@ def _frontier(asked: Asked) -> list[Table]:
     return [answers.frontier(points(asked.ground, WEIGHTS, asked.by))]
 
 
+def _foresight(asked: Asked) -> list[Table]:
+    from exafleet.report.sections import answers
+    from exafleet.sweep.answers.foresight import foresight as lived
+
+    return [answers.foresight(lived(asked.ground, asked.by, asked.more.get("every", 0)))]
+
+
 Question = Callable[[Asked], "list[Table]"]
 QUESTIONS: dict[str, Question] = {
     "earlier": _earlier, "power": _power, "wait": _wait, "own": _own, "information": _information, "regret": _regret,
-    "break-even": _break_even, "frontier": _frontier,
+    "break-even": _break_even, "frontier": _frontier, "foresight": _foresight,
 }
 FRESH = 50
 
@@ -297,3 +304,22 @@ def frontier(scenario: Scenario, as_of: AsOf = None, draws: Draws = None, fresh:
       exafleet ask frontier examples/startup-64-h100
     """
     _ask("frontier", scenario, as_of, draws, fresh, seed, gap, workers, cluster, form, lang)
+
+
+@app.command()
+def foresight(
+    scenario: Scenario,
+    every: Annotated[int | None, typer.Option("--every", min=1, max=120, metavar="MONTHS", help=(
+        "Months between two plans. Default: the scenario's react, else 3."))] = None,
+    as_of: AsOf = None, draws: Draws = None, fresh: Fresh = 20, seed: Seed = None, gap: Gap = 0.5,
+    workers: Workers = 1, cluster: Cluster = None, form: Form = Format.table, lang: Lang = Language.en,
+) -> None:
+    """By how much is the plan flattered, because each of its draws knows its own future?
+
+    The same first decisions are lived through fresh futures and planned again as time passes.
+
+    \b
+    Example:
+      exafleet ask foresight examples/university-one-node
+    """
+    _ask("foresight", scenario, as_of, draws, fresh, seed, gap, workers, cluster, form, lang, every=every or 0)

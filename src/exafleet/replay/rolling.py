@@ -40,14 +40,14 @@ from exafleet.plan.carry import (
 )
 from exafleet.plan.gangs import settled_gangs, whole_gangs
 from exafleet.plan.highs import Linear, Solver, Stop
-from exafleet.plan.plan import PARTS
+from exafleet.plan.plan import PARTS, Plan
 from exafleet.plan.policies import Policy, Wish
 from exafleet.plan.read import WHOLE
 from exafleet.plan.relax import no_plan
 from exafleet.plan.revised import Revision
 from exafleet.plan.sets import Sets, sets
 from exafleet.plan.solve import choose
-from exafleet.plan.twostage import TwoStage
+from exafleet.plan.twostage import TwoStage, two_stage
 from exafleet.replay.revising import believed, decided, lived_until, may_revise, really, what_came
 from exafleet.terms.parts import Parts
 
@@ -140,10 +140,11 @@ class Settings:
 
 
 def roll(policy: Policy, known: Known, truth: Truth, dates: Sequence[int], settings: Settings | None = None,
-         said: Said | None = None) -> Life:
+         said: Said | None = None, begin: tuple[Values, float, float] | None = None) -> Life:
     """Live one policy through, re-planning at each date (month indices, the first is 0).
 
-    said   told (policy, periods done, periods in all) before each period
+    said    told (policy, periods done, periods in all) before each period
+    begin   decisions of the first date where a plan was made already, what it expects [USD], and its gap
 
     Stopped, or at Ctrl-C, the periods finished so far come back.
     """
@@ -156,7 +157,7 @@ def roll(policy: Policy, known: Known, truth: Truth, dates: Sequence[int], setti
             if said is not None:
                 said(policy.name, k, len(dates))
             view = known(k, min(truth.market.months, now + (policy.window or truth.market.months)))
-            values, expected, left = decide(view, lived, policy, asked, values)
+            values, expected, left = begin if begin and not k else decide(view, lived, policy, asked, values)
             if asked.stop is not None and asked.stop():
                 break
             lived = live(view, truth, lived, values, end)
@@ -209,6 +210,15 @@ def decide(view: View, lived: Lived, policy: Policy, asked: Settings,
     money = p.build.money
     gap = (answer.value - answer.bound) / abs(answer.value) if answer.value else 0.0
     return names.values(x, range(view.market.months)), answer.value * money, gap
+
+
+def decided_by(plan: Plan, rates: Rates) -> Values:
+    """The decisions of a plan made once, by name, as a rolling plan would have taken them on its first day."""
+    draws = plan.draws
+    names = first_names(two_stage(plan.market, draws, sets(plan.market, rates, draws)).build)
+    found = names.values(plan.first, range(plan.market.months))
+    return {("revised", "open", key[1], 0, key[2], key[3], 0, 0) if key[0] == "change" else key: units
+            for key, units in found.items()}
 
 
 def _never() -> bool:

@@ -13,7 +13,8 @@ RUN = CliRunner()
 FEW = ["--draws", "2", "--fresh", "3", "--gap", "5"]
 
 
-@pytest.mark.parametrize("question", ["earlier", "own", "regret", "information", "frontier", "break-even"])
+@pytest.mark.parametrize("question", ["earlier", "own", "regret", "information", "frontier", "break-even",
+                                      "foresight"])
 def test_every_question_has_an_answer_in_both_languages(question: str) -> None:
     said = RUN.invoke(app, ["ask", question, str(TINY), *FEW, "--format", "json"])
     assert said.exit_code == 0, said.output

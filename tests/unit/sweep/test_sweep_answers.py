@@ -11,6 +11,7 @@ from exafleet.market.futures import draw
 from exafleet.plan.evaluate import evaluate
 from exafleet.sweep.answers.choices import decide, free, naive
 from exafleet.sweep.answers.earlier import earlier, power, with_power
+from exafleet.sweep.answers.foresight import foresight
 from exafleet.sweep.answers.frontier import frontier
 from exafleet.sweep.answers.ground import Ground, Means, judged, mean_of, neutral, planned, unseen
 from exafleet.sweep.answers.information import information
@@ -200,3 +201,36 @@ def test_a_megawatt_from_a_month_on_is_at_least_what_a_little_more_power_saves(a
     before = evaluate(plan.market, short.rates, plan, short.draws)
     assert before.mean - kept.mean == pytest.approx(worth[s].onward[0] * watts / 1e6, rel=0.05, abs=1.0)
     assert (np.diff(worth[s].onward) <= 1e-9).all()
+
+
+# ----------------------------------------------------------------------------------------------------------- foresight
+def test_looks_never_cost_more_than_standing_by_the_plan_and_every_difference_adds_up(asked: Ground) -> None:
+    found = foresight(replace(asked, fresh=asked.fresh.take(np.arange(4))), every=3)
+    assert found.draws == 3
+    assert found.looks.value <= found.stands.value + 1e-6 * abs(found.stands.value)
+    assert found.flattered.value == pytest.approx(found.lived.value - found.looks.value)
+    assert found.units.value == pytest.approx(found.whole.value - found.stands.value)
+    assert found.planning.value == pytest.approx(found.whole.value - found.lived.value)
+
+
+def test_where_nothing_is_uncertain_foresight_flatters_nothing(asked: Ground) -> None:
+    """Every draw is what is quoted: a life that plans again costs what the plan expects, up to gaps and whole units."""
+    market, scenario = asked.market, asked.market.scenario
+    sure = replace(scenario, uncertainty=replace(
+        scenario.uncertainty, demand_volatility=0.0, failure_spread=0.0))
+    certain = replace(market, scenario=sure, lead=np.repeat(market.lead[:, 1:2], 3, axis=1),
+                      slip=np.repeat(market.slip[:, 1:2], 3, axis=1))
+    rates = replace(asked.rates, low=asked.rates.work_per_s, high=asked.rates.work_per_s)
+    found = foresight(Ground(market=certain, rates=rates, draws=asked.draws.take([0, 1]), gap=GAP,
+                             fresh=asked.fresh.take(np.arange(3))), every=4)
+    assert found.stands.error == pytest.approx(0.0, abs=1.0)
+    near = slack(found.expected) + 1e-3 * abs(found.expected)
+    assert found.stands.value <= found.expected + near, "what the plan prints has whole units"
+    assert found.expected <= found.whole.value + near
+    assert abs(found.flattered.value - found.units.value) <= near, "nothing but whole units"
+
+
+def test_a_life_is_the_same_from_one_process_and_from_two(asked: Ground) -> None:
+    few = replace(asked, fresh=asked.fresh.take(np.arange(3)))
+    one, two = (foresight(few, Means(workers=n), every=4) for n in (1, 2))
+    assert repr(one) == repr(two)

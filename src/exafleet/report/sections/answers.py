@@ -10,12 +10,16 @@ from exafleet.plan.plan import Plan
 from exafleet.report import charts
 from exafleet.report.table import Cell, Table, column
 from exafleet.sweep.answers.earlier import Earlier, Power
+from exafleet.sweep.answers.foresight import Foresight
 from exafleet.sweep.answers.frontier import Point
+from exafleet.sweep.answers.ground import Mean
 from exafleet.sweep.answers.information import Information
 from exafleet.sweep.answers.regret import Rival
 from exafleet.sweep.answers.turning import Turn
 from exafleet.sweep.answers.waiting import Waiting
 from exafleet.terms.said import named, said
+
+CENT = 0.01   # smaller sums are the solver's tolerance
 
 
 def earlier(plan: Plan, found: Sequence[Earlier]) -> Table:
@@ -126,6 +130,23 @@ def information(found: Information) -> Table:
         lead=said("information.lead", low=found.perfect[0], high=found.perfect[1], stochastic=found.fresh.value,
                   error=_error(found.fresh.error)),
         columns=(column("what"), column("mean", "money"), column("at least", "money")), rows=rows)
+
+
+def foresight(found: Foresight) -> Table:
+    """What the same first decisions cost when each draw foresees itself, and when they are lived."""
+    def row(text: str, value: Mean) -> tuple[Cell, ...]:
+        return text, value.value if abs(value.value) >= CENT else 0.0, _known(value.error)
+
+    n = found.every
+    rows = ((said("foresight.expected"), found.expected, None), row(said("foresight.stands"), found.stands),
+            row(said("foresight.looks", n=n), found.looks), row(said("foresight.whole"), found.whole),
+            row(said("foresight.lived", n=n), found.lived), row(said("foresight.flattered"), found.flattered),
+            row(said("foresight.units"), found.units), row(said("foresight.planning"), found.planning))
+    return Table(
+        id="foresight", title=said("foresight.title"), empty=said("foresight.empty"), rows=rows,
+        lead=said("foresight.lead", n=found.every, draws=found.draws, lived=found.lived.value, looks=found.looks.value,
+                  flattered=found.flattered.value, error=_error(found.flattered.error)),
+        columns=(column("what"), column("mean", "money"), column("standard error", "money")))
 
 
 def frontier(found: Sequence[Point]) -> Table:
