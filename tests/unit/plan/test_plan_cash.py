@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from exafleet.market.draws import draw
+from exafleet.market.futures import draw
 from exafleet.market.market import market
 from exafleet.plan.evaluate import evaluate
 from exafleet.plan.solve import solve_market
