@@ -37,10 +37,15 @@ class Ledger:
     cash: Entries = field(default_factory=Entries)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Build:
     """Everything a rule may look at or add to.
 
+    job_owner  position of each job's owner                                                               [J]
+    peak       largest demand of each job, above zero: what its columns are shares of                     [J]
+    money      one solver unit of money                                                                   [USD]
+    x, y       columns of the first stage and of the recourse; first_rows, rows: their rows
+    first, recourse, couple_all   entries of A, of W, and of T that are the same in every draw
     couple[n]  the first stage in the rows of draw n only
     caps       upper bounds of recourse columns that differ by draw: (columns, [N, columns])
     revised    orders revised when the plan is made again; None in a plan that is made once
@@ -48,6 +53,7 @@ class Build:
     dear       what those columns cost there in each draw over what they cost as quoted: (columns, [N, columns])
     links      (column, first, factor): y[column] <= factor x[first], in every draw
     fixed      (column, first, factor): y[column] = sum of factor x[first], in the base draw only
+    shifts     what is added to both bounds of rows: (rows, [N, rows])
     """
 
     market: Market
@@ -59,29 +65,29 @@ class Build:
     lending: Lending
     grants: Grants
     passing: Passing
+    later: Later
+    sizes: Sizes
+    swap: Swaps
+    funds: Funding
     peak: Floats
     money: float
     x: Members
     y: Members
-    first_rows: Members
-    rows: Members
-    first: Entries
-    recourse: Entries
-    couple_all: Entries
     couple: tuple[Entries, ...]
-    links: list[tuple[Ints, Ints, Floats]]
-    shifts: list[tuple[Ints, Floats]]
-    fixed: list[tuple[Ints, Ints, Floats]]
-    ledger: Ledger
-    first_ledger: Ledger
     draw_ledger: tuple[Ledger, ...]
-    constants: dict[str, Floats]
-    later: Later
     caps: list[tuple[Ints, Floats]]
-    sizes: Sizes
-    swap: Swaps
-    funds: Funding
     revised: Revised | None = None
+    first_rows: Members = field(default_factory=Members)
+    rows: Members = field(default_factory=Members)
+    first: Entries = field(default_factory=Entries)
+    recourse: Entries = field(default_factory=Entries)
+    couple_all: Entries = field(default_factory=Entries)
+    links: list[tuple[Ints, Ints, Floats]] = field(default_factory=list)
+    shifts: list[tuple[Ints, Floats]] = field(default_factory=list)
+    fixed: list[tuple[Ints, Ints, Floats]] = field(default_factory=list)
+    ledger: Ledger = field(default_factory=Ledger)
+    first_ledger: Ledger = field(default_factory=Ledger)
+    constants: dict[str, Floats] = field(default_factory=dict)
     drawn: Ledger = field(default_factory=Ledger)
     dear: list[tuple[Ints, Floats]] = field(default_factory=list)
 
@@ -118,16 +124,17 @@ def build(market: Market, draws: Draws, sets: Sets) -> Build:
     x.add("financed", np.ones(len(funds.order), dtype=bool), upper=orders.most[funds.order])
     decided = later(market, draws, orders, sets.holder_owner, sets.holder_system)
     # Twice what there can be: a bound that bound would take part in what one more unit is worth.
-    acts = _recourse_columns(y, market, sets, owner, 2.0 * most_units(market, orders, swap, decided) + 1.0)
+    _stock_columns(y, market, sets, 2.0 * most_units(market, orders, swap, decided) + 1.0)
+    acts = _use_columns(y, market, sets, owner)
     caps = add_columns(y, market, draws, orders, decided)
     recourse_columns(y, market, passes)
     agreed = lending(market)
     given = _grant_columns(y, market, agreed, acts)
-    peak = np.maximum(market.demand.max(axis=1, initial=0.0), 1e-300)
     return Build(
-        market, draws, sets, orders, owner, acts, agreed, given, passes, peak, _money(market), x, y, Members(),
-        Members(), Entries(), Entries(), Entries(), tuple(Entries() for _ in range(draws.count)), [], [], [],
-        Ledger(), Ledger(), tuple(Ledger() for _ in range(draws.count)), {}, decided, caps, grouped, swap, funds)
+        market=market, draws=draws, sets=sets, book=orders, job_owner=owner, acts=acts, lending=agreed, grants=given,
+        passing=passes, later=decided, sizes=grouped, swap=swap, funds=funds, caps=caps, x=x, y=y,
+        peak=np.maximum(market.demand.max(axis=1, initial=0.0), 1e-300), money=_money(market),
+        couple=tuple(Entries() for _ in range(draws.count)), draw_ledger=tuple(Ledger() for _ in range(draws.count)))
 
 
 def _money(market: Market) -> float:
@@ -140,6 +147,7 @@ def _money(market: Market) -> float:
 
 
 def _first_columns(x: Members, market: Market, sets: Sets, orders: Book) -> None:
+    """Orders and their tiers, open orders kept or cancelled, contracts, starts, and sums that rules speak of."""
     scenario, months = market.scenario, market.months
     x.add("order", np.ones(len(orders.offer), dtype=bool), upper=orders.most, integer=True)
     x.add("tier", orders.tier > 0, upper=1.0, integer=True)
@@ -210,7 +218,8 @@ def most_units(market: Market, orders: Book, swap: Swaps, decided: Later) -> Flo
     return np.asarray(most + (sources(market, slots=True) * most[:, None]).sum(axis=0))
 
 
-def _recourse_columns(y: Members, market: Market, sets: Sets, job_owner: Ints, all_units: Floats) -> Activities:
+def _stock_columns(y: Members, market: Market, sets: Sets, all_units: Floats) -> None:
+    """Units by where they are and what becomes of them, and rentals used beyond what is paid for. all_units [O, K]"""
     months, holders = market.months, len(sets.holder_owner)
     always = np.ones(months, dtype=bool)
     held = np.zeros((len(market.scenario.owners), len(market.systems)), dtype=bool)
@@ -236,6 +245,11 @@ def _recourse_columns(y: Members, market: Market, sets: Sets, job_owner: Ints, a
     comes = np.arange(months)[None, :] + away[:, None]
     to, what = sets.holder_site[sets.lane_to][:, None], sets.lane_system[:, None]
     y.add("moved", (comes < months) & ~banned[to, what, np.minimum(comes, months - 1)])
+
+
+def _use_columns(y: Members, market: Market, sets: Sets, job_owner: Ints) -> Activities:
+    """Units in use, what jobs lack, what runs have done, and money in hand."""
+    months, holders = market.months, len(sets.holder_owner)
     open_to_use = _usable(market, holders)
     use = y.add("use", open_to_use[sets.pair_place])
     run = y.add("run", begins(market, sets)[sets.gang_option] & open_to_use[sets.gang_place])
@@ -248,8 +262,8 @@ def _recourse_columns(y: Members, market: Market, sets: Sets, job_owner: Ints, a
     y.add("missing", runs)
     y.add("absent", _absent(market, sets, job_owner, run))
     limited = np.asarray(np.isfinite(budgets(market)).any(axis=1))
-    y.add("in hand", limited[:, None] & always)
-    y.add("overdraft", limited[:, None] & always)
+    for name in ("in hand", "overdraft"):
+        y.add(name, limited[:, None] & np.ones(months, dtype=bool))
     job = np.concatenate([sets.pair_job, sets.option_job[sets.gang_option]])
     place = np.concatenate([sets.pair_place, sets.gang_place])
     owner = job_owner[job]

@@ -28,7 +28,7 @@ from exafleet.plan.money import costs
 from exafleet.plan.policies import Wish
 from exafleet.plan.revised import Revision, revision_costs, revisions, with_revisions
 from exafleet.plan.rules import RULES, Rule
-from exafleet.plan.sets import Index, Sets, _running, _spots
+from exafleet.plan.sets import Index, Sets, running, spots_of
 from exafleet.plan.twostage import TwoStage, assemble
 
 Key = tuple[str | int, ...]
@@ -486,9 +486,9 @@ def ways(market: Market, rates: Rates, found: Sets, placed: Iterable[Placed],
             continue
         k, site = index.system[run.system], index.site.get(run.place, -1)
         rental = rentals.get(run.place, -1) if site < 0 else -1
-        places = tuple(spot.place for spot in _spots(market, index, holders, job)
+        places = tuple(spot.place for spot in spots_of(market, index, holders, job)
                        if (spot.system, spot.site, spot.rental) == (k, site, rental))
-        sizes, work, power = _running(market, rates, job, k)
+        sizes, work, power = running(market, rates, job, k)
         if places and len(sizes):
             z = int(np.argmin(np.abs(sizes - run.chips)))
             each = market.chips[k] / sizes[z]

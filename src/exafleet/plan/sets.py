@@ -185,7 +185,7 @@ def _uses(market: Market, rates: Rates, index: Index, holders: Ints, reach: Floa
     found = Found([], [], [], [], [])
     for j, job in enumerate(market.scenario.jobs):
         before = len(found.pairs) + len(found.options)
-        spots = _spots(market, index, holders, job)
+        spots = spots_of(market, index, holders, job)
         if isinstance(job, TrainJob):
             _train(found, market, rates, index, (j, job), spots, reach)
         else:
@@ -216,7 +216,7 @@ def _named(prefix: str, names: tuple[str, ...], columns: Floats) -> dict[str, In
     return {f"{prefix}_{name}": columns[i].astype(np.int64) for i, name in enumerate(names)}
 
 
-def _spots(market: Market, index: Index, holders: Ints, job: Job) -> list[Spot]:
+def spots_of(market: Market, index: Index, holders: Ints, job: Job) -> list[Spot]:
     """Where the job's owner may use units: its own holders, those lent to it, rentals."""
     owner = index.owner[job.owner]
     lent = lends(market)[:, owner]
@@ -231,7 +231,7 @@ def _spots(market: Market, index: Index, holders: Ints, job: Job) -> list[Spot]:
     return spots
 
 
-def _running(market: Market, rates: Rates, job: Job, k: int) -> tuple[Floats, Floats, Floats]:
+def running(market: Market, rates: Rates, job: Job, k: int) -> tuple[Floats, Floats, Floats]:
     """Sizes, work per second and IT power of a job on a system, only where it runs. [z] each"""
     if job.id not in rates.jobs or market.systems[k] not in rates.systems:
         return np.zeros(0), np.zeros(0), np.zeros(0)
@@ -243,7 +243,7 @@ def _running(market: Market, rates: Rates, job: Job, k: int) -> tuple[Floats, Fl
 def _pairs(found: Found, market: Market, rates: Rates, which: tuple[int, Job], spots: list[Spot]) -> None:
     """Serving and research use the size with the most work per chip; fractions of a replica are allowed."""
     for spot in spots:
-        sizes, work, power = _running(market, rates, which[1], spot.system)
+        sizes, work, power = running(market, rates, which[1], spot.system)
         if len(sizes):
             best = int(np.argmax(work / sizes))
             each = market.chips[spot.system] / sizes[best]
@@ -259,7 +259,7 @@ def _train(found: Found, market: Market, rates: Rates, index: Index, which: tupl
     for spot in spots:
         groups.setdefault((spot.site, spot.system, spot.rental), []).append(spot.place)
     for (site, k, rental), places in groups.items():
-        sizes, work, power = _running(market, rates, job, k)
+        sizes, work, power = running(market, rates, job, k)
         work = work * (market.scenario.rentals[rental].useful if rental >= 0 else 1.0)
         need = np.maximum(np.ceil(job.tokens / work / MEAN_MONTH - 1e-9), 1.0)
         for z in _worth_trying(job, sizes, need):
@@ -314,7 +314,7 @@ def _never(market: Market, rates: Rates, job: Job, spots: list[Spot]) -> str:
         return said("note.no system", job=job.id, owner=job.owner)
     reasons = []
     for k in dict.fromkeys(spot.system for spot in spots):
-        runs = len(_running(market, rates, job, k)[0]) > 0
+        runs = len(running(market, rates, job, k)[0]) > 0
         why = said("note.never enough") if runs else _reason(rates, job.id, market.systems[k])
         reasons.append(said("note.reason", system=market.systems[k], why=why))
     return said("note.never runs", job=job.id, reasons=reasons)
