@@ -352,7 +352,8 @@ def _past(rows: Members, months: int, now: int, names: tuple[str, ...] = ()) -> 
 _LIMITS = ("supply", "allocation", "allocation share", "gang", "gang rental", "gang power", "required run", "budget",
            "reserved rental")
 # Limits that what was decided before uses up.
-_USED_UP = ("supply", "offer total", "allocation", "allocation share", "reserved rental", "tier most", "order most")
+_USED_UP = ("supply", "offer total", "allocation", "allocation share", "reserved rental", "tier most", "order most",
+            "changed open orders")
 # Of these a run that has begun is no longer asked.
 _ASKED_OF_RUNS = ("gang", "gang rental", "gang power", "required run")
 

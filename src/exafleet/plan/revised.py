@@ -158,11 +158,17 @@ def _no_more_than_there_is(b: Build, r: Revised, column: Ints) -> None:
         if row.size:
             b.first.put(np.where(orders_passed >= 0, row[orders_passed, 0], -1), passing, 1.0)
     ways = sorted({(q, i) for q, i in zip(r.open_order.tolist(), r.option.tolist(), strict=True) if i >= 0})
-    limit = [np.floor(r.share[(r.open_order == q) & (r.option == i)][0] * orders[q].units + 1e-9) for q, i in ways]
+    limit = [np.floor(_newest(r, q, i) * orders[q].units + 1e-9) for q, i in ways]
     row = b.first_rows.add("changed open orders", np.ones(len(ways), dtype=bool), lower=-np.inf,
                            upper=np.array(limit, dtype=np.float64))
     for at, (q, i) in enumerate(ways):
         b.first.put(np.where((r.open_order == q) & (r.option == i), row[at], -1), column, 1.0)
+
+
+def _newest(r: Revised, q: int, i: int) -> float:
+    """Share that a change may take in all, by the terms of the last day it can be decided on."""
+    mine = np.flatnonzero((r.open_order == q) & (r.option == i))
+    return float(r.share[mine[np.argmax(r.month[mine])]])
 
 
 def _old(b: Build, r: Revised) -> tuple[Ints, Ints]:

@@ -119,7 +119,11 @@ def with_hindsight(true: Market, lead: Ints, slip: Ints, lives: Sequence[Lived])
     found = {r.key: really(true, lead, r) for life in lives for r in life.revised.values()}
     for r in (*_any_open_order(true, slip), *_orders_too_large(true, lead)):
         found.setdefault(r.key, really(true, lead, r))
-    return tuple(found[key] for key in sorted(found, key=str))
+    shares: dict[tuple[Key, int], float] = {}
+    for r in found.values():   # terms may have been tightened after a life had used them
+        shares[r.what[:2], r.option] = max(shares.get((r.what[:2], r.option), 0.0), r.share)
+    return tuple(replace(found[key], share=shares[found[key].what[:2], found[key].option])
+                 for key in sorted(found, key=str))
 
 
 def _any_open_order(true: Market, slip: Ints) -> Iterator[Revision]:

@@ -20,8 +20,9 @@ from exafleet.facts import table as tables
 from exafleet.facts.catalogue import Facts, load_facts
 from exafleet.facts.fact import Fact
 from exafleet.plan.policies import policy
-from exafleet.replay.backtest import Knowledge, dates
-from exafleet.replay.rolling import Lived, Settings, decide
+from exafleet.replay.backtest import Knowledge, dates, truth
+from exafleet.replay.rolling import Lived, Settings, decide, roll
+from exafleet.terms.calendar import month_of
 from exafleet.terms.units import DATA
 
 TINY = Path(__file__).parents[2] / "samples" / "tiny"
@@ -230,8 +231,9 @@ sys.addaudithook(lambda event, args: opened.append(args[0]) if event == "open" e
 from datetime import date
 from pathlib import Path
 from exafleet.plan.policies import policy
-from exafleet.replay.backtest import Knowledge, dates
-from exafleet.replay.rolling import Lived, Settings, decide
+from exafleet.replay.backtest import Knowledge, dates, truth
+from exafleet.replay.rolling import Lived, Settings, decide, roll
+from exafleet.terms.calendar import month_of
 known = Knowledge(path=Path(sys.argv[1]), when=dates(date(2025, 1, 15), date(2025, 3, 31), 3))
 decide(known.view(0), Lived(), policy("planner"), Settings(draws=2))
 print("\\n".join(str(x) for x in opened))
@@ -411,3 +413,44 @@ def test_forty_per_cent_of_an_open_order_move_to_what_was_announced_since(tmp_pa
     assert {row["month"] for row in moved} == {"2025-04"}, "the first plan after 20 March"
     assert {row["came"] for row in moved} == {"2025-06"}, "ordered when it opens in May, and four weeks later"
     assert all(row["order"] == "h100-ordered" for row in moved)
+
+
+LATER = """
+[[known]]
+as_of = 2025-06-20
+[[known.arrived]]
+offer = "h100-dealer"
+ordered = "2025-01"
+arrived = "ARRIVED"
+[[known.offers]]
+id = "h200-new"
+price = "PRICE"
+[[known.open_orders]]
+id = "h100-ordered"
+change = CHANGE
+"""
+
+
+def test_a_later_plan_and_what_it_revises_know_nothing_of_what_came_after_it(tmp_path: Path) -> None:
+    """The plans of January and April decide, and their months are lived, the same whatever is told in June."""
+    found = []
+    for i, (arrived, price, change) in enumerate((("2025-06", "$60,000/unit", (
+            '[{ to = "h200-new", most = "20 %" }]')), ("2025-05", "$1,000/unit", (
+            '[{ to = "h200-new", most = "100 %" }]')))):
+        place = tmp_path / f"tiny{i}"
+        shutil.copytree(TINY, place)
+        before, after = (place / "scenario.toml").read_text().split('id = "h100-ordered"')
+        for old, new in (("units = 4", "units = 10"), ('"2025-02"', '"2025-09"'), ('"40 %"', '"100 %"')):
+            after = after.replace(old, new, 1)
+        (place / "scenario.toml").write_text(before + 'id = "h100-ordered"' + after)
+        told = LATER.replace("ARRIVED", arrived).replace("PRICE", price).replace("CHANGE", change)
+        (place / "history.toml").write_text(NEWS + told)
+        known = Knowledge(path=place, when=dates(date(2024, 12, 19), date(2025, 12, 31), 3, month_of(date(2025, 1, 1))))
+        life = roll(policy("deterministic"), known.view, truth(known), known.when.index, Settings(draws=1, gap=0.02))
+        found.append((life, [key for one in life.decided for key in one if key[0] == "revised"]))
+    (one, revised), (two, again) = found
+    assert repr(one.decided[:2]) == repr(two.decided[:2])
+    lived = [{k: v for k, v in life.lived.second.items() if int(k[-1]) < 3} for life in (one, two)]
+    assert lived[0] == lived[1]
+    assert any(key[-2] == 3 for key in revised), "the plan of April must revise something"
+    assert repr(one.decided) != repr(two.decided) or revised != again, "what June tells must matter to July"
