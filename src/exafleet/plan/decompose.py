@@ -98,6 +98,7 @@ class _State:
         self.space: Space = space(p)
         self.bound, self.value, self.relaxed_value = -np.inf, np.inf, np.inf
         self.best: Floats | None = None
+        self.best_y: Floats | None = None   # of every draw, where all were solved [N, Y]
         self.rounds, self._next = 0, 0
         self._surprises: deque[float] = deque(maxlen=LATELY)
         self._rounded: Floats | None = None
@@ -210,27 +211,27 @@ class _State:
         z = self.space.rounded(z)
         self.master.admit(z)
         if self.in_full:
-            cost = self.cost(z, self.turn())
+            cost, y = self.cost(z, self.turn()), None
         else:
             least = self.cost(z, self.order[:0])
             if self.p.risk(least) >= self.value:
                 return
-            cost = self._exact(z)
+            cost, y = self._exact(z)
             self.cost(z, np.sort(np.argsort(least - cost, kind="stable")[:self.few + 1]))
         value = self.p.risk(cost)
         if value < self.value:
-            self.value, self.best = value, z.copy()
+            self.value, self.best, self.best_y = value, z.copy(), y
 
-    def _exact(self, z: Floats) -> Floats:
-        """Cost of every draw at a whole point. [N]"""
+    def _exact(self, z: Floats) -> tuple[Floats, Floats]:
+        """Cost of every draw at a whole point, and what follows from it there. [N], [N, Y]"""
         p, x = self.p, self.space.spread @ z
-        cost, recourse = p.cost1 @ x + p.constant, FixedRecourse(self.ear)
+        y, recourse = np.zeros((p.draws, len(p.y_lower))), FixedRecourse(self.ear)
         for i in range(0, p.draws, BATCH):
             batch = self.order[i:i + BATCH]
             recourse.prepare(p, x, batch)
             for n in batch.tolist():
-                cost[n] += p.cost2[n] @ recourse.solve(n)
-        return np.asarray(cost)
+                y[n] = recourse.solve(n)
+        return p.cost1 @ x + p.constant + np.einsum("ny,ny->n", p.cost2, y), y
 
     def tell(self, phase: str) -> None:
         self.rounds += 1
@@ -249,7 +250,8 @@ class _State:
         return Answer(status="optimal" if met else "stopped", x=x, value=self.value,
                       bound=min(self.bound, self.value), rounds=self.rounds,
                       rows=self.p.first.shape[0] + self.p.recourse.shape[0] * self.p.draws,
-                      columns=len(self.p.x_lower) + len(self.p.y_lower) * self.p.draws, recourse=self.recourse)
+                      columns=len(self.p.x_lower) + len(self.p.y_lower) * self.p.draws, recourse=self.recourse,
+                      y=self.best_y)
 
 
 def _relaxed_rounds(state: _State) -> None:

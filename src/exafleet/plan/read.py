@@ -34,7 +34,7 @@ ZERO = 1e-7   # smaller amounts are the solver's tolerance, not decisions
 def read(p: TwoStage, answer: Answer, method: str, fair: Fair) -> Plan:
     """The plan of an answer. Recourse is solved once more at the whole decisions, so that prices are theirs."""
     x = np.clip(np.where(p.whole, np.round(answer.x), answer.x), p.x_lower, p.x_upper)
-    y, duals, slopes = recourse(p, x, answer.recourse)
+    y, duals, slopes = recourse(p, x, answer.recourse, answer.y)
     y[:1] = _whole_base(p, x, y[:1])
     cost = _cost(p, x, y)
     per_draw = cost.sum(axis=1) / p.build.money
@@ -68,8 +68,9 @@ FEW = 8
 SMALL = 20_000
 
 
-def recourse(p: TwoStage, x: Floats, known: Recourse | None = None) -> tuple[Floats, Floats, Floats]:
-    """y [N, Y], row duals [N, M2] and slopes [N, X] of every draw."""
+def recourse(p: TwoStage, x: Floats, known: Recourse | None = None,
+             solved: Floats | None = None) -> tuple[Floats, Floats, Floats]:
+    """y [N, Y], row duals [N, M2] and slopes [N, X] of every draw; from what was learned and solved, if given."""
     y, duals, slopes = np.zeros((p.draws, len(p.y_lower))), np.zeros(p.lower.shape), np.zeros((p.draws, len(x)))
     if not len(p.y_lower):
         return y, duals, slopes
@@ -81,12 +82,18 @@ def recourse(p: TwoStage, x: Floats, known: Recourse | None = None) -> tuple[Flo
         for n in range(p.draws):
             y[n], duals[n], slopes[n] = learned.point(n, z)
         return y, duals, slopes
-    best, fixed = learned.values(z).argmax(axis=0), FixedRecourse()
+    for n, best in enumerate(learned.values(z).argmax(axis=0).tolist()):
+        duals[n], slopes[n] = learned.prices(n, learned.pool[best])
+    return _each(p, x) if solved is None else solved.copy(), duals, slopes
+
+
+def _each(p: TwoStage, x: Floats) -> Floats:
+    """y of every draw, with what can matter at x. [N, Y]"""
+    y, fixed = np.zeros((p.draws, len(p.y_lower))), FixedRecourse()
     fixed.prepare(p, x, np.arange(p.draws))
     for n in alike(signature(p.build.draws)).tolist():
         y[n] = fixed.solve(n)
-        duals[n], slopes[n] = learned.prices(n, learned.pool[best[n]])
-    return y, duals, slopes
+    return y
 
 
 def _in_full(p: TwoStage, x: Floats) -> tuple[Floats, Floats, Floats]:

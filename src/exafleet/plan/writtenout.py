@@ -26,6 +26,7 @@ class Answer:
 
     status  "optimal" within the gap asked, "stopped" with a feasible x, "infeasible", or "nothing" found before a stop
     recourse  what the decomposition learned about the draws, for the prices
+    y         what follows from x in each draw, where all were solved at it [N, Y]
     """
 
     status: str
@@ -36,6 +37,7 @@ class Answer:
     rows: int = 0
     columns: int = 0
     recourse: Recourse | None = None
+    y: Floats | None = None
 
 
 def write_out(p: TwoStage) -> Linear:
