@@ -157,10 +157,14 @@ def test_what_an_open_order_may_become_is_learnt_after_the_start_and_nothing_els
     (folder / "history.toml").write_text('[[known]]\nas_of = 2025-05-01\n[[known.open_orders]]\nid = "h100-ordered"\n'
                                          'units = 9\ncancel = "5 %"\nchange = [{ to = "h100-dealer", most = "40 %" }]\n'
                                          '[[known.open_orders]]\nid = "another"\nowner = "lab"\n'
-                                         'change = [{ to = "h100-dealer" }]\n')
+                                         'change = [{ to = "h100-dealer" }]\n'
+                                         '[[known]]\nas_of = 2025-09-01\n[[known.open_orders]]\nid = "h100-ordered"\n'
+                                         'change = []\n')
     began, late = date(2025, 1, 2), date(2025, 6, 1)
     (kept,) = load_world(folder, as_of=late, state=began).scenario.open_orders
     assert (kept.units, kept.cancel) == (4, 0.4)
     assert [(c.to, c.most) for c in kept.change] == [("h100-dealer", 0.4)]
     (before,) = load_world(folder, as_of=began, state=began).scenario.open_orders
     assert before.change == ()
+    (withdrawn,) = load_world(folder, as_of=date(2025, 9, 1), state=began).scenario.open_orders
+    assert withdrawn.change == ()

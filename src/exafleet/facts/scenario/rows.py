@@ -42,17 +42,18 @@ class Inner(Kind):
 
 @dataclass(frozen=True, kw_only=True)
 class Rows(Kind):
-    """A list of small tables."""
+    """A list of small tables, which may be empty where that says something."""
 
     of: Inner
+    empty: bool = False
 
     def _read(self, value: object, at: Where) -> tuple[Any, ...]:
-        if not isinstance(value, list) or not value:
+        if not isinstance(value, list) or not (value or self.empty):
             wrong("not a list of tables", value, self.example)
         return tuple(gather([((i,), lambda v=v: self.of.read(v, at)) for i, v in enumerate(value)]))  # type: ignore[misc]
 
     def _schema(self) -> dict[str, Any]:
-        return {"type": "array", "minItems": 1, "items": self.of.schema()}
+        return {"type": "array", **({} if self.empty else {"minItems": 1}), "items": self.of.schema()}
 
 
 WHEN = re.compile(r"(?:(\d{1,3}) mo (before|after) )?(order|arrival)")

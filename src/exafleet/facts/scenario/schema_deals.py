@@ -60,7 +60,7 @@ QUEUES = Rows(example=f'[{PLACE}, {{ premium = "12 %", sooner = "3 mo", units = 
     keys={name: kind for name, info in QueueKeys.model_fields.items() if (kind := kind_of(info)) is not None}))
 FRAMEWORK = Inner(make=deals.Framework, example='{ units = "500 racks", penalty = "20 %" }', defaults={"owner": ""},
                   keys={"units": SOME_UNITS, "penalty": SHARE, "owner": OWNER})
-CHANGE = Rows(example='[{ to = "gb300-list", fee = "5 %", most = "40 %" }]', of=Inner(
+CHANGE = Rows(example='[{ to = "gb300-list", fee = "5 %", most = "40 %" }]', empty=True, of=Inner(
     make=deals.Conversion, example='{ to = "gb300-list", fee = "5 %", most = "40 %" }',
     defaults={"fee": 0.0, "most": 1.0},
     keys={"to": Ref(to="offers", example='"gb300-list"'), "fee": SHARE, "most": SHARE}))
@@ -125,7 +125,7 @@ class OpenOrderKeys(Keys):
     change: Annotated[Any, CHANGE] = key(
         "offers into which units of this order may be changed now: `fee` is the share of the old price that is lost, "
         "what was paid beyond it counts towards the new price; `most` is a share of the order; they come after the new "
-        "offer's lead time, and out of its supply", default=())
+        "offer's lead time, and out of its supply; `[]` in history.toml: into none any more", default=())
 
 
 class RentalKeys(Keys):
