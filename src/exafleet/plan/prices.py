@@ -129,7 +129,7 @@ def _short_of_cash(p: TwoStage, block: Ints, worth: Floats) -> list[Binding]:
 
     Money is carried on, so one USD more in a month is worth the sum of these prices from that month on.
     """
-    value = np.where(block >= 0, worth[np.maximum(block, 0)], 0.0) / p.build.money
+    value = np.append(worth, 0.0)[block] / p.build.money   # -1, a month without a row, is the zero at the end
     price = value - np.append(value[:, 1:], np.zeros((len(value), 1)), axis=1)
     given = np.where(np.isfinite(held := budgets(p.build.market)), held, 0.0)
     return [Binding(rule="cash", place=p.build.market.scenario.owners[o].id, month=t, unit="USD",
