@@ -16,7 +16,7 @@ from collections.abc import Callable
 import numpy as np
 
 from exafleet.market.market import Floats, Ints
-from exafleet.plan.fixed import FixedRecourse
+from exafleet.plan.fixed import every_draw
 from exafleet.plan.highs import Stop
 from exafleet.plan.master import Infeasible, Master
 from exafleet.plan.nearest import nearest_whole
@@ -36,7 +36,6 @@ TIGHT = 5e-5        # of the bound: what they may still add
 LATELY = 8          # draws whose surprises tell how far the cuts are from the truth
 HOPE = 1.6          # of the gap asked: a centre that seems so near (it is nearer) has its whole neighbour costed
 GROUPS = 10         # of like draws, each with a cost column and a cut of its own
-BATCH = 50          # draws costed together at a whole point
 MOST_DIVES = 40     # whole points tried before the integer master is solved
 WORTH = 0.2         # share of the gap left that a dive must close to be worth it
 MOST_DULL = 5       # dives in a row that were not, before the integer master is solved: each leaves cuts to the next
@@ -225,12 +224,7 @@ class _State:
     def _exact(self, z: Floats) -> tuple[Floats, Floats]:
         """Cost of every draw at a whole point, and what follows from it there. [N], [N, Y]"""
         p, x = self.p, self.space.spread @ z
-        y, recourse = np.zeros((p.draws, len(p.y_lower))), FixedRecourse(self.ear)
-        for i in range(0, p.draws, BATCH):
-            batch = self.order[i:i + BATCH]
-            recourse.prepare(p, x, batch)
-            for n in batch.tolist():
-                y[n] = recourse.solve(n)
+        y = every_draw(p, x, self.order, self.ear)
         return p.cost1 @ x + p.constant + np.einsum("ny,ny->n", p.cost2, y), y
 
     def tell(self, phase: str) -> None:

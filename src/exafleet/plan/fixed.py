@@ -14,6 +14,19 @@ from exafleet.plan.twostage import TwoStage
 # Hundreds of short iterations from one draw's basis to the next: exact steepest edges cost more than they save there.
 DEVEX = 1
 
+BATCH = 50   # draws made ready together
+
+
+def every_draw(p: TwoStage, x: Floats, order: Ints, stop: Stop | None = None) -> Floats:
+    """What follows from decisions x in every draw, solved in this order. [N, Y]"""
+    y, recourse = np.zeros((p.draws, len(p.y_lower))), FixedRecourse(stop)
+    for i in range(0, len(order), BATCH):
+        batch = order[i:i + BATCH]
+        recourse.prepare(p, x, batch)
+        for n in batch.tolist():
+            y[n] = recourse.solve(n)
+    return y
+
 
 class FixedRecourse:
     """The recourse at one first-stage point: small, because what was not ordered can be nowhere."""

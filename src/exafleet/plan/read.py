@@ -11,7 +11,7 @@ from exafleet.market.market import Floats, Ints
 from exafleet.plan.changes import changes
 from exafleet.plan.fair import useful_work
 from exafleet.plan.finance import paid_out, schedule
-from exafleet.plan.fixed import FixedRecourse
+from exafleet.plan.fixed import every_draw
 from exafleet.plan.highs import Linear, Solver
 from exafleet.plan.later import KINDS
 from exafleet.plan.lean import Range, lean
@@ -84,16 +84,8 @@ def recourse(p: TwoStage, x: Floats, known: Recourse | None = None,
         return y, duals, slopes
     for n, best in enumerate(learned.values(z).argmax(axis=0).tolist()):
         duals[n], slopes[n] = learned.prices(n, learned.pool[best])
-    return _each(p, x) if solved is None else solved.copy(), duals, slopes
-
-
-def _each(p: TwoStage, x: Floats) -> Floats:
-    """y of every draw, with what can matter at x. [N, Y]"""
-    y, fixed = np.zeros((p.draws, len(p.y_lower))), FixedRecourse()
-    fixed.prepare(p, x, np.arange(p.draws))
-    for n in alike(signature(p.build.draws)).tolist():
-        y[n] = fixed.solve(n)
-    return y
+    y = every_draw(p, x, alike(signature(p.build.draws))) if solved is None else solved.copy()
+    return y, duals, slopes
 
 
 def _in_full(p: TwoStage, x: Floats) -> tuple[Floats, Floats, Floats]:

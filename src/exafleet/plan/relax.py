@@ -12,7 +12,7 @@ import numpy as np
 
 from exafleet.facts.records import TrainJob
 from exafleet.market.market import Floats, Ints
-from exafleet.plan.fixed import FixedRecourse
+from exafleet.plan.fixed import every_draw
 from exafleet.plan.highs import Linear, Solver
 from exafleet.plan.twostage import TwoStage
 from exafleet.plan.writtenout import solve_written_out
@@ -114,9 +114,8 @@ def _loosen(p: TwoStage, kinds: tuple[Loosening, ...]) -> str:
 
 def _costed(p: TwoStage, x: Floats) -> Floats:
     """Cost of every draw at decisions x. [N]"""
-    recourse, draws = FixedRecourse(), np.arange(p.draws)
-    recourse.prepare(p, x, draws)
-    return np.array([p.spent(n, x, recourse.solve(n)).sum() / p.build.money for n in draws.tolist()])
+    y = every_draw(p, x, np.arange(p.draws))
+    return np.array([p.spent(n, x, y[n]).sum() / p.build.money for n in range(p.draws)])
 
 
 def _costs(p: TwoStage, move: Floats, x: Floats) -> str:

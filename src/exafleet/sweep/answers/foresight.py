@@ -16,8 +16,8 @@ import numpy as np
 from exafleet.facts.sharing import Fairness
 from exafleet.market.futures import draw
 from exafleet.market.market import Market
+from exafleet.plan.carry import Values
 from exafleet.plan.evaluate import evaluate
-from exafleet.plan.plan import Plan
 from exafleet.plan.policies import policy
 from exafleet.replay.rolling import Settings, View, decided_by, roll, truth_of
 from exafleet.sweep.answers.ground import ELSEWHERE, HERE, Ground, Mean, Means, mean_of, planned, unseen
@@ -63,7 +63,8 @@ def foresight(ground: Ground, by: Means = HERE, every: int = 0) -> Foresight:
     looks = evaluate(asked.market, asked.rates, plan, asked.fresh).total[keep]
     standing = _looked_at(asked.market, 0)
     stands = evaluate(standing, asked.rates, plan.first, asked.fresh).total[keep]
-    found = np.array(by.over(functools.partial(_lives, asked, plan, months), [int(n) for n in keep]))
+    first = decided_by(plan, asked.rates), plan.objective, 0.0
+    found = np.array(by.over(functools.partial(_lives, asked, first, months), [int(n) for n in keep]))
     whole, lived = found.reshape(-1, 2).T
     return Foresight(
         every=months, draws=len(keep), expected=plan.objective, stands=mean_of(stands, weight),
@@ -89,16 +90,18 @@ def _as_lived(ground: Ground, months: int) -> Ground:
                    draws=draw(market, ground.draws.count, ground.draws.seed, rates=ground.rates))
 
 
-def _lives(asked: Ground, plan: Plan, months: int, n: int) -> tuple[float, float]:
-    """Cost of one fresh draw lived by the plan as it stands, and planned again every few months. [USD]"""
+def _lives(asked: Ground, first: tuple[Values, float, float], months: int, n: int) -> tuple[float, float]:
+    """Cost of one fresh draw lived by the plan as it stands, and planned again every few months. [USD]
+
+    first   decisions of the plan, what it expects [USD], and its gap
+    """
     view = View(market=asked.market, rates=asked.rates)
     true = truth_of(view, asked.fresh, n)
-    begin = decided_by(plan, asked.rates), plan.objective, 0.0
     settings = Settings(draws=asked.draws.count, seed=asked.draws.seed, gap=asked.gap)
     planner = policy("planner")
     assert planner is not None
     once, again = ([0], list(range(0, asked.market.months, months)))
-    lives = [roll(planner, lambda k, m: view, true, dates, settings, begin=begin) for dates in (once, again)]
+    lives = [roll(planner, lambda k, m: view, true, dates, settings, begin=first) for dates in (once, again)]
     if any(life.done < len(dates) for life, dates in zip(lives, (once, again), strict=True)):
         raise KeyboardInterrupt
     return float(lives[0].cost.total), float(lives[1].cost.total)
